@@ -1,1 +1,143 @@
-export {};
+export { decode, encode, schemaVersion, validate } from './codec.js';
+export {
+  type ControlRecord,
+  controlRecordSchema,
+  type Mode,
+  modeSchema,
+} from './control-record.js';
+export {
+  type Activation,
+  activationSchema,
+  type EngineDescription,
+  type EngineState,
+  engineDescriptionSchema,
+  engineStateSchema,
+  type OpenVote,
+  openVoteSchema,
+} from './engine-description.js';
+export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
+export { type ErrorFields, IsobarError } from './isobar-error.js';
+export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
+export {
+  type CommittedRecord,
+  decodeMapRecord,
+  encodeMapRecord,
+  type MapRecord,
+  mappingFromWhole,
+  mappingOfRecord,
+  type VoidRecord,
+  type WholeMapping,
+  wholeMapping,
+  wholeMappingSchema,
+} from './map-record.js';
+export { type Member, memberSchema } from './member.js';
+export {
+  type KnownOutcome,
+  type LoadSample,
+  loadSampleSchema,
+  type OutcomeMessage,
+  type OutcomesAnswer,
+  type OutcomesQuestion,
+  outcomeMessageSchema,
+  outcomesAnswerSchema,
+  outcomesQuestionSchema,
+  type Prepare,
+  prepareSchema,
+  type Query,
+  querySchema,
+  type RankAnswer,
+  type RankReport,
+  type Retire,
+  rankAnswerSchema,
+  rankReportSchema,
+  retireSchema,
+  type SwapState,
+  swapStateSchema,
+  type Vote,
+  voteSchema,
+} from './messages.js';
+export {
+  applyProposal,
+  decodeProposal,
+  decodeTransfers,
+  encodeProposal,
+  encodeTransfers,
+  type Proposal,
+  type Transfer,
+} from './proposal.js';
+export {
+  bytesSchema,
+  countsSchema,
+  deploymentSchema,
+  digestSchema,
+  incarnationSchema,
+  int32ArraySchema,
+  limits,
+  rankSchema,
+  reasonSchema,
+  schemaField,
+  stepSchema,
+  versionSchema,
+} from './schemas.js';
+export {
+  controlRecordKey,
+  type LeaderVerb,
+  leaderRecordKey,
+  mapRecordKey,
+  rankOfSubject,
+  recordsBucket,
+  type Subjects,
+  type SwapVerb,
+  subjectsOf,
+  voteOfSubject,
+} from './subjects.js';
+export {
+  type CoordinatorSwapEffect,
+  type CoordinatorSwapEvent,
+  type CoordinatorSwapResult,
+  type CoordinatorSwapStart,
+  type CoordinatorSwapState,
+  initialCoordinatorSwap,
+  type OpenPhase,
+  type OpenSwap,
+  ranksMissing,
+  type SwapTimings,
+  stepCoordinatorSwap,
+  swapStateOf,
+  type Wave,
+} from './swap/coordinator-swap.js';
+export {
+  abandonStaging,
+  admitProposal,
+  applyOutcome,
+  type EngineSwapState,
+  initialEngineSwap,
+  raiseFence,
+  recordActivated,
+  recordRetired,
+  recordSwitch,
+  recordVote,
+} from './swap/engine-swap.js';
+export {
+  type CastVote,
+  type DurableRankState,
+  type EngineCommand,
+  emptyDurableRankState,
+  initialRankSwap,
+  type RankSwapEffect,
+  type RankSwapEvent,
+  type RankSwapResult,
+  type RankSwapState,
+  reportOf,
+  stepRankSwap,
+} from './swap/rank-swap.js';
+export {
+  type DecidedVersion,
+  type Ground,
+  initialTakeover,
+  stepTakeover,
+  type TakeoverEffect,
+  type TakeoverEvent,
+  type TakeoverResult,
+  type TakeoverState,
+} from './swap/takeover.js';

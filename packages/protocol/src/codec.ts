@@ -1,0 +1,127 @@
+import {
+  decode as decodeMessagePack,
+  ExtensionCodec,
+  encode as encodeMessagePack,
+} from '@msgpack/msgpack';
+import type { z } from 'zod';
+import { IsobarError } from './isobar-error.js';
+
+type NumericArray = Int16Array | Int32Array | Uint32Array | Float32Array | Float64Array;
+
+interface NumericArrayType {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBuffer): NumericArray;
+}
+
+/** MessagePack extension type of each numeric array; bodies are the elements, little-endian. */
+const numericArrayTypes: ReadonlyArray<readonly [number, NumericArrayType]> = [
+  [0x10, Int16Array],
+  [0x11, Int32Array],
+  [0x12, Uint32Array],
+  [0x13, Float32Array],
+  [0x14, Float64Array],
+];
+
+const littleEndianHost = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+function swapBytes(bytes: Uint8Array, width: number): Uint8Array {
+  for (let start = 0; start < bytes.length; start += width) {
+    bytes.subarray(start, start + width).reverse();
+  }
+  return bytes;
+}
+
+function createExtensionCodec(): ExtensionCodec {
+  const codec = new ExtensionCodec();
+  for (const [type, ArrayType] of numericArrayTypes) {
+    codec.register({
+      type,
+      encode: (value: unknown) => {
+        if (!(value instanceof ArrayType)) return null;
+        const view = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+        return littleEndianHost ? view : swapBytes(view.slice(), ArrayType.BYTES_PER_ELEMENT);
+      },
+      decode: (data: Uint8Array) => {
+        if (data.byteLength % ArrayType.BYTES_PER_ELEMENT !== 0) {
+          throw new IsobarError(
+            'ISOBAR_PROTOCOL_MALFORMED',
+            `numeric array of extension type ${type} has ${data.byteLength} bytes, not a multiple of ${ArrayType.BYTES_PER_ELEMENT}`,
+            { extensionType: type, bytes: data.byteLength },
+          );
+        }
+        // Copied: the body may lie unaligned in the message, whose buffer is reused.
+        const copy = data.slice();
+        if (!littleEndianHost) swapBytes(copy, ArrayType.BYTES_PER_ELEMENT);
+        return new ArrayType(copy.buffer);
+      },
+    });
+  }
+  return codec;
+}
+
+const extensionCodec = createExtensionCodec();
+
+/** Encodes a plain value as MessagePack; numeric typed arrays become little-endian extensions. */
+export function encode(value: unknown): Uint8Array {
+  return encodeMessagePack(value, { extensionCodec, ignoreUndefined: true });
+}
+
+/**
+ * Decodes MessagePack and checks it against a schema.
+ * @param what names the message in the error
+ * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED with `field`; ISOBAR_PROTOCOL_SCHEMA_VERSION
+ *   when the message says a schema version that this process does not speak
+ */
+export function decode<T>(what: string, bytes: Uint8Array, schema: z.ZodType<T>): T {
+  return validate(what, decodeUnchecked(what, bytes), schema);
+}
+
+function decodeUnchecked(what: string, bytes: Uint8Array): unknown {
+  try {
+    return decodeMessagePack(bytes, {
+      extensionCodec,
+      maxStrLength: 65_536,
+      maxArrayLength: 1_048_576,
+      maxMapLength: 4_096,
+    });
+  } catch (cause) {
+    throw new IsobarError(
+      'ISOBAR_PROTOCOL_MALFORMED',
+      `${what} is not a well-formed MessagePack message`,
+      { message: what, field: '', bytes: bytes.byteLength },
+      { cause },
+    );
+  }
+}
+
+/** Schema version that every message carries in its field `schema`. */
+export const schemaVersion = 1;
+
+/**
+ * Checks a decoded value against a schema.
+ * @throws IsobarError as `decode` does
+ */
+export function validate<T>(what: string, value: unknown, schema: z.ZodType<T>): T {
+  const spoken = readSchemaVersion(value);
+  if (spoken !== undefined && spoken !== schemaVersion) {
+    throw new IsobarError(
+      'ISOBAR_PROTOCOL_SCHEMA_VERSION',
+      `${what} has schema version ${String(spoken)}; this process speaks ${schemaVersion}`,
+      { message: what, field: 'schema', received: spoken, supported: schemaVersion },
+    );
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const field = issue?.path.map(String).join('.') ?? '';
+  throw new IsobarError(
+    'ISOBAR_PROTOCOL_MALFORMED',
+    `${what} is malformed at ${field === '' ? 'its root' : `field ${field}`}: ${issue?.message ?? 'unknown'}`,
+    { message: what, field },
+  );
+}
+
+function readSchemaVersion(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('schema' in value)) return undefined;
+  return value.schema;
+}

@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { fenceSchema } from './fence.js';
+import {
+  bytesSchema,
+  deploymentSchema,
+  digestSchema,
+  incarnationSchema,
+  int32ArraySchema,
+  limits,
+  rankSchema,
+  stepSchema,
+  versionSchema,
+} from './schemas.js';
+
+/** How an engine switches to a new mapping. See docs/engine-port.md. */
+export const activationSchema = z.enum(['two-table', 'in-place']);
+export type Activation = z.infer<typeof activationSchema>;
+
+/** What an engine is: fixed for one incarnation. */
+export const engineDescriptionSchema = z.object({
+  deployment: deploymentSchema,
+  rank: rankSchema,
+  numRanks: z.number().int().min(1).max(limits.ranks),
+  incarnation: incarnationSchema,
+  /** Name and version of the engine, for people. */
+  engine: z.string().max(200),
+  modelRevision: z.string().max(200),
+  phase: z.enum(['prefill', 'decode', 'mixed']),
+  /** The layer's id in the model, [layers]; MoE layers only. */
+  modelLayerIds: int32ArraySchema,
+  numLogicalExperts: z.number().int().min(1).max(limits.logicalExperts),
+  /** Physical slots of a layer by rank, [ranks + 1]. */
+  slotOffsets: int32ArraySchema,
+  /** Physical slots that must keep their expert, in every layer. */
+  pinnedSlots: int32ArraySchema,
+  bytesPerExpert: z.number().int().positive(),
+  /** Buffers beyond the slots, for staging and for retained old weights. */
+  spareBuffers: z.number().int().min(0),
+  /** Of these, kept for evacuation. */
+  reserveBuffers: z.number().int().min(0),
+  replicaChoice: z.enum(['uniform', 'nearest', 'weighted']),
+  activation: activationSchema,
+  staging: z.enum(['one-sided', 'two-sided']),
+  digestAlgorithm: z.enum(['sha256', 'none']),
+  /** True where the engine's own balancer is on: such an engine is refused. */
+  ownBalancer: z.boolean(),
+});
+
+export type EngineDescription = Readonly<z.infer<typeof engineDescriptionSchema>>;
+
+/** A yes vote that waits for its outcome (rule S6); the proposal's bytes as they came. */
+export const openVoteSchema = z.object({
+  version: versionSchema,
+  digest: digestSchema,
+  base: z.object({ version: versionSchema, digest: digestSchema }),
+  incarnation: incarnationSchema,
+  proposal: bytesSchema,
+});
+
+export type OpenVote = Readonly<z.infer<typeof openVoteSchema>>;
+
+/** What an engine holds and routes by now; the engine itself keeps the truth about it. */
+export const engineStateSchema = z.object({
+  /** Highest fence accepted, null before the first. */
+  fence: fenceSchema.nullable(),
+  /** Newest version that it knows as committed; above `mappingVersion` until the switch. */
+  committedVersion: versionSchema,
+  /** The version that it routes by, and that mapping's digest. */
+  mappingVersion: versionSchema,
+  mappingDigest: digestSchema,
+  /** The mapping that it routes by, [layers × slots]. */
+  physicalToLogical: int32ArraySchema,
+  /** Newest version under which every token routed by an older one has been answered. */
+  activatedVersion: versionSchema,
+  /** Buffers of all versions below this one are free. */
+  retiredUpTo: versionSchema,
+  /** Highest version voted for or seen decided. */
+  votedUpTo: versionSchema,
+  vote: openVoteSchema.nullable(),
+  freeBuffers: z.number().int().min(0),
+  step: stepSchema,
+});
+
+export type EngineState = Readonly<z.infer<typeof engineStateSchema>>;

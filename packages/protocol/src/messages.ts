@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import { engineDescriptionSchema, engineStateSchema } from './engine-description.js';
+import { fenceSchema } from './fence.js';
+import {
+  bytesSchema,
+  countsSchema,
+  digestSchema,
+  incarnationSchema,
+  rankSchema,
+  reasonSchema,
+  schemaField,
+  stepSchema,
+  versionSchema,
+} from './schemas.js';
+
+/**
+ * `load.<rank>`: tokens counted by one engine, cumulative per (incarnation, mapping version),
+ * so that a lost sample loses nothing and none is read through another map.
+ */
+export const loadSampleSchema = z.object({
+  ...schemaField,
+  rank: rankSchema,
+  incarnation: incarnationSchema,
+  mappingVersion: versionSchema,
+  /** First and last forward step that the counts cover. */
+  firstStep: stepSchema,
+  lastStep: stepSchema,
+  /** Tokens that the rank's own slots served, [layers × own slots]. */
+  destination: countsSchema,
+  /** Steps, and the sum and maximum of their wall time, cumulative like the counts. */
+  stepMillis: z.object({
+    count: z.number().int().min(0),
+    sum: z.number().min(0),
+    max: z.number().min(0),
+  }),
+});
+export type LoadSample = Readonly<z.infer<typeof loadSampleSchema>>;
+
+/** `swap.prepare`: the leader asks every required rank to stage and vote. */
+export const prepareSchema = z.object({
+  ...schemaField,
+  fence: fenceSchema,
+  /** The proposal's bytes: a vote, and a recovered commit, are for exactly these. */
+  proposal: bytesSchema,
+});
+export type Prepare = Readonly<z.infer<typeof prepareSchema>>;
+
+/** `swap.outcome`: a version is decided; the record's bytes as created. */
+export const outcomeMessageSchema = z.object({
+  ...schemaField,
+  fence: fenceSchema,
+  record: bytesSchema,
+});
+export type OutcomeMessage = Readonly<z.infer<typeof outcomeMessageSchema>>;
+
+/** `swap.retire`: every member has activated `version`; what only older versions name is free. */
+export const retireSchema = z.object({
+  ...schemaField,
+  fence: fenceSchema,
+  version: versionSchema,
+});
+export type Retire = Readonly<z.infer<typeof retireSchema>>;
+
+/** `swap.state`: the leader's heartbeat, by which a rank sees what it has missed. */
+export const swapStateSchema = z.object({
+  ...schemaField,
+  fence: fenceSchema,
+  newest: z.object({ version: versionSchema, digest: digestSchema }),
+  /** Highest number decided, void included. */
+  decidedUpTo: versionSchema,
+  open: versionSchema.nullable(),
+  retiredUpTo: versionSchema,
+  /** Schema versions that the sender speaks. */
+  schemaRange: z.tuple([z.number().int(), z.number().int()]),
+});
+export type SwapState = Readonly<z.infer<typeof swapStateSchema>>;
+
+/** `vote.<version>.<rank>`. A yes binds the rank until the version's outcome (rule S6). */
+export const voteSchema = z.object({
+  ...schemaField,
+  fence: fenceSchema,
+  rank: rankSchema,
+  incarnation: incarnationSchema,
+  version: versionSchema,
+  digest: digestSchema,
+  base: z.object({ version: versionSchema, digest: digestSchema }),
+  yes: z.boolean(),
+  /** Why not, where `yes` is false. */
+  reason: reasonSchema,
+});
+export type Vote = Readonly<z.infer<typeof voteSchema>>;
+
+/** `agent.<rank>.report`: what a rank has seen and holds; sent every second and at each change. */
+export const rankReportSchema = z.object({
+  ...schemaField,
+  rank: rankSchema,
+  fence: fenceSchema.nullable(),
+  /** Null while no engine is connected. */
+  engine: z
+    .object({
+      incarnation: incarnationSchema,
+      committedVersion: versionSchema,
+      mappingVersion: versionSchema,
+      mappingDigest: digestSchema,
+      activatedVersion: versionSchema,
+      retiredUpTo: versionSchema,
+      votedUpTo: versionSchema,
+      openVote: versionSchema.nullable(),
+      freeBuffers: z.number().int().min(0),
+      step: stepSchema,
+    })
+    .nullable(),
+  /** Staging under way, for people who watch: experts staged of those to come. */
+  progress: z
+    .object({ version: versionSchema, staged: z.number().int(), total: z.number().int() })
+    .nullable(),
+  schemaRange: z.tuple([z.number().int(), z.number().int()]),
+});
+export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
+
+/** `agent.<rank>.query`: a new leader asks under its own term; being asked raises the rank's. */
+export const querySchema = z.object({ ...schemaField, fence: fenceSchema });
+export type Query = Readonly<z.infer<typeof querySchema>>;
+
+/** A version's outcome as it is kept and told. */
+export const knownOutcomeSchema = z.object({
+  version: versionSchema,
+  outcome: z.enum(['committed', 'void']),
+  /** The record's bytes as created. */
+  record: bytesSchema,
+});
+export type KnownOutcome = Readonly<z.infer<typeof knownOutcomeSchema>>;
+
+/** The answer to a query. */
+export const rankAnswerSchema = z.object({
+  ...schemaField,
+  rank: rankSchema,
+  /** The fence after the question; another than the asker's means it was refused. */
+  fence: fenceSchema.nullable(),
+  votedUpTo: versionSchema,
+  /** Outcomes kept: the newest committed record and every later outcome. */
+  outcomes: z.array(knownOutcomeSchema).max(4_096),
+  /** Null while no engine is connected. */
+  engine: z.object({ description: engineDescriptionSchema, state: engineStateSchema }).nullable(),
+});
+export type RankAnswer = Readonly<z.infer<typeof rankAnswerSchema>>;
+
+/** `leader.outcomes`: a rank asks for every outcome above `since`. */
+export const outcomesQuestionSchema = z.object({
+  ...schemaField,
+  rank: rankSchema,
+  since: versionSchema,
+});
+export type OutcomesQuestion = Readonly<z.infer<typeof outcomesQuestionSchema>>;
+
+export const outcomesAnswerSchema = z.object({
+  ...schemaField,
+  fence: fenceSchema,
+  outcomes: z.array(knownOutcomeSchema).max(4_096),
+});
+export type OutcomesAnswer = Readonly<z.infer<typeof outcomesAnswerSchema>>;
