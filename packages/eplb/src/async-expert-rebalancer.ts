@@ -1,0 +1,193 @@
+import { Worker } from 'node:worker_threads';
+import type { RebalanceReport, RebalanceRequest, RebalanceResult } from './abstract-eplb-policy.js';
+import { EplbError } from './eplb-error.js';
+import type { ExpertLoadBalancer, RebalanceOptions } from './expert-load-balancer.js';
+import { ExpertMapping } from './expert-mapping.js';
+import type { PlanAnswer, PlanQuestion } from './planner-messages.js';
+
+export interface AsyncExpertRebalancerOptions {
+  readonly balancer: ExpertLoadBalancer;
+  /** Least time between two plans. @default 10,000 */
+  readonly intervalMs?: number;
+  /** Passes that must be in the window first. @default 2 */
+  readonly passesMin?: number;
+  /** Plan only where the window's balancedness is below this. @default 0.95 */
+  readonly balancednessMax?: number;
+  /** A plan that takes longer is stopped and reported. @default 10,000 */
+  readonly planDeadlineMs?: number;
+  /** Cost and benefit of a plan, by which it pays or not. */
+  readonly economy: RebalanceEconomy;
+}
+
+/** When a plan pays: its benefit over the horizon is above its cost. */
+export interface RebalanceEconomy {
+  /** A rank's time for one token of one layer, in seconds. */
+  readonly perTokenSeconds: number;
+  /** Passes for which the plan is expected to serve. */
+  readonly horizonPasses: number;
+  readonly bytesPerExpert: number;
+  /** Bandwidth that weights may take on all links together, in bytes per second. */
+  readonly bandwidthBytesPerSecond: number;
+  /** Share of the transfer's time by which inference is slowed, 0 to 1. */
+  readonly interference: number;
+}
+
+/** Why a plan is or is not made now. */
+export interface RebalanceDecision {
+  readonly rebalance: boolean;
+  readonly reason: 'stopped' | 'planning' | 'interval' | 'window' | 'balanced' | 'imbalanced';
+  readonly balancedness: number;
+}
+
+/** What a plan would bring and take, in seconds. */
+export interface NetBenefit {
+  readonly benefitSeconds: number;
+  readonly costSeconds: number;
+  readonly pays: boolean;
+}
+
+/** Plans in a worker thread, so that the event loop stays free. One plan at a time. */
+export class AsyncExpertRebalancer {
+  readonly #options: Required<AsyncExpertRebalancerOptions>;
+  #worker: Worker | null = null;
+  #running = false;
+  #planning = false;
+  #lastPlanMs = Number.NEGATIVE_INFINITY;
+  #pending: RebalanceResult | null = null;
+
+  constructor(options: AsyncExpertRebalancerOptions) {
+    this.#options = {
+      intervalMs: 10_000,
+      passesMin: 2,
+      balancednessMax: 0.95,
+      planDeadlineMs: 10_000,
+      ...options,
+    };
+  }
+
+  start(): void {
+    this.#running = true;
+  }
+
+  /** Ends the worker; a plan under way is rejected. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    const worker = this.#worker;
+    this.#worker = null;
+    await worker?.terminate();
+  }
+
+  /** The last plan that has not been taken or dropped. */
+  get pendingMapping(): RebalanceResult | null {
+    return this.#pending;
+  }
+
+  clearPending(): void {
+    this.#pending = null;
+  }
+
+  /** @param nowMs the caller's monotonic clock */
+  shouldRebalance(nowMs: number): RebalanceDecision {
+    const { balancer, intervalMs, passesMin, balancednessMax } = this.#options;
+    const { passes, balancedness } = balancer.stats();
+    const no = (reason: RebalanceDecision['reason']) => ({
+      rebalance: false,
+      reason,
+      balancedness,
+    });
+    if (!this.#running) return no('stopped');
+    if (this.#planning) return no('planning');
+    if (nowMs - this.#lastPlanMs < intervalMs) return no('interval');
+    if (passes < passesMin) return no('window');
+    if (balancedness === 0 || balancedness >= balancednessMax) return no('balanced');
+    return { rebalance: true, reason: 'imbalanced', balancedness };
+  }
+
+  /** Predicted gain of a plan against the cost of its moves. */
+  netBenefit(report: RebalanceReport): NetBenefit {
+    const economy = this.#options.economy;
+    const tokens = report.layerGains.reduce((sum, gain) => sum + gain, 0);
+    const benefitSeconds = tokens * economy.perTokenSeconds * economy.horizonPasses;
+    const seconds = (report.moves * economy.bytesPerExpert) / economy.bandwidthBytesPerSecond;
+    const costSeconds = seconds * economy.interference;
+    return { benefitSeconds, costSeconds, pays: report.moves > 0 && benefitSeconds > costSeconds };
+  }
+
+  /**
+   * Plans on the balancer's forecast and keeps the result as pending.
+   * @throws EplbError ISOBAR_EPLB_PLAN_UNDERWAY, ISOBAR_EPLB_NOT_STARTED, ISOBAR_EPLB_PLAN_DEADLINE,
+   *   ISOBAR_EPLB_WORKER_FAILED, or the policy's own refusal
+   */
+  async rebalanceAsync(nowMs: number, options: RebalanceOptions = {}): Promise<RebalanceResult> {
+    if (!this.#running) throw new EplbError('ISOBAR_EPLB_NOT_STARTED', 'the rebalancer is stopped');
+    if (this.#planning) {
+      throw new EplbError('ISOBAR_EPLB_PLAN_UNDERWAY', 'a plan is already being made');
+    }
+    this.#planning = true;
+    this.#lastPlanMs = nowMs;
+    try {
+      this.#pending = await this.#plan(this.#options.balancer.request(options));
+      return this.#pending;
+    } finally {
+      this.#planning = false;
+    }
+  }
+
+  async #plan(request: RebalanceRequest): Promise<RebalanceResult> {
+    const { currentMapping, ...plain } = request;
+    // Copied, so that the copies can be given away to the worker instead of being cloned.
+    const loads = plain.loads.slice();
+    const question: PlanQuestion = {
+      policy: this.#options.balancer.policy.name,
+      request: { ...plain, loads },
+      currentMapping:
+        currentMapping === undefined
+          ? null
+          : {
+              numLayers: currentMapping.numLayers,
+              numLogicalExperts: currentMapping.numLogicalExperts,
+              slotOffsets: currentMapping.slotOffsets,
+              physicalToLogical: currentMapping.physicalToLogical,
+            },
+    };
+    const answer = await this.#ask(question, [loads.buffer]);
+    if (!answer.ok) throw new EplbError(answer.code, answer.message, answer.fields);
+    return { mapping: ExpertMapping.create(answer.mapping), report: answer.report };
+  }
+
+  #ask(question: PlanQuestion, transfer: readonly ArrayBuffer[]): Promise<PlanAnswer> {
+    this.#worker ??= new Worker(new URL('./planner-worker.js', import.meta.url));
+    const worker = this.#worker;
+    return new Promise<PlanAnswer>((resolve, reject) => {
+      const settle = (act: () => void) => {
+        clearTimeout(deadline);
+        worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+        act();
+      };
+      const fail = (error: EplbError) => {
+        settle(() => {
+          this.#worker = null;
+          // A worker that failed is of no further use; the next plan makes another.
+          worker.terminate().then(() => reject(error), reject);
+        });
+      };
+      const { planDeadlineMs } = this.#options;
+      const deadline = setTimeout(() => {
+        fail(
+          new EplbError('ISOBAR_EPLB_PLAN_DEADLINE', `no plan within ${planDeadlineMs} ms`, {
+            planDeadlineMs,
+          }),
+        );
+      }, planDeadlineMs);
+      const onMessage = (answer: PlanAnswer) => settle(() => resolve(answer));
+      const onError = (cause: unknown) => fail(workerFailed('threw', cause));
+      const onExit = (code: number) => fail(workerFailed(`exited with ${code}`));
+      worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+      worker.postMessage(question, [...transfer]);
+    });
+  }
+}
+
+function workerFailed(how: string, cause?: unknown): EplbError {
+  return new EplbError('ISOBAR_EPLB_WORKER_FAILED', `the planner's worker ${how}`, {}, { cause });
+}

@@ -1,0 +1,111 @@
+import { AbstractEplbPolicy, type RebalanceRequest } from './abstract-eplb-policy.js';
+import { EplbError } from './eplb-error.js';
+import { ExpertMapping } from './expert-mapping.js';
+import { packBalanced } from './packing.js';
+import { replicateGreedily } from './replication.js';
+
+/**
+ * The balancer that DeepSeek published (deepseek-ai/EPLB, `rebalance_experts`), slot for slot.
+ * Where expert groups divide by nodes it works in a hierarchy: groups are packed to nodes,
+ * experts replicated within a node, and their copies packed to the node's ranks. Elsewhere it
+ * does the same with one group and one node. It knows no current mapping: nearly every slot
+ * moves. Loads and sums are 32-bit floats, as published.
+ */
+export class DefaultEplbPolicy extends AbstractEplbPolicy {
+  override readonly name = 'default';
+
+  protected override place(request: RebalanceRequest): ExpertMapping {
+    const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
+    const sizes = hierarchyOf(request);
+    const physicalToLogical = new Int32Array(numLayers * sizes.numPhysicalExperts);
+    for (let layer = 0; layer < numLayers; layer += 1) {
+      const start = layer * numLogicalExperts;
+      const row = Float32Array.from(loads.subarray(start, start + numLogicalExperts));
+      physicalToLogical.set(placeLayer(row, sizes), layer * sizes.numPhysicalExperts);
+    }
+    return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
+  }
+}
+
+interface Hierarchy {
+  readonly numPhysicalExperts: number;
+  readonly numGroups: number;
+  readonly numNodes: number;
+  readonly numRanks: number;
+}
+
+function hierarchyOf(request: RebalanceRequest): Hierarchy {
+  const { numLogicalExperts, slotOffsets, numNodes = 1, numGroups = 1 } = request;
+  const numRanks = slotOffsets.length - 1;
+  const numPhysicalExperts = slotOffsets[numRanks] ?? 0;
+  const each = numPhysicalExperts / numRanks;
+  if (slotOffsets.some((offset, rank) => offset !== rank * each)) {
+    throw unplaceable(
+      'slotOffsets',
+      `${numPhysicalExperts} slots are not even over ${numRanks} ranks`,
+    );
+  }
+  if (numGroups % numNodes !== 0)
+    return { numPhysicalExperts, numGroups: 1, numNodes: 1, numRanks };
+  if (numLogicalExperts % numGroups !== 0) {
+    throw unplaceable(
+      'numGroups',
+      `${numLogicalExperts} experts don't divide by ${numGroups} groups`,
+    );
+  }
+  if (numRanks % numNodes !== 0) {
+    throw unplaceable('numNodes', `${numRanks} ranks don't divide by ${numNodes} nodes`);
+  }
+  return { numPhysicalExperts, numGroups, numNodes, numRanks };
+}
+
+function unplaceable(field: string, what: string): EplbError {
+  return new EplbError('ISOBAR_EPLB_SIZES', `the default policy can't place this: ${what}`, {
+    field,
+  });
+}
+
+/** @returns the expert of each slot, [slots] */
+function placeLayer(loads: Float32Array, sizes: Hierarchy): Int32Array {
+  const { numPhysicalExperts, numNodes, numRanks } = sizes;
+  const slotsPerNode = numPhysicalExperts / numNodes;
+  const slotsPerRank = numPhysicalExperts / numRanks;
+  const expertsPerNode = loads.length / numNodes;
+  const nodeExperts = packGroups(loads, sizes);
+  const row = new Int32Array(numPhysicalExperts);
+  for (let node = 0; node < numNodes; node += 1) {
+    const experts = nodeExperts.subarray(node * expertsPerNode, (node + 1) * expertsPerNode);
+    const nodeLoads = Float32Array.from(experts, (expert) => loads[expert] ?? 0);
+    const { physicalToLogical, replicaCounts } = replicateGreedily(nodeLoads, slotsPerNode);
+    const shares = Float32Array.from(
+      physicalToLogical,
+      (expert) => (nodeLoads[expert] ?? 0) / (replicaCounts[expert] ?? 1),
+    );
+    const { packOf, placeInPack } = packBalanced(shares, numRanks / numNodes);
+    physicalToLogical.forEach((expert, physical) => {
+      const place = (packOf[physical] ?? 0) * slotsPerRank + (placeInPack[physical] ?? 0);
+      row[node * slotsPerNode + place] = experts[expert] ?? 0;
+    });
+  }
+  return row;
+}
+
+/** Experts in the order of the nodes that their groups were packed to, [experts]. */
+function packGroups(loads: Float32Array, sizes: Hierarchy): Int32Array {
+  const { numGroups, numNodes } = sizes;
+  const groupSize = loads.length / numGroups;
+  const groupLoads = new Float32Array(numGroups);
+  loads.forEach((load, expert) => {
+    const group = Math.floor(expert / groupSize);
+    groupLoads[group] = (groupLoads[group] ?? 0) + load;
+  });
+  const { packOf, placeInPack } = packBalanced(groupLoads, numNodes);
+  const groupsPerNode = numGroups / numNodes;
+  const order = new Int32Array(loads.length);
+  for (let expert = 0; expert < loads.length; expert += 1) {
+    const group = Math.floor(expert / groupSize);
+    const packed = (packOf[group] ?? 0) * groupsPerNode + (placeInPack[group] ?? 0);
+    order[packed * groupSize + (expert % groupSize)] = expert;
+  }
+  return order;
+}

@@ -1,0 +1,18 @@
+// Runs every check of the project, installing first what a fresh clone lacks.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+function run(command, args) {
+  process.stderr.write(`\n> ${command} ${args.join(' ')}\n`);
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (process.env.CI || !existsSync(`${root}/node_modules/.package-lock.json`)) run('npm', ['ci']);
+run('npm', ['run', 'lint']);
+run('npm', ['run', 'types']);
+run('npx', ['--no-install', 'vitest', 'run']);
