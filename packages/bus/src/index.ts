@@ -1,1 +1,19 @@
-export {};
+export { Actor, type ActorOptions } from './actor.js';
+export {
+  type Bus,
+  type BusHandler,
+  type BusMessage,
+  type BusOptions,
+  type BusStatus,
+  type BusSubscription,
+  connectBus,
+} from './bus.js';
+export type { CommandEndpoint, CommandServiceOptions } from './command-service.js';
+export type {
+  CompareAndSetResult,
+  CreateResult,
+  Records,
+  RecordsOptions,
+  StoredRecord,
+} from './records.js';
+export { onTermination } from './termination.js';

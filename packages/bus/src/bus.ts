@@ -1,0 +1,210 @@
+import { type ErrorFields, IsobarError } from '@isobar/protocol';
+import { type ConnectionOptions, connect, Events, type Msg, type NatsConnection } from 'nats';
+import { type CommandEndpoint, type CommandServiceOptions, serveOn } from './command-service.js';
+import { coded } from './nats-errors.js';
+import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
+
+export type BusStatus = 'disconnected' | 'reconnected' | 'closed';
+
+export interface BusOptions {
+  /** URLs of NATS servers. */
+  readonly servers: readonly string[];
+  /** Name of this client, for people who look at the server. */
+  readonly name: string;
+  /** Told of failures that no call can return: a handler that threw, messages dropped. */
+  readonly onError: (error: IsobarError) => void;
+  readonly onStatus?: (status: BusStatus) => void;
+  /** A server that is silent for this long, twice, is left. @default 2,000 */
+  readonly pingIntervalMs?: number;
+  /** @default 500, with jitter; attempts are unlimited */
+  readonly reconnectWaitMs?: number;
+  /** For the first connection. @default 5,000 */
+  readonly connectTimeoutMs?: number;
+}
+
+export interface BusMessage {
+  readonly subject: string;
+  readonly payload: Uint8Array;
+  /** False where nobody waits for an answer. */
+  respond(payload: Uint8Array): boolean;
+}
+
+export type BusHandler = (message: BusMessage) => void | Promise<void>;
+
+export interface BusSubscription {
+  unsubscribe(): void;
+}
+
+const pingsOutMax = 2;
+
+/**
+ * Connects to NATS; afterwards reconnects without end.
+ * @throws IsobarError ISOBAR_BUS_UNREACHABLE naming the servers
+ */
+export async function connectBus(options: BusOptions): Promise<Bus> {
+  const settings: ConnectionOptions = {
+    servers: [...options.servers],
+    name: options.name,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: options.reconnectWaitMs ?? 500,
+    reconnectJitter: 250,
+    pingInterval: options.pingIntervalMs ?? 2_000,
+    maxPingOut: pingsOutMax,
+    timeout: options.connectTimeoutMs ?? 5_000,
+  };
+  try {
+    return new Bus(await connect(settings), options);
+  } catch (cause) {
+    throw new IsobarError(
+      'ISOBAR_BUS_UNREACHABLE',
+      `no NATS server answers at ${options.servers.join(', ')}`,
+      { servers: options.servers },
+      { cause },
+    );
+  }
+}
+
+/** A connection to NATS: publish and subscribe, questions, records and commands. */
+export class Bus {
+  readonly #connection: NatsConnection;
+  readonly #options: BusOptions;
+  #connected = true;
+  #unsent = 0;
+
+  /** @internal use connectBus */
+  constructor(connection: NatsConnection, options: BusOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    void this.#watchStatus().catch((cause: unknown) => options.onError(coded('status', cause)));
+    void connection.closed().then((cause) => {
+      this.#connected = false;
+      if (cause instanceof Error) options.onError(coded('connection closed', cause));
+      options.onStatus?.('closed');
+    });
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Messages not sent because the connection was down. */
+  get unsent(): number {
+    return this.#unsent;
+  }
+
+  get maxPayloadBytes(): number {
+    return this.#connection.info?.max_payload ?? 1_048_576;
+  }
+
+  async #watchStatus(): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type === Events.Disconnect) this.#changeStatus(false, 'disconnected');
+      if (type === Events.Reconnect) this.#changeStatus(true, 'reconnected');
+    }
+  }
+
+  #changeStatus(connected: boolean, status: BusStatus): void {
+    this.#connected = connected;
+    this.#options.onStatus?.(status);
+  }
+
+  /**
+   * @returns false where the connection is down: the message is lost, and counted
+   * @throws IsobarError ISOBAR_BUS_PAYLOAD_TOO_LARGE
+   */
+  publish(subject: string, payload: Uint8Array): boolean {
+    this.#assertFits(subject, payload);
+    if (!this.#connected) {
+      this.#unsent += 1;
+      return false;
+    }
+    this.#connection.publish(subject, payload);
+    return true;
+  }
+
+  #assertFits(subject: string, payload: Uint8Array): void {
+    if (payload.byteLength <= this.maxPayloadBytes) return;
+    throw new IsobarError(
+      'ISOBAR_BUS_PAYLOAD_TOO_LARGE',
+      `a message of ${payload.byteLength} bytes for ${subject} is over the server's ${this.maxPayloadBytes}`,
+      { subject, bytes: payload.byteLength, bytesMax: this.maxPayloadBytes },
+    );
+  }
+
+  /** Messages are handled as they come; a handler's failure is told and ends nothing. */
+  subscribe(subject: string, handle: BusHandler): BusSubscription {
+    const subscription = this.#connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) this.#options.onError(coded(subject, error));
+        else this.#handle(subject, handle, message);
+      },
+    });
+    return { unsubscribe: () => subscription.unsubscribe() };
+  }
+
+  #handle(subject: string, handle: BusHandler, message: Msg): void {
+    const fail = (cause: unknown) => {
+      const fields: ErrorFields = { subject: message.subject };
+      const text = `the handler of ${subject} failed`;
+      this.#options.onError(new IsobarError('ISOBAR_BUS_HANDLER_FAILED', text, fields, { cause }));
+    };
+    const respond = (payload: Uint8Array) => {
+      this.#assertFits(message.subject, payload);
+      return message.respond(payload);
+    };
+    try {
+      const handled = handle({ subject: message.subject, payload: message.data, respond });
+      if (handled instanceof Promise) void handled.catch(fail);
+    } catch (cause) {
+      fail(cause);
+    }
+  }
+
+  /**
+   * @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_NO_RESPONDERS, ISOBAR_BUS_SERVICE_ERROR
+   *   (with `serviceCode` and `serviceMessage`), ISOBAR_BUS_PAYLOAD_TOO_LARGE
+   */
+  async request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    this.#assertFits(subject, payload);
+    const answer = await this.#connection
+      .request(subject, payload, { timeout: timeoutMs })
+      .catch((cause: unknown) => {
+        throw coded(subject, cause);
+      });
+    const refusal = answer.headers?.get('Nats-Service-Error');
+    if (refusal === undefined || refusal === '') return answer.data;
+    const serviceCode = answer.headers?.get('Isobar-Error-Code') ?? '';
+    throw new IsobarError('ISOBAR_BUS_SERVICE_ERROR', `${serviceCode}: ${refusal}`, {
+      subject,
+      serviceCode,
+      serviceMessage: refusal,
+    });
+  }
+
+  /** Records of one bucket, made where it does not exist. */
+  openRecords(options: RecordsOptions): Promise<Records> {
+    return openRecordsOn(this.#connection, options);
+  }
+
+  /** Serves commands as a NATS micro service, until the bus is drained. */
+  serveCommands(
+    options: CommandServiceOptions,
+    endpoints: readonly CommandEndpoint[],
+  ): Promise<void> {
+    return serveOn(this.#connection, options, endpoints, this.#options.onError);
+  }
+
+  /** Everything published so far has reached the server. */
+  flush(): Promise<void> {
+    return this.#connection.flush();
+  }
+
+  /** Ends subscriptions, hands over what has come, sends what waits, and closes. */
+  async drain(): Promise<void> {
+    if (!this.#connection.isClosed()) await this.#connection.drain();
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}

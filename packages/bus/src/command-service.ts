@@ -1,0 +1,67 @@
+import { type ErrorFields, IsobarError } from '@isobar/protocol';
+import { headers, type NatsConnection, type ServiceMsg } from 'nats';
+
+export interface CommandServiceOptions {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  /** Endpoint `status` is asked at `<subjectPrefix>.status`. */
+  readonly subjectPrefix: string;
+}
+
+export interface CommandEndpoint {
+  readonly name: string;
+  readonly description: string;
+  /** An IsobarError that it throws is the answer; any other is also told to onError. */
+  readonly handle: (payload: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+}
+
+export async function serveOn(
+  connection: NatsConnection,
+  options: CommandServiceOptions,
+  endpoints: readonly CommandEndpoint[],
+  onError: (error: IsobarError) => void,
+): Promise<void> {
+  const { name, version, description, subjectPrefix } = options;
+  const service = await connection.services.add({ name, version, description });
+  for (const endpoint of endpoints) {
+    service.addEndpoint(endpoint.name, {
+      subject: `${subjectPrefix}.${endpoint.name}`,
+      metadata: { description: endpoint.description },
+      handler: (error, message) => {
+        if (error !== null) onError(asIsobarError(endpoint.name, error));
+        else void answer(endpoint, message, onError);
+      },
+    });
+  }
+}
+
+async function answer(
+  endpoint: CommandEndpoint,
+  message: ServiceMsg,
+  onError: (error: IsobarError) => void,
+): Promise<void> {
+  try {
+    message.respond(await endpoint.handle(message.data));
+  } catch (cause) {
+    const error = asIsobarError(endpoint.name, cause);
+    if (error.code === 'ISOBAR_BUS_HANDLER_FAILED') onError(error);
+    refuse(message, error);
+  }
+}
+
+function refuse(message: ServiceMsg, error: IsobarError): void {
+  const header = headers();
+  header.set('Isobar-Error-Code', error.code);
+  // The service API's own headers: its clients show these.
+  header.set('Nats-Service-Error-Code', '400');
+  header.set('Nats-Service-Error', error.message.replaceAll(/\s+/g, ' '));
+  message.respond(new Uint8Array(0), { headers: header });
+}
+
+function asIsobarError(command: string, cause: unknown): IsobarError {
+  if (cause instanceof IsobarError) return cause;
+  const fields: ErrorFields = { command };
+  const message = `the command ${command} failed`;
+  return new IsobarError('ISOBAR_BUS_HANDLER_FAILED', message, fields, { cause });
+}
