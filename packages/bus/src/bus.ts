@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ErrorFields, IsobarError } from '@isobar/protocol';
 import { type ConnectionOptions, connect, Events, type Msg, type NatsConnection } from 'nats';
 import { type CommandEndpoint, type CommandServiceOptions, serveOn } from './command-service.js';
@@ -61,6 +62,28 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       { servers: options.servers },
       { cause },
     );
+  }
+}
+
+/**
+ * Connects as soon as a server answers: a service outlives the absence of its server.
+ * @param onUnreachable told once, of the first failure
+ * @throws the signal's reason where it aborts
+ */
+export async function awaitBus(
+  options: BusOptions,
+  onUnreachable: (error: IsobarError) => void,
+  signal: AbortSignal,
+): Promise<Bus> {
+  for (let attempt = 0; ; attempt += 1) {
+    signal.throwIfAborted();
+    try {
+      return await connectBus(options);
+    } catch (error) {
+      if (!(error instanceof IsobarError)) throw error;
+      if (attempt === 0) onUnreachable(error);
+    }
+    await delay(options.reconnectWaitMs ?? 500, undefined, { signal });
   }
 }
 

@@ -1,5 +1,6 @@
 export { Actor, type ActorOptions } from './actor.js';
 export {
+  awaitBus,
   type Bus,
   type BusHandler,
   type BusMessage,
@@ -9,6 +10,7 @@ export {
   connectBus,
 } from './bus.js';
 export type { CommandEndpoint, CommandServiceOptions } from './command-service.js';
+export { Intake } from './intake.js';
 export type {
   CompareAndSetResult,
   CreateResult,

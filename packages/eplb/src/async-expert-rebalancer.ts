@@ -103,9 +103,12 @@ export class AsyncExpertRebalancer {
     return { rebalance: true, reason: 'imbalanced', balancedness };
   }
 
-  /** Predicted gain of a plan against the cost of its moves. */
-  netBenefit(report: RebalanceReport): NetBenefit {
-    const economy = this.#options.economy;
+  /**
+   * Predicted gain of a plan against the cost of its moves.
+   * @param measured figures that are better known by now than when the rebalancer was made
+   */
+  netBenefit(report: RebalanceReport, measured: Partial<RebalanceEconomy> = {}): NetBenefit {
+    const economy = { ...this.#options.economy, ...measured };
     const tokens = report.layerGains.reduce((sum, gain) => sum + gain, 0);
     const benefitSeconds = tokens * economy.perTokenSeconds * economy.horizonPasses;
     const seconds = (report.moves * economy.bytesPerExpert) / economy.bandwidthBytesPerSecond;

@@ -5,6 +5,7 @@ import {
 } from '@msgpack/msgpack';
 import type { z } from 'zod';
 import { IsobarError } from './isobar-error.js';
+import { assertItemsFit } from './message-pack-bounds.js';
 
 type NumericArray = Int16Array | Int32Array | Uint32Array | Float32Array | Float64Array;
 
@@ -49,8 +50,9 @@ function createExtensionCodec(): ExtensionCodec {
             { extensionType: type, bytes: data.byteLength },
           );
         }
-        // Copied: the body may lie unaligned in the message, whose buffer is reused.
-        const copy = data.slice();
+        // Copied: the body may lie unaligned in the message, whose buffer is reused. Not by
+        // slice, which in a Buffer copies nothing.
+        const copy = new Uint8Array(data);
         if (!littleEndianHost) swapBytes(copy, ArrayType.BYTES_PER_ELEMENT);
         return new ArrayType(copy.buffer);
       },
@@ -78,6 +80,7 @@ export function decode<T>(what: string, bytes: Uint8Array, schema: z.ZodType<T>)
 
 function decodeUnchecked(what: string, bytes: Uint8Array): unknown {
   try {
+    assertItemsFit(bytes);
     return decodeMessagePack(bytes, {
       extensionCodec,
       maxStrLength: 65_536,
@@ -106,7 +109,7 @@ export function validate<T>(what: string, value: unknown, schema: z.ZodType<T>):
   if (spoken !== undefined && spoken !== schemaVersion) {
     throw new IsobarError(
       'ISOBAR_PROTOCOL_SCHEMA_VERSION',
-      `${what} has schema version ${String(spoken)}; this process speaks ${schemaVersion}`,
+      `${what} has schema version ${spoken}; this process speaks ${schemaVersion}`,
       { message: what, field: 'schema', received: spoken, supported: schemaVersion },
     );
   }
@@ -121,7 +124,8 @@ export function validate<T>(what: string, value: unknown, schema: z.ZodType<T>):
   );
 }
 
-function readSchemaVersion(value: unknown): unknown {
+/** The version that a message says it has; whatever is no version is left to the schema. */
+function readSchemaVersion(value: unknown): number | undefined {
   if (typeof value !== 'object' || value === null || !('schema' in value)) return undefined;
-  return value.schema;
+  return Number.isInteger(value.schema) ? Number(value.schema) : undefined;
 }

@@ -33,6 +33,7 @@ export {
 export { type Member, memberSchema } from './member.js';
 export {
   type KnownOutcome,
+  knownOutcomeSchema,
   type LoadSample,
   loadSampleSchema,
   type OutcomeMessage,

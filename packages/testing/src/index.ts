@@ -1,1 +1,5 @@
-export {};
+export { Cluster, type ClusterOptions, type ServiceScripts } from './cluster.js';
+export { locateNatsServer } from './locate-nats-server.js';
+export { ManagedProcess, type ManagedProcessOptions } from './managed-process.js';
+export { type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
+export { ProcessGuard } from './process-guard.js';

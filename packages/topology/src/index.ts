@@ -1,1 +1,7 @@
-export {};
+export { formatTopology } from './format-topology.js';
+export { parseTopology } from './parse-topology.js';
+export { readTopology } from './read-topology.js';
+export { Topology } from './topology.js';
+export { TopologyError } from './topology-error.js';
+export type { TopologyLevel, TopologySpec } from './topology-spec.js';
+export { type UniformTopologyOptions, uniformTopology } from './uniform-topology.js';

@@ -96,6 +96,8 @@ export type CoordinatorSwapEvent =
   | { readonly kind: 'record-exists'; readonly version: number; readonly same: boolean }
   | { readonly kind: 'record-unknown'; readonly version: number }
   | { readonly kind: 'cancel'; readonly reason: string }
+  /** Waves that have not begun never will; the open one goes on. */
+  | { readonly kind: 'stop-between-waves' }
   | { readonly kind: 'tick' };
 
 export interface SwapDurations {
@@ -179,6 +181,8 @@ export function stepCoordinatorSwap(
       return { state, effects: [] };
     case 'cancel':
       return onCancel(state, event.reason, nowMs);
+    case 'stop-between-waves':
+      return { state: { ...state, waiting: [] }, effects: [] };
     case 'tick':
       return onTick(state, nowMs);
   }

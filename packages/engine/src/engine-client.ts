@@ -1,0 +1,183 @@
+import { connect, type Socket } from 'node:net';
+import { decode, type EngineState, encode, IsobarError, type LoadSample } from '@isobar/protocol';
+import { type EngineAddress, formatEngineAddress } from './address.js';
+import {
+  type EngineCommandMessage,
+  type EngineHello,
+  type EngineMessage,
+  engineMessageSchema,
+} from './engine-messages.js';
+import { encodeFrame, FrameReader } from './frame.js';
+
+export interface EngineClientOptions {
+  readonly address: EngineAddress;
+  readonly onHello: (hello: EngineHello) => void;
+  readonly onLoad: (sample: LoadSample) => void;
+  readonly onProgress: (version: number, staged: number, total: number) => void;
+  readonly onActivated: (state: EngineState) => void;
+  /** The connection is gone, after a hello; it is dialled again. */
+  readonly onLost: () => void;
+  /** Told of what can't be read, and once per outage that nobody listens. */
+  readonly onError: (error: IsobarError) => void;
+  /** Wait between two attempts to connect. @default 200 */
+  readonly redialMs?: number;
+  /** An engine that has not said hello this long after the connection is left. @default 5,000 */
+  readonly helloDeadlineMs?: number;
+}
+
+interface PendingCommand {
+  readonly settle: (outcome: EngineState | IsobarError) => void;
+}
+
+/** Commands under way at once. */
+const pendingMax = 64;
+
+/** The agent's end of the port: dials its engine, and again whenever the engine is gone. */
+export class EngineClient {
+  readonly #options: EngineClientOptions;
+  readonly #pending = new Map<number, PendingCommand>();
+  #socket: Socket | null = null;
+  #greeted = false;
+  #redial: NodeJS.Timeout | null = null;
+  #helloDeadline: NodeJS.Timeout | null = null;
+  #outageTold = false;
+  #stopped = true;
+  #nextId = 0;
+
+  constructor(options: EngineClientOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    if (!this.#stopped) return;
+    this.#stopped = false;
+    this.#dial();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#redial !== null) clearTimeout(this.#redial);
+    this.#socket?.destroy();
+  }
+
+  /**
+   * @throws IsobarError the engine's own refusal, by its code, with `explicit: true`; or
+   *   ISOBAR_ENGINE_DISCONNECTED, ISOBAR_ENGINE_TIMEOUT, ISOBAR_ENGINE_BUSY: then nothing is
+   *   known of the command's effect
+   */
+  command(command: EngineCommandMessage, timeoutMs: number): Promise<EngineState> {
+    const socket = this.#socket;
+    if (socket === null || !this.#greeted) return Promise.reject(this.#disconnected());
+    if (this.#pending.size >= pendingMax) {
+      const text = `${pendingMax} commands are already with the engine`;
+      return Promise.reject(new IsobarError('ISOBAR_ENGINE_BUSY', text, { pendingMax }));
+    }
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise<EngineState>((resolve, reject) => {
+      const deadline = setTimeout(() => {
+        const text = `the engine has not answered ${command.kind} within ${timeoutMs} ms`;
+        const fields = { command: command.kind, timeoutMs };
+        this.#settle(id, new IsobarError('ISOBAR_ENGINE_TIMEOUT', text, fields));
+      }, timeoutMs);
+      const settle = (outcome: EngineState | IsobarError) => {
+        clearTimeout(deadline);
+        if (outcome instanceof IsobarError) reject(outcome);
+        else resolve(outcome);
+      };
+      this.#pending.set(id, { settle });
+      socket.write(encodeFrame(encode({ schema: 1, id, command })));
+    });
+  }
+
+  #settle(id: number, outcome: EngineState | IsobarError): void {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    pending?.settle(outcome);
+  }
+
+  #disconnected(cause?: unknown): IsobarError {
+    const address = formatEngineAddress(this.#options.address);
+    const text = `no engine is connected at ${address}`;
+    return new IsobarError('ISOBAR_ENGINE_DISCONNECTED', text, { address }, { cause });
+  }
+
+  #dial(): void {
+    const socket = connect(this.#options.address);
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on('connect', () => {
+      const deadlineMs = this.#options.helloDeadlineMs ?? 5_000;
+      this.#helloDeadline = setTimeout(() => {
+        const text = `the engine has not said hello within ${deadlineMs} ms`;
+        socket.destroy(new IsobarError('ISOBAR_ENGINE_TIMEOUT', text, { deadlineMs }));
+      }, deadlineMs);
+    });
+    const reader = new FrameReader((body) => this.#receive(body));
+    socket.on('data', (chunk) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        socket.destroy(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+    let failure: unknown;
+    socket.on('error', (error) => {
+      failure = error;
+    });
+    socket.on('close', () => this.#onClose(failure));
+  }
+
+  #onClose(failure: unknown): void {
+    const wasGreeted = this.#greeted;
+    this.#socket = null;
+    this.#greeted = false;
+    if (this.#helloDeadline !== null) clearTimeout(this.#helloDeadline);
+    for (const id of [...this.#pending.keys()]) this.#settle(id, this.#disconnected(failure));
+    if (this.#stopped) return;
+    if (!this.#outageTold) {
+      this.#outageTold = true;
+      this.#options.onError(this.#disconnected(failure));
+    }
+    if (wasGreeted) this.#options.onLost();
+    this.#redial = setTimeout(() => this.#dial(), this.#options.redialMs ?? 200);
+  }
+
+  #receive(body: Uint8Array): void {
+    const message = decode('engine message', body, engineMessageSchema);
+    if (message.kind === 'hello') this.#onHello(message);
+    // Before its hello an engine has nothing to say that could be understood.
+    else if (this.#greeted) this.#onMessage(message);
+  }
+
+  #onHello(hello: EngineHello): void {
+    if (this.#helloDeadline !== null) clearTimeout(this.#helloDeadline);
+    this.#greeted = true;
+    this.#outageTold = false;
+    this.#options.onHello(hello);
+  }
+
+  #onMessage(message: Exclude<EngineMessage, EngineHello>): void {
+    switch (message.kind) {
+      case 'load':
+        this.#options.onLoad(message.sample);
+        return;
+      case 'progress':
+        this.#options.onProgress(message.version, message.staged, message.total);
+        return;
+      case 'activated':
+        this.#options.onActivated(message.state);
+        return;
+      case 'result':
+        this.#settle(message.id, message.ok ? message.state : refusal(message));
+        return;
+      case 'stopping':
+        this.#socket?.end();
+        return;
+    }
+  }
+}
+
+function refusal(result: { readonly code: string; readonly message: string }): IsobarError {
+  return new IsobarError(result.code, result.message, { explicit: true });
+}

@@ -1,0 +1,71 @@
+import {
+  bytesSchema,
+  engineDescriptionSchema,
+  engineStateSchema,
+  fenceSchema,
+  loadSampleSchema,
+  schemaField,
+  versionSchema,
+} from '@isobar/protocol';
+import { z } from 'zod';
+
+/** What an agent asks of its engine. Every command carries the leader's fence. */
+export const engineCommandSchema = z.discriminatedUnion('kind', [
+  /** Being asked raises the engine's fence. */
+  z.object({ kind: z.literal('query'), fence: fenceSchema }),
+  /** Fetch the proposal's incoming experts, verify them, and hold the vote. */
+  z.object({ kind: z.literal('stage'), fence: fenceSchema, proposal: bytesSchema }),
+  /** A version is committed: switch to it between two steps. */
+  z.object({ kind: z.literal('activate'), fence: fenceSchema, record: bytesSchema }),
+  /** A version is void: free what was staged for it. */
+  z.object({ kind: z.literal('discard'), fence: fenceSchema, record: bytesSchema }),
+  /** Every member has activated `version`: free what only older versions name. */
+  z.object({ kind: z.literal('retire'), fence: fenceSchema, version: versionSchema }),
+]);
+export type EngineCommandMessage = Readonly<z.infer<typeof engineCommandSchema>>;
+
+export const engineRequestSchema = z.object({
+  ...schemaField,
+  /** Drawn by the agent; its result carries it back. */
+  id: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+  command: engineCommandSchema,
+});
+export type EngineRequest = Readonly<z.infer<typeof engineRequestSchema>>;
+
+export const engineHelloSchema = z.object({
+  ...schemaField,
+  kind: z.literal('hello'),
+  description: engineDescriptionSchema,
+  state: engineStateSchema,
+});
+export type EngineHello = Readonly<z.infer<typeof engineHelloSchema>>;
+
+const resultFields = {
+  ...schemaField,
+  kind: z.literal('result'),
+  id: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+} as const;
+
+/** What an engine tells its agent. */
+export const engineMessageSchema = z.union([
+  engineHelloSchema,
+  z.object({ ...schemaField, kind: z.literal('load'), sample: loadSampleSchema }),
+  z.object({
+    ...schemaField,
+    kind: z.literal('progress'),
+    version: versionSchema,
+    staged: z.number().int().min(0),
+    total: z.number().int().min(0),
+  }),
+  /** Every token routed by an older version has been answered or its connection cut. */
+  z.object({ ...schemaField, kind: z.literal('activated'), state: engineStateSchema }),
+  z.object({ ...resultFields, ok: z.literal(true), state: engineStateSchema }),
+  z.object({
+    ...resultFields,
+    ok: z.literal(false),
+    code: z.string().max(100),
+    message: z.string().max(2_000),
+  }),
+  z.object({ ...schemaField, kind: z.literal('stopping') }),
+]);
+export type EngineMessage = Readonly<z.infer<typeof engineMessageSchema>>;

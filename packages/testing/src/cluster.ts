@@ -1,0 +1,215 @@
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ManagedProcess } from './managed-process.js';
+import { type NatsServer, startNatsServer } from './nats-server.js';
+import { ProcessGuard } from './process-guard.js';
+
+/** Scripts of the services; a library does not know where they are. */
+export interface ServiceScripts {
+  readonly engine: string;
+  readonly agent: string;
+  readonly coordinator: string;
+}
+
+export interface ClusterOptions {
+  readonly scripts: ServiceScripts;
+  readonly deployment: string;
+  readonly numRanks: number;
+  /** Slots of a layer over all ranks. */
+  readonly numPhysicalExperts: number;
+  /** Topology file's text. */
+  readonly topology: string;
+  /** Path of the trace to serve. */
+  readonly trace: string;
+  /** Draws the model's weights into a folder. */
+  readonly writeCheckpoint: (directory: string) => Promise<void>;
+  readonly activation: 'two-table' | 'in-place';
+  /** Settings of every engine over the defaults. */
+  readonly engine?: Readonly<Record<string, unknown>>;
+  /** Settings of one rank's engine over all others. */
+  readonly engineOfRank?: (rank: number) => Readonly<Record<string, unknown>>;
+  /** Settings of the coordinator over the defaults. */
+  readonly coordinator?: Readonly<Record<string, unknown>>;
+  /** Told what is being started, for people who wait. */
+  readonly onProgress?: (text: string) => void;
+}
+
+const readyDeadlineMs = 90_000;
+const stopDeadlineMs = 20_000;
+
+/**
+ * A whole deployment in processes on this machine: a private nats-server, a coordinator, and
+ * per rank an agent and a reference engine. Nothing of it outlives its owner.
+ */
+export class Cluster {
+  readonly options: ClusterOptions;
+  /** Folder of everything that the cluster writes; gone after `close`. */
+  readonly directory: string;
+  readonly #guard: ProcessGuard;
+  readonly #processes = new Map<string, ManagedProcess>();
+  #nats: NatsServer | null = null;
+
+  private constructor(options: ClusterOptions, directory: string, guard: ProcessGuard) {
+    this.options = options;
+    this.directory = directory;
+    this.#guard = guard;
+  }
+
+  /** @throws IsobarError of the process that failed to start; nothing is left running */
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const guard = new ProcessGuard();
+    const directory = await mkdtemp(join(tmpdir(), 'isobar-'));
+    guard.removeAtEnd(directory);
+    const cluster = new Cluster(options, directory, guard);
+    try {
+      await cluster.#start();
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { onProgress, numRanks, topology, writeCheckpoint } = this.options;
+    for (const folder of ['sockets', 'checkpoint', 'results', 'settings', 'logs', 'agents']) {
+      await mkdir(join(this.directory, folder));
+    }
+    await writeFile(this.topologyPath, topology);
+    onProgress?.('starting a private nats-server');
+    await this.startNats();
+    onProgress?.('drawing the weights of the model');
+    await writeCheckpoint(this.checkpointDirectory);
+    onProgress?.(`starting ${numRanks} engines and agents, and the coordinator`);
+    const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
+    await Promise.all([
+      ...ranks.flatMap((rank) => [this.startEngine(rank), this.startAgent(rank)]),
+      this.startCoordinator(),
+    ]);
+  }
+
+  get natsUrl(): string {
+    return this.#nats?.url ?? '';
+  }
+
+  get resultsDirectory(): string {
+    return join(this.directory, 'results');
+  }
+
+  get checkpointDirectory(): string {
+    return join(this.directory, 'checkpoint');
+  }
+
+  get topologyPath(): string {
+    return join(this.directory, 'topology.yaml');
+  }
+
+  /** `engine-0`, `agent-0`, `coordinator`. */
+  process(name: string): ManagedProcess {
+    const found = this.#processes.get(name);
+    if (found === undefined) throw new Error(`no process ${name} in the cluster`);
+    return found;
+  }
+
+  /** Starts the nats-server, again on the same port and store after it was stopped. */
+  async startNats(): Promise<void> {
+    const port = this.#nats?.port;
+    this.#nats = await startNatsServer({
+      directory: join(this.directory, 'nats'),
+      guard: this.#guard,
+      ...(port === undefined ? {} : { port }),
+    });
+  }
+
+  stopNats(): Promise<void> {
+    return this.#nats?.stop() ?? Promise.resolve();
+  }
+
+  async startEngine(rank: number): Promise<void> {
+    const { deployment, numRanks, numPhysicalExperts, trace, activation } = this.options;
+    await this.#startService(`engine-${rank}`, this.options.scripts.engine, {
+      deployment,
+      rank,
+      numRanks,
+      listen: this.#engineAddress(rank),
+      peerDirectory: join(this.directory, 'sockets'),
+      checkpointDirectory: this.checkpointDirectory,
+      resultsDirectory: this.resultsDirectory,
+      trace,
+      numPhysicalExperts,
+      activation,
+      ...this.options.engine,
+      ...this.options.engineOfRank?.(rank),
+    });
+  }
+
+  #engineAddress(rank: number): string {
+    return `unix:${join(this.directory, 'sockets', `engine-${rank}.sock`)}`;
+  }
+
+  async startAgent(rank: number): Promise<void> {
+    await this.#startService(`agent-${rank}`, this.options.scripts.agent, {
+      deployment: this.options.deployment,
+      rank,
+      servers: [this.natsUrl],
+      engine: this.#engineAddress(rank),
+      stateDirectory: join(this.directory, 'agents'),
+    });
+  }
+
+  async startCoordinator(): Promise<void> {
+    await this.#startService('coordinator', this.options.scripts.coordinator, {
+      deployment: this.options.deployment,
+      servers: [this.natsUrl],
+      topology: this.topologyPath,
+      ...this.options.coordinator,
+    });
+  }
+
+  async #startService(
+    name: string,
+    script: string,
+    settings: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const path = join(this.directory, 'settings', `${name}.json`);
+    await writeFile(path, JSON.stringify(settings));
+    const service = new ManagedProcess({
+      name,
+      command: process.execPath,
+      args: [script, path],
+      guard: this.#guard,
+      logPath: join(this.directory, 'logs', `${name}.log`),
+      isReady: saysServing,
+    });
+    this.#processes.set(name, service);
+    await service.ready(readyDeadlineMs);
+  }
+
+  /**
+   * Ends the engines together, after a step that all of them finish.
+   * @throws IsobarError ISOBAR_TESTING_PROCESS_ENDED where one did not end by itself
+   */
+  async stopEngines(): Promise<void> {
+    const engines = [...this.#processes.values()].filter(({ name }) => name.startsWith('engine-'));
+    await Promise.all(
+      engines.map(async (engine) => {
+        const code = await engine.stop(stopDeadlineMs);
+        if (code !== 0) throw engine.ended(code);
+      }),
+    );
+  }
+
+  /** Stops every process and removes the folder. */
+  async close(): Promise<void> {
+    const running = [...this.#processes.values()].filter((service) => service.isRunning);
+    await Promise.all(running.map((service) => service.stop(stopDeadlineMs)));
+    await this.stopNats();
+    await this.#guard.close();
+  }
+}
+
+/** A service logs one line with this message once it does its work. */
+function saysServing(line: string): boolean {
+  return line.includes('"msg":"serving"');
+}

@@ -1,0 +1,150 @@
+import type { ExpertMapping } from '@isobar/eplb';
+import type { LoadSample } from '@isobar/protocol';
+
+/** What all ranks together served in one pass. */
+export interface LoadPass {
+  /** Tokens by logical expert, [layers × experts]. */
+  readonly logicalLoads: Float64Array;
+  /** Tokens that each rank really served, [layers × ranks]. */
+  readonly rankLoads: Float64Array;
+  /** Steps that the slowest rank reported, and their mean wall time. */
+  readonly steps: number;
+  readonly meanStepMillis: number;
+}
+
+export type SampleFate = 'counted' | 'baseline' | 'stale' | 'unknown-version' | 'wrong-shape';
+
+interface Told {
+  readonly lastStep: number;
+  readonly destination: Float64Array;
+  readonly stepCount: number;
+  readonly stepMillisSum: number;
+}
+
+/** Cumulative counts remembered: some versions of every rank. */
+const versionsKept = 4;
+
+/**
+ * Turns cumulative counts into passes. Every sample is read through the mapping of the version
+ * that its tokens carried, so that nothing is ever counted for the wrong expert; a pass is
+ * complete only when every live rank has been heard in it.
+ */
+export class LoadWindow {
+  readonly #mappings = new Map<number, ExpertMapping>();
+  readonly #told = new Map<string, Told>();
+  #ranks: ReadonlySet<number>;
+  #logicalLoads: Float64Array;
+  #rankLoads: Float64Array;
+  #heard = new Map<number, { steps: number; millis: number }>();
+
+  /** @param ranks ranks without which a pass is partial */
+  constructor(version: number, mapping: ExpertMapping, ranks: Iterable<number>) {
+    this.#mappings.set(version, mapping);
+    this.#ranks = new Set(ranks);
+    this.#logicalLoads = new Float64Array(mapping.numLayers * mapping.numLogicalExperts);
+    this.#rankLoads = new Float64Array(mapping.numLayers * mapping.numRanks);
+  }
+
+  /** Tokens of this version may be counted from now on. */
+  learnMapping(version: number, mapping: ExpertMapping): void {
+    this.#mappings.set(version, mapping);
+    for (const old of this.#mappings.keys()) {
+      if (this.#mappings.size <= versionsKept) return;
+      this.#mappings.delete(old);
+    }
+  }
+
+  add(sample: LoadSample): SampleFate {
+    const mapping = this.#mappings.get(sample.mappingVersion);
+    if (mapping === undefined || !this.#ranks.has(sample.rank)) return 'unknown-version';
+    const firstSlot = mapping.slotOffsets[sample.rank] ?? 0;
+    const ownSlots = (mapping.slotOffsets[sample.rank + 1] ?? 0) - firstSlot;
+    if (sample.destination.length !== mapping.numLayers * ownSlots) return 'wrong-shape';
+    const engine = `${sample.rank}.${sample.incarnation}`;
+    const key = `${engine}.${sample.mappingVersion}`;
+    const before = this.#told.get(key);
+    if (before !== undefined && sample.lastStep <= before.lastStep) return 'stale';
+    // Counts from before this coordinator listened belong to no pass of its window.
+    const baseline = before === undefined && !this.#knowsEngine(engine);
+    this.#remember(key, engine, sample);
+    if (baseline) return 'baseline';
+    this.#count(sample, mapping, before);
+    return 'counted';
+  }
+
+  #knowsEngine(engine: string): boolean {
+    return [...this.#told.keys()].some((key) => key.startsWith(`${engine}.`));
+  }
+
+  #remember(key: string, engine: string, sample: LoadSample): void {
+    this.#told.delete(key);
+    this.#told.set(key, {
+      lastStep: sample.lastStep,
+      destination: sample.destination,
+      stepCount: sample.stepMillis.count,
+      stepMillisSum: sample.stepMillis.sum,
+    });
+    const ofRank = [...this.#told.keys()].filter((known) => known.startsWith(`${sample.rank}.`));
+    const surplus = ofRank.length - versionsKept;
+    for (const old of ofRank.slice(0, Math.max(0, surplus))) this.#told.delete(old);
+    // The newest sample's engine is the live one: an older process's counts are done.
+    for (const old of ofRank) if (!old.startsWith(`${engine}.`)) this.#told.delete(old);
+  }
+
+  #count(sample: LoadSample, mapping: ExpertMapping, before: Told | undefined): void {
+    const { numLayers, numLogicalExperts, numRanks } = mapping;
+    const firstSlot = mapping.slotOffsets[sample.rank] ?? 0;
+    const ownSlots = (mapping.slotOffsets[sample.rank + 1] ?? 0) - firstSlot;
+    for (let layer = 0; layer < numLayers; layer += 1) {
+      for (let slot = 0; slot < ownSlots; slot += 1) {
+        const at = layer * ownSlots + slot;
+        const tokens = (sample.destination[at] ?? 0) - (before?.destination[at] ?? 0);
+        const expert = mapping.getLogicalExpert(layer, firstSlot + slot);
+        if (tokens <= 0 || expert < 0) continue;
+        const logical = layer * numLogicalExperts + expert;
+        const rank = layer * numRanks + sample.rank;
+        this.#logicalLoads[logical] = (this.#logicalLoads[logical] ?? 0) + tokens;
+        this.#rankLoads[rank] = (this.#rankLoads[rank] ?? 0) + tokens;
+      }
+    }
+    const heard = this.#heard.get(sample.rank) ?? { steps: 0, millis: 0 };
+    heard.steps += sample.stepMillis.count - (before?.stepCount ?? 0);
+    heard.millis += sample.stepMillis.sum - (before?.stepMillisSum ?? 0);
+    this.#heard.set(sample.rank, heard);
+  }
+
+  /** Live ranks without a counted sample in this pass. */
+  get missingRanks(): number[] {
+    return [...this.#ranks].filter((rank) => (this.#heard.get(rank)?.steps ?? 0) === 0);
+  }
+
+  /** Ends the pass; null, and the pass goes on, while a live rank is missing. */
+  takePass(): LoadPass | null {
+    if (this.missingRanks.length > 0) return null;
+    const heard = [...this.#heard.values()];
+    const steps = Math.min(...heard.map((rank) => rank.steps));
+    const millis = heard.reduce((sum, rank) => sum + rank.millis, 0);
+    const pass: LoadPass = {
+      logicalLoads: this.#logicalLoads,
+      rankLoads: this.#rankLoads,
+      steps,
+      meanStepMillis: millis / heard.reduce((sum, rank) => sum + rank.steps, 0),
+    };
+    this.#logicalLoads = new Float64Array(this.#logicalLoads.length);
+    this.#rankLoads = new Float64Array(this.#rankLoads.length);
+    this.#heard = new Map();
+    return pass;
+  }
+}
+
+/** Balancedness of what ranks really served: Σ layers mean ÷ Σ layers largest. */
+export function servedBalancedness(rankLoads: Float64Array, numRanks: number): number {
+  let mean = 0;
+  let largest = 0;
+  for (let start = 0; start < rankLoads.length; start += numRanks) {
+    const row = rankLoads.subarray(start, start + numRanks);
+    mean += row.reduce((sum, load) => sum + load, 0) / numRanks;
+    largest += row.reduce((most, load) => Math.max(most, load), 0);
+  }
+  return largest === 0 ? 0 : mean / largest;
+}

@@ -1,0 +1,89 @@
+import {
+  type ClusterShape,
+  type ExpertMapping,
+  planTransfers,
+  planWaves,
+  type RebalanceResult,
+} from '@isobar/eplb';
+import {
+  type EngineDescription,
+  encodeTransfers,
+  IsobarError,
+  type Wave,
+  wholeMapping,
+} from '@isobar/protocol';
+
+/** A placement that could be applied, and all that is known about it. */
+export interface RebalancePlan {
+  readonly id: string;
+  readonly base: { readonly version: number; readonly digest: string };
+  readonly result: RebalanceResult;
+  readonly waves: readonly Wave[];
+  readonly moves: number;
+  readonly bytes: number;
+  readonly benefitSeconds: number;
+  readonly costSeconds: number;
+  readonly pays: boolean;
+}
+
+/**
+ * Cuts a planned mapping into waves that the ranks' spare buffers can take, each with a source
+ * for every expert that travels.
+ * @throws EplbError ISOBAR_EPLB_NO_SPARE_BUFFERS
+ */
+export function wavesOf(
+  current: ExpertMapping,
+  result: RebalanceResult,
+  engines: readonly EngineDescription[],
+  topology: ClusterShape,
+  reason: string,
+): Wave[] {
+  const maxIncomingPerRank = new Int32Array(current.numRanks);
+  for (const { rank, spareBuffers, reserveBuffers } of engines) {
+    maxIncomingPerRank[rank] = Math.max(0, spareBuffers - reserveBuffers);
+  }
+  const { layerGains } = result.report;
+  const mappings = planWaves(current, result.mapping, { maxIncomingPerRank, layerGains });
+  let before = current;
+  return mappings.map((mapping, index) => {
+    const { layers, rows } = before.delta(mapping);
+    const transfers = encodeTransfers(planTransfers(before, mapping, topology.cost));
+    before = mapping;
+    return {
+      reason: `${reason}; wave ${index + 1} of ${mappings.length}`,
+      mapping: wholeMapping(mapping),
+      digest: mapping.digest(),
+      layers,
+      rows,
+      transfers,
+    };
+  });
+}
+
+/** The wave that writes down what the engines hold at the start, as version 1. */
+export function firstWave(mapping: ExpertMapping): Wave {
+  return {
+    reason: 'first version: what the engines hold at their start',
+    mapping: wholeMapping(mapping),
+    digest: mapping.digest(),
+    layers: new Int32Array(0),
+    rows: new Int32Array(0),
+    transfers: new Int32Array(0),
+  };
+}
+
+/**
+ * A plan is applied only to the mapping that it was made for.
+ * @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED
+ */
+export function assertCurrent(
+  plan: RebalancePlan,
+  newest: { readonly version: number; readonly digest: string },
+): void {
+  if (plan.base.version === newest.version && plan.base.digest === newest.digest) return;
+  throw new IsobarError(
+    'ISOBAR_COORDINATOR_PLAN_OUTDATED',
+    `plan ${plan.id} was made for version ${plan.base.version}; ${newest.version} is in force`,
+    { plan: plan.id, base: plan.base.version, version: newest.version },
+  );
+}

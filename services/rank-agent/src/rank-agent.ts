@@ -1,0 +1,239 @@
+import { Actor, type Bus, type BusMessage, Intake } from '@isobar/bus';
+import {
+  EngineClient,
+  type EngineCommandMessage,
+  type EngineHello,
+  parseEngineAddress,
+} from '@isobar/engine';
+import {
+  decode,
+  decodeMapRecord,
+  decodeProposal,
+  type EngineCommand,
+  encode,
+  IsobarError,
+  initialRankSwap,
+  type LoadSample,
+  outcomeMessageSchema,
+  outcomesAnswerSchema,
+  prepareSchema,
+  querySchema,
+  type RankSwapEffect,
+  type RankSwapEvent,
+  type RankSwapState,
+  retireSchema,
+  type Subjects,
+  stepRankSwap,
+  subjectsOf,
+  swapStateSchema,
+} from '@isobar/protocol';
+import type { Logger } from '@isobar/telemetry';
+import type { DurableStateFile } from './durable-state-file.js';
+import type { AgentSettings } from './settings.js';
+
+export interface RankAgentOptions {
+  readonly settings: AgentSettings;
+  readonly bus: Bus;
+  readonly file: DurableStateFile;
+  readonly logger: Logger;
+  /** The agent can't go on; its process must end. */
+  readonly onFailure: (error: IsobarError) => void;
+}
+
+/**
+ * Runs beside one engine: brings the leader's words to it and its words to the bus. It decides
+ * nothing; the machine `stepRankSwap` does. Either may restart without the other.
+ */
+export class RankAgent {
+  readonly #options: RankAgentOptions;
+  readonly #subjects: Subjects;
+  readonly #intake: Intake;
+  readonly #engine: EngineClient;
+  readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
+  readonly #questions = new Map<number, BusMessage>();
+  readonly #reportTimer: NodeJS.Timeout;
+  #nextQuestion = 0;
+
+  private constructor(options: RankAgentOptions, initial: RankSwapState) {
+    this.#options = options;
+    const { settings, logger } = options;
+    this.#subjects = subjectsOf(settings.deployment);
+    this.#intake = new Intake((what, error) =>
+      logger.warn({ err: error, what }, 'message refused'),
+    );
+    this.#actor = new Actor({
+      name: `rank ${settings.rank}`,
+      initial,
+      step: stepRankSwap,
+      perform: (effect) => this.#perform(effect),
+      onFailure: options.onFailure,
+    });
+    this.#engine = new EngineClient({
+      address: parseEngineAddress(settings.engine),
+      onHello: (hello) => this.#onHello(hello),
+      onLoad: (sample) => this.#publishLoad(sample),
+      onProgress: (version, staged, total) =>
+        this.#actor.send({ kind: 'engine-progress', version, staged, total }),
+      onActivated: (state) => this.#actor.send({ kind: 'engine-activated', state }),
+      onLost: () => {
+        logger.warn('engine lost');
+        this.#actor.send({ kind: 'engine-lost' });
+      },
+      onError: (error) => logger.warn({ err: error }, 'engine'),
+    });
+    this.#reportTimer = setInterval(
+      () => this.#actor.send({ kind: 'tick' }),
+      settings.reportIntervalMs,
+    );
+  }
+
+  /** @throws IsobarError ISOBAR_AGENT_STATE */
+  static async start(options: RankAgentOptions): Promise<RankAgent> {
+    const durable = await options.file.load();
+    const agent = new RankAgent(options, initialRankSwap(options.settings.rank, durable));
+    agent.#subscribe();
+    await options.bus.flush();
+    agent.#engine.start();
+    return agent;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#reportTimer);
+    this.#engine.stop();
+    await this.#actor.stop();
+  }
+
+  #subscribe(): void {
+    const { rank } = this.#options.settings;
+    this.#hear(this.#subjects.swap('prepare'), (payload) => {
+      const message = decode('prepare', payload, prepareSchema);
+      return { kind: 'prepare', message, proposal: decodeProposal(message.proposal) };
+    });
+    this.#hear(this.#subjects.swap('outcome'), (payload) => {
+      const message = decode('outcome', payload, outcomeMessageSchema);
+      return { kind: 'outcome', message, record: decodeMapRecord(message.record) };
+    });
+    this.#hear(this.#subjects.swap('retire'), (payload) => ({
+      kind: 'retire',
+      message: decode('retire', payload, retireSchema),
+    }));
+    this.#hear(this.#subjects.swap('state'), (payload) => ({
+      kind: 'swap-state',
+      message: decode('swap state', payload, swapStateSchema),
+    }));
+    this.#options.bus.subscribe(this.#subjects.query(rank), (message) => {
+      const query = this.#intake.read('query', () => decode('query', message.payload, querySchema));
+      if (query === null) return;
+      const question = this.#nextQuestion;
+      this.#nextQuestion += 1;
+      this.#questions.set(question, message);
+      this.#actor.send({ kind: 'query', query, question });
+    });
+  }
+
+  #hear(subject: string, read: (payload: Uint8Array) => RankSwapEvent): void {
+    this.#options.bus.subscribe(subject, ({ payload }) => {
+      const event = this.#intake.read(subject, () => read(payload));
+      if (event !== null) this.#actor.send(event);
+    });
+  }
+
+  #onHello({ description, state }: EngineHello): void {
+    const { settings, logger } = this.#options;
+    if (description.deployment !== settings.deployment || description.rank !== settings.rank) {
+      const { deployment, rank } = description;
+      const text = `the engine at ${settings.engine} is rank ${rank} of ${deployment}`;
+      const error = new IsobarError('ISOBAR_AGENT_WRONG_ENGINE', text, { deployment, rank });
+      logger.error({ err: error }, 'engine refused');
+      return;
+    }
+    const { incarnation } = description;
+    logger.info({ incarnation, mappingVersion: state.mappingVersion }, 'engine connected');
+    this.#actor.send({ kind: 'engine-hello', description, state });
+  }
+
+  #publishLoad(sample: LoadSample): void {
+    const { bus, settings } = this.#options;
+    if (sample.rank === settings.rank)
+      bus.publish(this.#subjects.load(sample.rank), encode(sample));
+  }
+
+  #perform(effect: RankSwapEffect): void | Promise<void> {
+    const { bus, file, logger } = this.#options;
+    const { rank } = this.#options.settings;
+    switch (effect.kind) {
+      case 'persist':
+        return file.save(effect.durable);
+      case 'command-engine':
+        void this.#command(effect.command);
+        return;
+      case 'send-vote':
+        bus.publish(this.#subjects.vote(effect.vote.version, rank), encode(effect.vote));
+        logger.info(
+          { version: effect.vote.version, yes: effect.vote.yes, reason: effect.vote.reason },
+          'vote',
+        );
+        return;
+      case 'send-report':
+        bus.publish(this.#subjects.report(rank), encode(effect.report));
+        return;
+      case 'ask-outcomes':
+        void this.#askOutcomes(effect.since);
+        return;
+      case 'answer':
+        this.#questions.get(effect.question)?.respond(encode(effect.answer));
+        this.#questions.delete(effect.question);
+        return;
+      case 'activated':
+        logger.info({ version: effect.version }, 'activated');
+        return;
+      case 'refused':
+        logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        return;
+      case 'alarm':
+        logger.error({ ...effect.fields, alarm: effect.alarm }, 'alarm');
+        return;
+    }
+  }
+
+  async #command(command: EngineCommand): Promise<void> {
+    const { stageDeadlineMs, commandDeadlineMs } = this.#options.settings;
+    const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
+    try {
+      const state = await this.#engine.command(toMessage(command), timeoutMs);
+      this.#actor.send({ kind: 'engine-done', command, state });
+    } catch (error) {
+      const { code, message, fields } = asIsobarError(error);
+      const explicit = fields.explicit === true;
+      this.#actor.send({ kind: 'engine-refused', command, code, message, explicit });
+    }
+  }
+
+  async #askOutcomes(since: number): Promise<void> {
+    const { bus, settings } = this.#options;
+    const question = encode({ schema: 1, rank: settings.rank, since });
+    try {
+      const subject = this.#subjects.leader('outcomes');
+      const payload = await bus.request(subject, question, settings.questionDeadlineMs);
+      const answer = decode('outcomes', payload, outcomesAnswerSchema);
+      for (const { record } of answer.outcomes) decodeMapRecord(record);
+      this.#actor.send({ kind: 'outcomes-told', fence: answer.fence, outcomes: answer.outcomes });
+    } catch (error) {
+      const { code, message } = asIsobarError(error);
+      // Asked again at the leader's next heartbeat.
+      this.#options.logger.warn({ code, since }, `outcomes not told: ${message}`);
+      this.#actor.send({ kind: 'outcomes-unanswered' });
+    }
+  }
+}
+
+function toMessage(command: EngineCommand): EngineCommandMessage {
+  if (command.kind !== 'stage') return command;
+  return { kind: 'stage', fence: command.fence, proposal: command.proposal };
+}
+
+function asIsobarError(error: unknown): IsobarError {
+  if (error instanceof IsobarError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new IsobarError('ISOBAR_AGENT_FAILED', message, {}, { cause: error });
+}

@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import { parseEngineAddress } from '@isobar/engine';
+import { activationSchema, deploymentSchema, IsobarError, rankSchema } from '@isobar/protocol';
+import { z } from 'zod';
+import { faultsSchema } from './faults.js';
+
+/** Settings of one engine process, a JSON file. */
+export const engineSettingsSchema = z
+  .object({
+    deployment: deploymentSchema,
+    rank: rankSchema,
+    numRanks: z.number().int().min(1).max(256),
+    /** Where the agent finds this engine: unix:PATH or tcp://HOST:PORT. */
+    listen: z.string(),
+    /** Folder of the ranks' own sockets. */
+    peerDirectory: z.string().min(1),
+    checkpointDirectory: z.string().min(1),
+    resultsDirectory: z.string().min(1),
+    /** Traffic to serve, one trace step an engine step, in a loop. */
+    trace: z.string().min(1),
+    /** Physical slots of a layer, over all ranks. */
+    numPhysicalExperts: z.number().int().positive(),
+    activation: activationSchema,
+    spareBuffers: z.number().int().min(0).max(65_536),
+    reserveBuffers: z.number().int().min(0).max(65_536),
+    /** Modelled time of a layer at a rank with the mean load, in ms. */
+    meanLayerMillis: z.number().min(2).max(10_000),
+    loadIntervalMs: z.number().int().min(10).max(60_000),
+    /** Most weights that a rank takes in while staging. */
+    stagingBytesPerSecond: z.number().positive(),
+    faults: faultsSchema,
+  })
+  .strict()
+  .refine((settings) => settings.rank < settings.numRanks, {
+    path: ['rank'],
+    message: 'must be below numRanks',
+  });
+
+export type EngineSettings = Readonly<z.infer<typeof engineSettingsSchema>>;
+
+/** @throws IsobarError ISOBAR_ENGINE_SETTINGS naming file and field */
+export async function readSettings(path: string): Promise<EngineSettings> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw refuse(path, '', 'it can not be read as JSON', cause);
+  }
+  const parsed = engineSettingsSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw refuse(path, issue?.path.join('.') ?? '', issue?.message ?? 'invalid');
+  }
+  parseEngineAddress(parsed.data.listen);
+  return parsed.data;
+}
+
+function refuse(path: string, field: string, why: string, cause?: unknown): IsobarError {
+  const text = `engine settings ${path}${field === '' ? '' : `, field ${field}`}: ${why}`;
+  return new IsobarError('ISOBAR_ENGINE_SETTINGS', text, { path, field }, { cause });
+}
