@@ -126,6 +126,8 @@ function lostTo(fence: Fence, key: string): IsobarError {
   return new IsobarError('ISOBAR_COORDINATOR_OUTRANKED', text, { term: fence.term, key });
 }
 
+type TakeoverActor = Actor<TakeoverState, TakeoverEvent, TakeoverEffect>;
+
 /** Runs the takeover machine until it is complete, or can't be. */
 function takeOver(
   options: LeadershipOptions,
@@ -135,7 +137,7 @@ function takeOver(
 ): Promise<Ground> {
   const { configuredRanks } = options;
   return new Promise<Ground>((resolve, reject) => {
-    const actor = new Actor<TakeoverState, TakeoverEvent, TakeoverEffect>({
+    const actor: TakeoverActor = new Actor({
       name: 'takeover',
       initial: initialTakeover(fence, configuredRanks, stored),
       step: stepTakeover,
@@ -162,7 +164,7 @@ function isGround(outcome: unknown): outcome is Ground {
 async function perform(
   options: LeadershipOptions,
   fence: Fence,
-  actor: Actor<TakeoverState, TakeoverEvent, TakeoverEffect>,
+  actor: TakeoverActor,
   effect: TakeoverEffect,
   settle: (outcome: unknown) => void,
 ): Promise<void> {
@@ -197,7 +199,7 @@ async function perform(
 async function ask(
   options: LeadershipOptions,
   fence: Fence,
-  actor: Actor<TakeoverState, TakeoverEvent, TakeoverEffect>,
+  actor: TakeoverActor,
   rank: number,
 ): Promise<void> {
   const { bus, subjects, settings, logger, intake } = options;

@@ -136,15 +136,3 @@ export class LoadWindow {
     return pass;
   }
 }
-
-/** Balancedness of what ranks really served: Σ layers mean ÷ Σ layers largest. */
-export function servedBalancedness(rankLoads: Float64Array, numRanks: number): number {
-  let mean = 0;
-  let largest = 0;
-  for (let start = 0; start < rankLoads.length; start += numRanks) {
-    const row = rankLoads.subarray(start, start + numRanks);
-    mean += row.reduce((sum, load) => sum + load, 0) / numRanks;
-    largest += row.reduce((most, load) => Math.max(most, load), 0);
-  }
-  return largest === 0 ? 0 : mean / largest;
-}

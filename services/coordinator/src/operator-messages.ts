@@ -1,0 +1,138 @@
+import { IsobarError, modeSchema } from '@isobar/protocol';
+import { z } from 'zod';
+
+/*
+ * What operators ask over NATS, and what they are answered: JSON, so that the stock `nats`
+ * client can be used. An empty body is an empty object.
+ */
+
+const gainSchema = z.object({ before: z.number(), after: z.number() });
+
+/** A plan as it is told; the mapping itself stays with the coordinator. */
+export const planSummarySchema = z.object({
+  id: z.string(),
+  baseVersion: z.number(),
+  policy: z.string(),
+  planMs: z.number(),
+  balancedness: gainSchema,
+  moves: z.number(),
+  bytes: z.number(),
+  waves: z.number(),
+  benefitSeconds: z.number(),
+  costSeconds: z.number(),
+  pays: z.boolean(),
+  /** Why it would or would not be applied. */
+  reason: z.string(),
+});
+export type PlanSummary = z.infer<typeof planSummarySchema>;
+
+/** One rebalance: what was predicted, and what came true. */
+export const rebalanceEntrySchema = z.object({
+  at: z.string(),
+  plan: planSummarySchema,
+  /** `observed`: in mode observe nothing is done; `not-worth`: its gain does not pay. */
+  outcome: z.enum(['observed', 'not-worth', 'waiting', 'refused', 'running', 'applied', 'void']),
+  /** Who had it done. */
+  askedBy: z.enum(['automatic', 'operator']).nullable(),
+  wavesCommitted: z.number(),
+  /** Measured over passes before and after, null until enough of them are there. */
+  measuredBalancedness: gainSchema.nullable(),
+  measuredStepMillis: gainSchema.nullable(),
+});
+export type RebalanceEntry = z.infer<typeof rebalanceEntrySchema>;
+
+export const rankStatusSchema = z.object({
+  rank: z.number(),
+  /** Null before its first report. */
+  reportAgeMs: z.number().nullable(),
+  engineConnected: z.boolean(),
+  mappingVersion: z.number().nullable(),
+  incarnation: z.string().nullable(),
+  freeBuffers: z.number().nullable(),
+  step: z.number().nullable(),
+  /** Tokens served in the last pass ÷ the mean of all ranks. */
+  loadShare: z.number().nullable(),
+  staged: z.object({ version: z.number(), staged: z.number(), total: z.number() }).nullable(),
+});
+export type RankStatus = z.infer<typeof rankStatusSchema>;
+
+export const statusAnswerSchema = z.object({
+  deployment: z.string(),
+  leader: z.object({ holder: z.string(), term: z.number() }),
+  mode: modeSchema,
+  paused: z.boolean(),
+  mapping: z.object({
+    version: z.number(),
+    digest: z.string(),
+    layers: z.number(),
+    logicalExperts: z.number(),
+    physicalExperts: z.number(),
+    ranks: z.number(),
+  }),
+  /** The swap under way. */
+  swap: z
+    .object({
+      version: z.number(),
+      phase: z.string(),
+      reason: z.string(),
+      ageMs: z.number(),
+      missingRanks: z.array(z.number()),
+      wavesWaiting: z.number(),
+    })
+    .nullable(),
+  load: z.object({
+    /** Of the last pass, as served; null before the first. */
+    balancedness: z.number().nullable(),
+    /** Mean over layers of largest ÷ mean rank load, last pass. */
+    imbalance: z.number().nullable(),
+    meanStepMillis: z.number().nullable(),
+    passes: z.number(),
+    /** Live ranks not yet heard in the pass under way. */
+    missingRanks: z.array(z.number()),
+  }),
+  ranks: z.array(rankStatusSchema),
+  pendingPlan: planSummarySchema.nullable(),
+  /** Newest last. */
+  history: z.array(rebalanceEntrySchema),
+  swaps: z.object({ committed: z.number(), void: z.number() }),
+  messagesRefused: z.number(),
+});
+export type StatusAnswer = z.infer<typeof statusAnswerSchema>;
+
+export const mappingAnswerSchema = z.object({
+  version: z.number(),
+  digest: z.string(),
+  numLogicalExperts: z.number(),
+  modelLayerIds: z.array(z.number()),
+  slotOffsets: z.array(z.number()),
+  /** [layers][slots] */
+  physicalToLogical: z.array(z.array(z.number())),
+});
+export type MappingAnswer = z.infer<typeof mappingAnswerSchema>;
+
+export const approveQuestionSchema = z.object({ plan: z.string().max(100).optional() }).strict();
+export const modeQuestionSchema = z.object({ mode: modeSchema }).strict();
+export const emptyQuestionSchema = z.object({}).strict();
+export const controlAnswerSchema = z.object({ mode: modeSchema, paused: z.boolean() });
+
+const questionBytesMax = 65_536;
+
+/** @throws IsobarError ISOBAR_COORDINATOR_COMMAND_MALFORMED naming the field */
+export function readQuestion<T>(payload: Uint8Array, schema: z.ZodType<T>): T {
+  if (payload.byteLength > questionBytesMax) throw malformed('', 'is too long');
+  let value: unknown = {};
+  try {
+    if (payload.byteLength > 0) value = JSON.parse(new TextDecoder().decode(payload));
+  } catch {
+    throw malformed('', 'is not JSON');
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw malformed(issue?.path.join('.') ?? '', issue?.message ?? 'is invalid');
+}
+
+function malformed(field: string, why: string): IsobarError {
+  const text = `the command's body${field === '' ? '' : `, field ${field},`} ${why}`;
+  return new IsobarError('ISOBAR_COORDINATOR_COMMAND_MALFORMED', text, { field });
+}

@@ -1,0 +1,321 @@
+import { randomBytes } from 'node:crypto';
+import {
+  AsyncExpertRebalancer,
+  balancedness,
+  type ClusterShape,
+  createPolicy,
+  EplbError,
+  ExpertLoadBalancer,
+  type ExpertMapping,
+  type RebalanceResult,
+} from '@isobar/eplb';
+import { type EngineDescription, IsobarError, type Mode, type Wave } from '@isobar/protocol';
+import type { LoadPass } from './load-window.js';
+import type { PlanSummary, RebalanceEntry } from './operator-messages.js';
+import { assertCurrent, type RebalancePlan, wavesOf } from './rebalance-plan.js';
+import type { CoordinatorSettings } from './settings.js';
+
+/** What rebalancing sees of the leader, and may ask of it. */
+export interface RebalancingContext {
+  readonly settings: CoordinatorSettings;
+  readonly engines: readonly EngineDescription[];
+  readonly topology: ClusterShape;
+  readonly numNodes: number;
+  mode(): Mode;
+  paused(): boolean;
+  /** No swap is open and no wave waits. */
+  idle(): boolean;
+  newest(): { readonly version: number; readonly digest: string };
+  begin(waves: readonly Wave[]): void;
+  tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
+  /** Monotonic clock. */
+  now(): number;
+}
+
+interface Measured {
+  readonly balancedness: number;
+  readonly stepMillis: number;
+}
+
+/** Entries of the history that are kept. */
+const historyMax = 256;
+/** Passes measured before and after a rebalance. */
+const measuredPassesMax = 4;
+
+/**
+ * Decides whether a better placement is worth its moves, and follows what became of it. Plans
+ * are made in the rebalancer's worker; a plan is applied only to the mapping it was made for.
+ */
+export class Rebalancing {
+  readonly #context: RebalancingContext;
+  readonly #balancer: ExpertLoadBalancer;
+  readonly #rebalancer: AsyncExpertRebalancer;
+  readonly #history: RebalanceEntry[] = [];
+  #pending: RebalancePlan | null = null;
+  #running: RebalanceEntry | null = null;
+  #measuring: { readonly entry: RebalanceEntry; readonly after: Measured[] } | null = null;
+  #before: Measured[] = [];
+  #perTokenSeconds: number | undefined;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
+
+  constructor(context: RebalancingContext, mapping: ExpertMapping) {
+    this.#context = context;
+    const { settings, engines } = context;
+    this.#balancer = new ExpertLoadBalancer({
+      policy: createPolicy(settings.policy),
+      mapping,
+      windowPassesMax: settings.windowPasses,
+      forecastWeight: settings.forecastWeight,
+    });
+    this.#rebalancer = new AsyncExpertRebalancer({
+      balancer: this.#balancer,
+      intervalMs: settings.planIntervalMs,
+      passesMin: settings.passesMin,
+      balancednessMax: settings.balancednessMax,
+      planDeadlineMs: settings.planDeadlineMs,
+      economy: {
+        perTokenSeconds: settings.perTokenSeconds ?? 0,
+        horizonPasses: settings.horizonPasses,
+        bytesPerExpert: engines[0]?.bytesPerExpert ?? 0,
+        bandwidthBytesPerSecond: settings.bandwidthBytesPerSecond,
+        interference: settings.interference,
+      },
+    });
+    this.#rebalancer.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#rebalancer.stop();
+  }
+
+  get mapping(): ExpertMapping {
+    return this.#balancer.mapping;
+  }
+
+  get passes(): number {
+    return this.#balancer.stats().passes;
+  }
+
+  get history(): readonly RebalanceEntry[] {
+    return this.#history;
+  }
+
+  get pendingPlan(): PlanSummary | null {
+    return this.#pending === null ? null : summaryOf(this.#pending, 'waits for approval');
+  }
+
+  /** A version was committed. */
+  applyMapping(mapping: ExpertMapping): void {
+    this.#balancer.applyMapping(mapping);
+    this.#pending = null;
+  }
+
+  /** Takes a pass in, and decides. Resolves when a plan, if one was made, has been dealt with. */
+  async addPass(pass: LoadPass): Promise<void> {
+    const { settings, now } = this.#context;
+    this.#balancer.recordLogicalLoad(pass.logicalLoads);
+    this.#balancer.advanceWindow();
+    this.#measure(pass);
+    if (!this.#context.idle() || this.#context.paused() || now() < this.#notBeforeMs) return;
+    if (!this.#rebalancer.shouldRebalance(now()).rebalance) return;
+    try {
+      await this.#consider(await this.#plan());
+    } catch (error) {
+      if (!(error instanceof EplbError) && !(error instanceof IsobarError)) throw error;
+      this.#notBeforeMs = now() + settings.backOffMs;
+      this.#context.tell('plan-failed', { code: error.code, reason: error.message });
+    }
+  }
+
+  #measure(pass: LoadPass): void {
+    const { mapping } = this.#balancer;
+    const measured = {
+      balancedness: balancedness(pass.rankLoads, mapping.numLayers, mapping.numRanks),
+      stepMillis: pass.meanStepMillis,
+    };
+    const largest = largestTokensPerStep(pass, mapping.numRanks);
+    if (largest > 0) this.#perTokenSeconds = pass.meanStepMillis / 1_000 / largest;
+    if (this.#running !== null) return;
+    if (this.#measuring === null) {
+      this.#before = [...this.#before, measured].slice(-measuredPassesMax);
+      return;
+    }
+    const { entry, after } = this.#measuring;
+    after.push(measured);
+    entry.measuredBalancedness = gainOf(this.#before, after, (at) => at.balancedness);
+    entry.measuredStepMillis = gainOf(this.#before, after, (at) => at.stepMillis);
+    if (after.length < measuredPassesMax) return;
+    this.#context.tell('rebalance-measured', {
+      plan: entry.plan.id,
+      predicted: entry.plan.balancedness,
+      measured: entry.measuredBalancedness,
+      stepMillis: entry.measuredStepMillis,
+    });
+    this.#before = after;
+    this.#measuring = null;
+  }
+
+  /** Plans on the loads seen so far. Nothing is changed. */
+  async #plan(): Promise<RebalancePlan> {
+    const { engines, topology, numNodes, newest, now, settings } = this.#context;
+    const base = newest();
+    const current = this.#balancer.mapping;
+    const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
+    const result = await this.#rebalancer.rebalanceAsync(now(), {
+      topology,
+      numNodes,
+      pinnedSlots,
+    });
+    this.#rebalancer.clearPending();
+    const perTokenSeconds = settings.perTokenSeconds ?? this.#perTokenSeconds ?? 0;
+    const benefit = this.#rebalancer.netBenefit(result.report, { perTokenSeconds });
+    const id = randomBytes(4).toString('hex');
+    const waves = wavesOf(current, result, engines, topology, reasonOf(id, result));
+    const { moves } = result.report;
+    const bytes = moves * (engines[0]?.bytesPerExpert ?? 0);
+    return { id, base, result, waves, moves, bytes, ...benefit };
+  }
+
+  async #consider(plan: RebalancePlan): Promise<void> {
+    if (!plan.pays) {
+      this.#record(plan, 'not-worth', null);
+      return;
+    }
+    switch (this.#context.mode()) {
+      case 'observe':
+        this.#record(plan, 'observed', null);
+        return;
+      case 'approve':
+        this.#pending = plan;
+        this.#record(plan, 'waiting', null);
+        return;
+      case 'automatic':
+        // Operators may have acted while the plan was being made.
+        if (this.#context.idle() && !this.#context.paused()) this.#begin(plan, 'automatic');
+        return;
+    }
+  }
+
+  #record(
+    plan: RebalancePlan,
+    outcome: RebalanceEntry['outcome'],
+    askedBy: RebalanceEntry['askedBy'],
+  ): RebalanceEntry {
+    const entry: RebalanceEntry = {
+      at: new Date().toISOString(),
+      plan: summaryOf(plan, outcome),
+      outcome,
+      askedBy,
+      wavesCommitted: 0,
+      measuredBalancedness: null,
+      measuredStepMillis: null,
+    };
+    this.#history.push(entry);
+    if (this.#history.length > historyMax) this.#history.shift();
+    this.#context.tell('plan', { ...entry.plan, outcome });
+    return entry;
+  }
+
+  /** @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED */
+  #begin(plan: RebalancePlan, askedBy: 'automatic' | 'operator'): void {
+    assertCurrent(plan, this.#context.newest());
+    this.#pending = null;
+    this.#measuring = null;
+    this.#running = this.#record(plan, 'running', askedBy);
+    this.#context.begin(plan.waves);
+  }
+
+  /**
+   * What would be done now.
+   * @throws EplbError ISOBAR_EPLB_NO_LOADS, ISOBAR_EPLB_PLAN_UNDERWAY and the policy's refusals
+   */
+  async explainPlan(): Promise<PlanSummary> {
+    const plan = await this.#plan();
+    return summaryOf(plan, plan.pays ? 'its gain pays for its moves' : 'its gain does not pay');
+  }
+
+  /**
+   * Applies the plan that waits for approval.
+   * @param id refused where another plan has taken its place
+   * @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED,
+   *   ISOBAR_COORDINATOR_SWAP_OPEN
+   */
+  approve(id: string | undefined): PlanSummary {
+    const plan = this.#pending;
+    if (plan === null) {
+      throw new IsobarError('ISOBAR_COORDINATOR_NO_PLAN', 'no plan waits for approval');
+    }
+    if (id !== undefined && id !== plan.id) {
+      const text = `plan ${id} does not wait for approval; ${plan.id} does`;
+      throw new IsobarError('ISOBAR_COORDINATOR_PLAN_OUTDATED', text, { plan: plan.id });
+    }
+    if (!this.#context.idle()) {
+      throw new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'a swap is still under way');
+    }
+    this.#begin(plan, 'operator');
+    return summaryOf(plan, 'approved');
+  }
+
+  /** A swap of the running rebalance has ended; with no wave left, so has the rebalance. */
+  onSwapFinished(outcome: 'committed' | 'void', wavesLeft: number): void {
+    const entry = this.#running;
+    if (outcome === 'void') {
+      this.#notBeforeMs = this.#context.now() + this.#context.settings.backOffMs;
+    }
+    if (entry === null) return;
+    if (outcome === 'committed') entry.wavesCommitted += 1;
+    if (outcome === 'committed' && wavesLeft > 0) return;
+    entry.outcome = outcome === 'committed' ? 'applied' : 'void';
+    this.#running = null;
+    if (entry.wavesCommitted > 0) this.#measuring = { entry, after: [] };
+    this.#context.tell('rebalance-finished', {
+      plan: entry.plan.id,
+      outcome: entry.outcome,
+      wavesCommitted: entry.wavesCommitted,
+    });
+  }
+}
+
+function reasonOf(id: string, result: RebalanceResult): string {
+  const { report } = result;
+  const before = report.balancednessBefore?.toFixed(3) ?? '?';
+  const after = report.balancedness.toFixed(3);
+  return `plan ${id}: balancedness ${before} to ${after} predicted, ${report.moves} moves`;
+}
+
+function summaryOf(plan: RebalancePlan, reason: string): PlanSummary {
+  const { report } = plan.result;
+  return {
+    id: plan.id,
+    baseVersion: plan.base.version,
+    policy: report.policy,
+    planMs: report.planMs,
+    balancedness: { before: report.balancednessBefore ?? 0, after: report.balancedness },
+    moves: plan.moves,
+    bytes: plan.bytes,
+    waves: plan.waves.length,
+    benefitSeconds: plan.benefitSeconds,
+    costSeconds: plan.costSeconds,
+    pays: plan.pays,
+    reason,
+  };
+}
+
+function largestTokensPerStep(pass: LoadPass, numRanks: number): number {
+  let tokens = 0;
+  for (let start = 0; start < pass.rankLoads.length; start += numRanks) {
+    const row = pass.rankLoads.subarray(start, start + numRanks);
+    tokens += row.reduce((most, load) => Math.max(most, load), 0);
+  }
+  return tokens / Math.max(1, pass.steps);
+}
+
+function gainOf(
+  before: readonly Measured[],
+  after: readonly Measured[],
+  pick: (measured: Measured) => number,
+): { before: number; after: number } | null {
+  if (before.length === 0 || after.length === 0) return null;
+  const mean = (of: readonly Measured[]) => of.reduce((sum, at) => sum + pick(at), 0) / of.length;
+  return { before: mean(before), after: mean(after) };
+}
