@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Trace, writeTrace } from '@isobar/trace';
 import { ManagedProcess } from './managed-process.js';
 import { type NatsServer, startNatsServer } from './nats-server.js';
 import { ProcessGuard } from './process-guard.js';
@@ -20,8 +21,8 @@ export interface ClusterOptions {
   readonly numPhysicalExperts: number;
   /** Topology file's text. */
   readonly topology: string;
-  /** Path of the trace to serve. */
-  readonly trace: string;
+  /** The trace to serve, or the path of one. */
+  readonly trace: string | Trace;
   /** Draws the model's weights into a folder. */
   readonly writeCheckpoint: (directory: string) => Promise<void>;
   readonly activation: 'two-table' | 'in-place';
@@ -72,11 +73,12 @@ export class Cluster {
   }
 
   async #start(): Promise<void> {
-    const { onProgress, numRanks, topology, writeCheckpoint } = this.options;
+    const { onProgress, numRanks, topology, trace, writeCheckpoint } = this.options;
     for (const folder of ['sockets', 'checkpoint', 'results', 'settings', 'logs', 'agents']) {
       await mkdir(join(this.directory, folder));
     }
     await writeFile(this.topologyPath, topology);
+    if (typeof trace !== 'string') await writeTrace(this.tracePath, trace);
     onProgress?.('starting a private nats-server');
     await this.startNats();
     onProgress?.('drawing the weights of the model');
@@ -99,6 +101,11 @@ export class Cluster {
 
   get checkpointDirectory(): string {
     return join(this.directory, 'checkpoint');
+  }
+
+  get tracePath(): string {
+    const { trace } = this.options;
+    return typeof trace === 'string' ? trace : join(this.directory, 'trace.jsonl');
   }
 
   get topologyPath(): string {
@@ -127,7 +134,7 @@ export class Cluster {
   }
 
   async startEngine(rank: number): Promise<void> {
-    const { deployment, numRanks, numPhysicalExperts, trace, activation } = this.options;
+    const { deployment, numRanks, numPhysicalExperts, activation } = this.options;
     await this.#startService(`engine-${rank}`, this.options.scripts.engine, {
       deployment,
       rank,
@@ -136,7 +143,7 @@ export class Cluster {
       peerDirectory: join(this.directory, 'sockets'),
       checkpointDirectory: this.checkpointDirectory,
       resultsDirectory: this.resultsDirectory,
-      trace,
+      trace: this.tracePath,
       numPhysicalExperts,
       activation,
       ...this.options.engine,

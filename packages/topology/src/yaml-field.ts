@@ -30,7 +30,12 @@ export class YamlField {
     this.path = path;
     const written = node as Node | null | undefined;
     this.#offset = written?.range?.[0] ?? offset;
-    this.#node = isAlias(written) ? written.resolve(source.document) : (written ?? undefined);
+    if (!isAlias(written)) {
+      this.#node = written ?? undefined;
+      return;
+    }
+    this.#node = written.resolve(source.document);
+    if (this.#node === undefined) this.refuse(`no anchor ${written.source} stands before it`);
   }
 
   /**

@@ -272,6 +272,7 @@ export class Rebalancing {
       plan: entry.plan.id,
       outcome: entry.outcome,
       wavesCommitted: entry.wavesCommitted,
+      version: this.#context.newest().version,
     });
   }
 }

@@ -1,0 +1,71 @@
+import type { PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/coordinator';
+import { bytes, optional, table } from '../table.js';
+
+/** `isobar status` for a person. */
+export function renderStatus(status: StatusAnswer): string {
+  const { mapping, load, swap, leader } = status;
+  const lines = [
+    `deployment   ${status.deployment}, led by ${leader.holder} (term ${leader.term})`,
+    `mode         ${status.mode}${status.paused ? ', paused' : ''}`,
+    `mapping      version ${mapping.version} (${mapping.digest.slice(0, 12)}): ${mapping.layers} layers, ${mapping.logicalExperts} experts in ${mapping.physicalExperts} slots on ${mapping.ranks} ranks`,
+    `load         balancedness ${optional(load.balancedness, 3)}, imbalance ${optional(load.imbalance, 2)}, step ${optional(load.meanStepMillis, 1)} ms, ${load.passes} passes in the window${missing(load.missingRanks)}`,
+    `swaps        ${status.swaps.committed} committed, ${status.swaps.void} void`,
+  ];
+  if (swap !== null) {
+    lines.push(
+      `swap         version ${swap.version} ${swap.phase} for ${(swap.ageMs / 1_000).toFixed(1)} s, ${swap.wavesWaiting} waves waiting${missing(swap.missingRanks)}`,
+    );
+  }
+  if (status.messagesRefused > 0) lines.push(`refused      ${status.messagesRefused} messages`);
+  lines.push('', rankTable(status));
+  if (status.pendingPlan !== null) lines.push('', renderPlan(status.pendingPlan));
+  if (status.history.length > 0) lines.push('', historyTable(status.history));
+  return lines.join('\n');
+}
+
+function missing(ranks: readonly number[]): string {
+  return ranks.length === 0 ? '' : `, waiting for rank ${ranks.join(', ')}`;
+}
+
+function rankTable(status: StatusAnswer): string {
+  const head = ['rank', 'engine', 'version', 'load', 'free buffers', 'step', 'reported'];
+  const rows = status.ranks.map((rank) => [
+    String(rank.rank),
+    rank.engineConnected ? 'up' : 'away',
+    optional(rank.mappingVersion, 0),
+    optional(rank.loadShare, 2),
+    optional(rank.freeBuffers, 0),
+    optional(rank.step, 0),
+    rank.reportAgeMs === null ? 'never' : `${(rank.reportAgeMs / 1_000).toFixed(1)} s ago`,
+  ]);
+  return table(head, rows);
+}
+
+function historyTable(history: readonly RebalanceEntry[]): string {
+  const head = ['rebalance', 'outcome', 'predicted', 'measured', 'moves', 'bytes', 'waves'];
+  const rows = history.map(({ plan, outcome, measuredBalancedness, wavesCommitted }) => [
+    plan.id,
+    outcome,
+    gain(plan.balancedness),
+    measuredBalancedness === null ? '-' : gain(measuredBalancedness),
+    String(plan.moves),
+    bytes(plan.bytes),
+    `${wavesCommitted}/${plan.waves}`,
+  ]);
+  return table(head, rows);
+}
+
+function gain({ before, after }: { readonly before: number; readonly after: number }): string {
+  return `${before.toFixed(3)} → ${after.toFixed(3)}`;
+}
+
+/** `isobar plan` for a person. */
+export function renderPlan(plan: PlanSummary): string {
+  return [
+    `plan ${plan.id} on version ${plan.baseVersion}, by the ${plan.policy} policy in ${plan.planMs.toFixed(0)} ms`,
+    `  balancedness  ${gain(plan.balancedness)} predicted`,
+    `  moves         ${plan.moves} experts, ${bytes(plan.bytes)}, in ${plan.waves} waves`,
+    `  worth         ${plan.benefitSeconds.toFixed(2)} s of rank time over the horizon, for ${plan.costSeconds.toFixed(3)} s`,
+    `  ${plan.reason}`,
+  ].join('\n');
+}

@@ -1,0 +1,68 @@
+import { type Bus, connectBus } from '@isobar/bus';
+import { IsobarError, subjectsOf } from '@isobar/protocol';
+import type { z } from 'zod';
+
+/** Where a deployment is found. */
+export interface DeploymentAddress {
+  readonly server: string;
+  readonly deployment: string;
+  readonly timeoutMs: number;
+}
+
+/** Asks one deployment's coordinator over NATS. */
+export class CoordinatorClient {
+  readonly #bus: Bus;
+  readonly #prefix: string;
+  readonly #timeoutMs: number;
+
+  private constructor(bus: Bus, address: DeploymentAddress) {
+    this.#bus = bus;
+    this.#prefix = subjectsOf(address.deployment).commandPrefix;
+    this.#timeoutMs = address.timeoutMs;
+  }
+
+  /** @throws IsobarError ISOBAR_BUS_UNREACHABLE, ISOBAR_PROTOCOL_DEPLOYMENT_NAME */
+  static async connect(address: DeploymentAddress): Promise<CoordinatorClient> {
+    const bus = await connectBus({
+      servers: [address.server],
+      name: 'isobar',
+      connectTimeoutMs: address.timeoutMs,
+      onError: (error) => process.stderr.write(`isobar: ${error.code}: ${error.message}\n`),
+    });
+    return new CoordinatorClient(bus, address);
+  }
+
+  get bus(): Bus {
+    return this.#bus;
+  }
+
+  /**
+   * @throws IsobarError ISOBAR_BUS_SERVICE_ERROR with the refusal's own code, ISOBAR_BUS_TIMEOUT,
+   *   ISOBAR_BUS_NO_RESPONDERS, ISOBAR_CLI_ANSWER where the answer is not what was asked for
+   */
+  async ask<T>(command: string, question: unknown, schema: z.ZodType<T>): Promise<T> {
+    const payload = new TextEncoder().encode(JSON.stringify(question));
+    const subject = `${this.#prefix}.${command}`;
+    const answer = await this.#bus.request(subject, payload, this.#timeoutMs);
+    let value: unknown;
+    try {
+      value = JSON.parse(new TextDecoder().decode(answer));
+    } catch (cause) {
+      throw new IsobarError(
+        'ISOBAR_CLI_ANSWER',
+        `the answer to ${command} is not JSON`,
+        { command },
+        { cause },
+      );
+    }
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const field = parsed.error.issues[0]?.path.join('.') ?? '';
+    const text = `the answer to ${command} is malformed at field ${field}`;
+    throw new IsobarError('ISOBAR_CLI_ANSWER', text, { command, field });
+  }
+
+  close(): Promise<void> {
+    return this.#bus.drain();
+  }
+}

@@ -1,0 +1,23 @@
+import { CommanderError } from 'commander';
+import { errorCodeOf, exitCodeOf, exitCodes } from './exit-codes.js';
+import { createProgram } from './program.js';
+
+async function main(): Promise<void> {
+  try {
+    await createProgram().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return;
+    }
+    if (error instanceof Error && error.name === 'AbortError') return;
+    const code = errorCodeOf(error);
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`isobar: ${code === null ? '' : `${code}: `}${message}\n`);
+    // What has no code of ours is a bug: show where.
+    if (code === null && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
+await main();

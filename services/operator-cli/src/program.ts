@@ -1,0 +1,206 @@
+import {
+  controlAnswerSchema,
+  mappingAnswerSchema,
+  planSummarySchema,
+  statusAnswerSchema,
+} from '@isobar/coordinator';
+import { toSglangExpertLocation } from '@isobar/trace';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { renderPlan, renderStatus } from './commands/render-status.js';
+import { CoordinatorClient } from './coordinator-client.js';
+import { runDemo } from './demo/demo.js';
+import type { DemoOptions } from './demo/demo-options.js';
+import { isClean } from './demo/demo-report.js';
+import { renderReport } from './demo/render-report.js';
+import { parseDuration } from './duration.js';
+import { exitCodes } from './exit-codes.js';
+
+interface GlobalOptions {
+  readonly server: string;
+  readonly deployment: string;
+  readonly timeout: number;
+  readonly json: boolean;
+}
+
+const count = (least: number, most: number) => (text: string) => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+  throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
+};
+
+const exitCodeHelp = `
+Exit codes: 0 done, 1 refused or failed, 2 wrong options, 3 no server or coordinator answers,
+130 interrupted. With --json the result is JSON on standard output; all else goes to standard error.`;
+
+/** The command line. Commands set `process.exitCode`; what they throw is told by main. */
+export function createProgram(): Command {
+  const program = new Command('isobar')
+    .description('Watches and steers expert load balancing of a deployment, over NATS.')
+    .addOption(
+      new Option('-s, --server <url>', 'NATS server')
+        .env('NATS_URL')
+        .default('nats://127.0.0.1:4222'),
+    )
+    .addOption(
+      new Option('-d, --deployment <name>', 'deployment')
+        .env('ISOBAR_DEPLOYMENT')
+        .default('default'),
+    )
+    .option('--timeout <duration>', 'wait for an answer', parseDuration, 5_000)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', exitCodeHelp)
+    .showHelpAfterError('(isobar --help tells more)')
+    .exitOverride();
+  addWatching(program);
+  addSteering(program);
+  addExport(program);
+  addDemo(program);
+  return program;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function withClient(
+  command: Command,
+  act: (client: CoordinatorClient, options: GlobalOptions) => Promise<void>,
+): Promise<void> {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  const { server, deployment, timeout: timeoutMs } = options;
+  const client = await CoordinatorClient.connect({ server, deployment, timeoutMs });
+  try {
+    await act(client, options);
+  } finally {
+    await client.close();
+  }
+}
+
+function addWatching(program: Command): void {
+  program
+    .command('status')
+    .description('What the deployment does now: mapping, load, ranks, swap, rebalances.')
+    .action((_, command: Command) =>
+      withClient(command, async (client, { json }) => {
+        const status = await client.ask('status', {}, statusAnswerSchema);
+        print(json ? JSON.stringify(status) : renderStatus(status));
+      }),
+    );
+  program
+    .command('plan')
+    .description('What would be done now, and whether it pays. Nothing is changed.')
+    .action((_, command: Command) =>
+      withClient(command, async (client, { json }) => {
+        const plan = await client.ask('plan', {}, planSummarySchema);
+        print(json ? JSON.stringify(plan) : renderPlan(plan));
+      }),
+    );
+}
+
+function addSteering(program: Command): void {
+  program
+    .command('approve')
+    .argument('[plan]', 'id of the plan that is meant; whichever waits, where absent')
+    .description('Applies the plan that waits for approval (mode approve).')
+    .action((plan: string | undefined, _, command: Command) =>
+      withClient(command, async (client, { json }) => {
+        const question = plan === undefined ? {} : { plan };
+        const approved = await client.ask('approve', question, planSummarySchema);
+        print(json ? JSON.stringify(approved) : renderPlan(approved));
+      }),
+    );
+  const control = (name: string, description: string) =>
+    program.command(name).description(description);
+  const tell = async (command: Command, name: string, question: unknown) =>
+    withClient(command, async (client, { json }) => {
+      const answer = await client.ask(name, question, controlAnswerSchema);
+      print(
+        json ? JSON.stringify(answer) : `mode ${answer.mode}${answer.paused ? ', paused' : ''}`,
+      );
+    });
+  control('mode', 'Sets what the coordinator does on its own.')
+    .argument('<mode>', 'observe: record only; approve: ask first; automatic: act')
+    .action((mode: string, _, command: Command) => tell(command, 'mode', { mode }));
+  control('pause', 'Begins no further wave; the one under way is finished.').action(
+    (_, command: Command) => tell(command, 'pause', {}),
+  );
+  control('resume', 'Ends a pause.').action((_, command: Command) => tell(command, 'resume', {}));
+}
+
+function addExport(program: Command): void {
+  program
+    .command('export')
+    .description(
+      "Prints the mapping in force: Isobar's own JSON, or SGLang's --init-expert-location.",
+    )
+    .addOption(
+      new Option('--format <format>', 'file format')
+        .choices(['isobar', 'sglang'])
+        .default('isobar'),
+    )
+    .addHelpText('after', '\nExample: isobar export --format sglang > expert-location.json')
+    .action((_, command: Command) =>
+      withClient(command, async (client) => {
+        const { format } = command.opts<{ format: 'isobar' | 'sglang' }>();
+        const mapping = await client.ask('mapping', {}, mappingAnswerSchema);
+        if (format === 'isobar') {
+          print(JSON.stringify(mapping));
+          return;
+        }
+        const { physicalToLogical } = mapping;
+        print(
+          toSglangExpertLocation({
+            numLayers: physicalToLogical.length,
+            numSlots: physicalToLogical[0]?.length ?? 0,
+            physicalToLogical: physicalToLogical.flat(),
+          }),
+        );
+      }),
+    );
+}
+
+function addDemo(program: Command): void {
+  program
+    .command('demo')
+    .description('Runs a whole cluster of processes on this machine and watches it balance itself.')
+    .option('--ranks <number>', 'ranks, each an engine and an agent', count(1, 64), 8)
+    .option('--nodes <number>', 'nodes that the ranks are spread over', count(1, 64), 2)
+    .option('--slots <number>', 'physical slots of a layer, over all ranks', count(1, 4_096), 80)
+    .option('--trace <file>', 'load or token trace to serve; generated traffic where absent')
+    .option('--duration <duration>', 'how long to serve', parseDuration, 30_000)
+    .option('--seed <number>', 'seed of the generated traffic', count(0, 2 ** 31 - 1), 1)
+    .addOption(
+      new Option('--activation <way>', 'how engines switch')
+        .choices(['two-table', 'in-place'])
+        .default('two-table'),
+    )
+    .addHelpText(
+      'after',
+      `
+Starts a private nats-server, a coordinator, and per rank an agent and a reference engine. At the
+end every token is compared with a single-process oracle. Exit code 0 only if none was lost,
+misrouted or changed and all ranks ended on one version.
+
+Example: isobar demo --ranks 8 --nodes 2 --slots 80 --duration 30s --seed 1 --json`,
+    )
+    .action((_, command: Command) => demo(command));
+}
+
+async function demo(command: Command): Promise<void> {
+  const { duration: durationMs, ...given } = command.optsWithGlobals<
+    Omit<DemoOptions, 'durationMs'> & { readonly duration: number }
+  >();
+  const interrupted = new AbortController();
+  const interrupt = () => {
+    // A second Ctrl-C does not wait: the guard of the cluster cleans up.
+    if (interrupted.signal.aborted) process.exit(exitCodes.interrupted);
+    process.exitCode = exitCodes.interrupted;
+    interrupted.abort();
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  const report = await runDemo({ ...given, durationMs }, interrupted.signal);
+  process.stderr.write(renderReport(report));
+  if (given.json) print(JSON.stringify(report));
+  process.exitCode = isClean(report) ? exitCodes.ok : exitCodes.failed;
+}
