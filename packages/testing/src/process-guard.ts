@@ -50,6 +50,8 @@ export class ProcessGuard {
       if (this.#guard.exitCode !== null || this.#guard.signalCode !== null) resolve();
       else this.#guard.once('exit', () => resolve());
     });
+    // Unreferenced so far, lest it keep its owner alive; now its end is awaited.
+    this.#guard.ref();
     this.#guard.stdin?.end();
     await ended;
   }
