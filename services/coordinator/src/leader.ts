@@ -89,7 +89,7 @@ export class Leader {
       onFailure,
     });
     const ranks = members.map((member) => member.rank);
-    this.#window = new LoadWindow(newest.version, mapping, ranks);
+    this.#window = new LoadWindow(newest.version, mapping, ranks, settings.passStepsMin);
     this.#rebalancing = new Rebalancing(
       {
         settings,

@@ -32,13 +32,18 @@ const versionsKept = 4;
 export class LoadWindow {
   readonly #mappings = new Map<number, ExpertMapping>();
   readonly #told = new Map<string, Told>();
-  #ranks: ReadonlySet<number>;
+  readonly #ranks: ReadonlySet<number>;
+  readonly #stepsMin: number;
   #logicalLoads: Float64Array;
   #rankLoads: Float64Array;
   #heard = new Map<number, { steps: number; millis: number }>();
 
-  /** @param ranks ranks without which a pass is partial */
-  constructor(version: number, mapping: ExpertMapping, ranks: Iterable<number>) {
+  /**
+   * @param ranks ranks without which a pass is partial
+   * @param stepsMin steps that each of them must have told of in a pass
+   */
+  constructor(version: number, mapping: ExpertMapping, ranks: Iterable<number>, stepsMin: number) {
+    this.#stepsMin = stepsMin;
     this.#mappings.set(version, mapping);
     this.#ranks = new Set(ranks);
     this.#logicalLoads = new Float64Array(mapping.numLayers * mapping.numLogicalExperts);
@@ -113,9 +118,9 @@ export class LoadWindow {
     this.#heard.set(sample.rank, heard);
   }
 
-  /** Live ranks without a counted sample in this pass. */
+  /** Live ranks that have not told of enough steps in this pass. */
   get missingRanks(): number[] {
-    return [...this.#ranks].filter((rank) => (this.#heard.get(rank)?.steps ?? 0) === 0);
+    return [...this.#ranks].filter((rank) => (this.#heard.get(rank)?.steps ?? 0) < this.#stepsMin);
   }
 
   /** Ends the pass; null, and the pass goes on, while a live rank is missing. */

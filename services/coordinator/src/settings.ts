@@ -21,6 +21,8 @@ export const coordinatorSettingsSchema = z
     policy: z.enum(['locality-aware', 'default']).default('locality-aware'),
     /** Length of a pass: the loads of all ranks over this time are one point of the window. */
     passMs: millis(50, 600_000).default(1_000),
+    /** Steps that every rank must have told of before a pass may end. */
+    passStepsMin: z.number().int().min(1).max(1_000_000).default(1),
     /** Passes in the window. */
     windowPasses: z.number().int().min(1).max(1_024).default(8),
     /** Weight of the newest pass in the forecast. */

@@ -19,10 +19,13 @@ export interface StagerOptions {
 }
 
 const backingStore = -1;
+/** Least time between two words on progress: they are for people. */
+const progressIntervalMs = 100;
 
 /** Brings a version's incoming experts into their buffers and verifies each (rule S5). */
 export class Stager {
   readonly #options: StagerOptions;
+  #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: StagerOptions) {
     this.#options = options;
@@ -43,7 +46,7 @@ export class Stager {
     const onStaged = async (expert: IncomingExpert) => {
       this.#verify(version, expert, staged === 0);
       staged += 1;
-      this.#options.onProgress(version, staged, incoming.length);
+      this.#tellProgress(version, staged, incoming.length);
       const dueMs =
         startedMs + (staged * bytesPerExpert * 1_000) / this.#options.bandwidthBytesPerSecond;
       const waitMs = Math.round(dueMs - performance.now());
@@ -53,6 +56,13 @@ export class Stager {
       if (source === backingStore) await this.#readExperts(experts, signal, onStaged);
       else await this.#fetchExperts(source, experts, signal, onStaged);
     }
+  }
+
+  #tellProgress(version: number, staged: number, total: number): void {
+    const nowMs = performance.now();
+    if (staged < total && nowMs - this.#toldMs < progressIntervalMs) return;
+    this.#toldMs = nowMs;
+    this.#options.onProgress(version, staged, total);
   }
 
   #bySource(

@@ -45,7 +45,7 @@ export function demoCluster(options: DemoOptions, trace: Trace): ClusterOptions 
     engine: {
       spareBuffers: 20,
       reserveBuffers: 4,
-      meanLayerMillis: 4,
+      meanLayerMillis: 6,
       loadIntervalMs: 250,
       stagingBytesPerSecond: 64 * 1024 * 1024,
       faults: {},
@@ -53,6 +53,9 @@ export function demoCluster(options: DemoOptions, trace: Trace): ClusterOptions 
     coordinator: {
       mode: 'automatic',
       passMs: 1_000,
+      // Whatever the machine's speed, a window of 8 steps lies before the first plan.
+      passStepsMin: 4,
+      passesMin: 3,
       planIntervalMs: 5_000,
       backOffMs: 3_000,
       tickMs: 250,
