@@ -32,11 +32,12 @@ export interface ClusterOptions {
   readonly engineOfRank?: (rank: number) => Readonly<Record<string, unknown>>;
   /** Settings of the coordinator over the defaults. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
+  /** For each service to say that it serves. @default 90,000 */
+  readonly readyDeadlineMs?: number;
   /** Told what is being started, for people who wait. */
   readonly onProgress?: (text: string) => void;
 }
 
-const readyDeadlineMs = 90_000;
 const stopDeadlineMs = 20_000;
 
 /**
@@ -190,7 +191,7 @@ export class Cluster {
       isReady: saysServing,
     });
     this.#processes.set(name, service);
-    await service.ready(readyDeadlineMs);
+    await service.ready(this.options.readyDeadlineMs ?? 90_000);
   }
 
   /**

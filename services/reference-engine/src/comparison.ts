@@ -21,24 +21,18 @@ export interface Comparison {
 
 /**
  * Compares every result of a run with what the whole model in one process gives.
- * @param onProgress share of the distinct trace steps compared, 0 to 1
+ * @throws IsobarError ISOBAR_ENGINE_CHECKPOINT; TraceError
  */
 export async function compareWithOracle(
   checkpointDirectory: string,
   tracePath: string,
   results: readonly RankResults[],
-  onProgress: (share: number) => void,
 ): Promise<Comparison> {
   const total = { tokens: 0, tokensLost: 0, tokensMisrouted: 0, tokensChanged: 0 };
   const traceSteps = new Set<number>();
   for (const { steps } of results) for (const { traceStep } of steps) traceSteps.add(traceStep);
   const queue = [...traceSteps];
-  let done = 0;
-  const next = () => {
-    if (done > 0) onProgress(done / traceSteps.size);
-    done += 1;
-    return queue.shift();
-  };
+  const next = () => queue.shift();
   const weights = await loadWeights(checkpointDirectory);
   const workers = Math.min(availableParallelism(), traceSteps.size);
   await Promise.all(

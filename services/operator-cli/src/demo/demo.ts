@@ -98,15 +98,15 @@ export async function runDemo(options: DemoOptions, signal: AbortSignal): Promis
   try {
     const watched = await watch(cluster, options, view, signal);
     view.close();
-    view.say('stopping the engines');
-    await cluster.stopEngines();
-    return await conclude(cluster, options, view, watched);
+    view.say('stopping the engines, and comparing every result with the single-process oracle');
+    return await concludeRun(cluster, options, watched);
   } finally {
     await cluster.close();
   }
 }
 
-interface Watched {
+/** What was seen of a run from outside. */
+export interface WatchedRun {
   readonly status: StatusAnswer;
   readonly rebalances: readonly AppliedRebalance[];
 }
@@ -116,7 +116,7 @@ async function watch(
   options: DemoOptions,
   view: LiveView,
   signal: AbortSignal,
-): Promise<Watched> {
+): Promise<WatchedRun> {
   const server = cluster.natsUrl;
   const client = await CoordinatorClient.connect({ server, deployment, timeoutMs: askTimeoutMs });
   try {
@@ -136,16 +136,21 @@ async function watch(
       await delay(Math.min(statusIntervalMs, left), undefined, { signal });
       view.draw(await client.ask('status', {}, statusAnswerSchema), left / 1_000);
     }
-    await client.ask('pause', {}, controlAnswerSchema);
-    const status = await settled(client, signal);
-    return { status, rebalances };
+    return { status: await pauseAndSettle(client, signal), rebalances };
   } finally {
     await client.close();
   }
 }
 
-/** Waits until the swap that is under way, if one is, has ended. */
-async function settled(client: CoordinatorClient, signal: AbortSignal): Promise<StatusAnswer> {
+/**
+ * Begins no further wave, and waits until the swap that is under way, if one is, has ended.
+ * @throws IsobarError ISOBAR_CLI_NOT_SETTLED naming the ranks that are missing
+ */
+export async function pauseAndSettle(
+  client: CoordinatorClient,
+  signal: AbortSignal,
+): Promise<StatusAnswer> {
+  await client.ask('pause', {}, controlAnswerSchema);
   const deadlineMs = performance.now() + settleDeadlineMs;
   for (;;) {
     const status = await client.ask('status', {}, statusAnswerSchema);
@@ -159,22 +164,23 @@ async function settled(client: CoordinatorClient, signal: AbortSignal): Promise<
   }
 }
 
-async function conclude(
+/**
+ * Stops the engines and compares all that they served with the oracle.
+ * @param checkpoint weights that the oracle computes with; the cluster's own by default
+ * @throws IsobarError ISOBAR_CLI_STEPS_MISSING where the ranks did not end the same steps
+ */
+export async function concludeRun(
   cluster: Cluster,
   options: DemoOptions,
-  view: LiveView,
-  watched: Watched,
+  watched: WatchedRun,
+  checkpoint: string = cluster.checkpointDirectory,
 ): Promise<DemoReport> {
+  await cluster.stopEngines();
   const ranks = Array.from({ length: options.ranks }, (_, rank) => rank);
-  const { resultsDirectory, checkpointDirectory, tracePath } = cluster;
-  const results = await Promise.all(ranks.map((rank) => readResults(resultsDirectory, rank)));
-  view.say('comparing every result with the single-process oracle');
-  const comparison = await compareWithOracle(
-    checkpointDirectory,
-    tracePath,
-    results,
-    () => undefined,
+  const results = await Promise.all(
+    ranks.map((rank) => readResults(cluster.resultsDirectory, rank)),
   );
+  const comparison = await compareWithOracle(checkpoint, cluster.tracePath, results);
   const missing = stepsMissing(results);
   if (missing > 0) {
     const text = `ranks differ in how many steps they ended: ${missing} are missing`;

@@ -1,0 +1,69 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { noTokenWrong, SmallCluster, type SmallClusterOptions } from './small-cluster.js';
+
+let running: SmallCluster | null = null;
+
+async function start(options?: SmallClusterOptions): Promise<SmallCluster> {
+  running = await SmallCluster.start(options);
+  return running;
+}
+
+afterEach(async () => {
+  await running?.close();
+  running = null;
+});
+
+async function kill(small: SmallCluster, name: string): Promise<void> {
+  const victim = small.cluster.process(name);
+  victim.signal('SIGKILL');
+  await victim.exited;
+}
+
+describe.each(['two-table', 'in-place'] as const)('an agent that is killed, %s', (activation) => {
+  it('neither stops inference nor loses a token, and catches up when it returns', async () => {
+    const small = await start({ activation });
+    // Killed just as a version is decided: it may not have heard, or not have told its engine.
+    const decided = await small.event(
+      ({ kind, outcome, version = 0 }) =>
+        kind === 'decided' && outcome === 'committed' && version > 1,
+    );
+    await kill(small, 'agent-3');
+    await small.stepsServed(0, 20);
+    await small.cluster.startAgent(3);
+    await small.committed((decided.version ?? 0) + 1);
+    const report = await small.conclude();
+    expect(report).toMatchObject(noTokenWrong);
+    expect(new Set(report.mappingVersionByRank).size).toBe(1);
+    expect(report.mappingVersion).toBeGreaterThan(decided.version ?? 0);
+  });
+});
+
+describe('inference goes on', () => {
+  it('while no coordinator is there, and a new one takes over where the old one was', async () => {
+    const small = await start();
+    const { version = 0 } = await small.committed(2);
+    const before = await small.status();
+    await kill(small, 'coordinator');
+    await small.cluster.startCoordinator();
+    const after = await small.status();
+    expect(after.leader.term).toBeGreaterThan(before.leader.term);
+    expect(after.mapping.version).toBeGreaterThanOrEqual(version);
+    await small.event(
+      (event) =>
+        event.kind === 'swap-finished' &&
+        event.outcome === 'committed' &&
+        (event.version ?? 0) > after.mapping.version,
+    );
+    expect(await small.conclude()).toMatchObject(noTokenWrong);
+  });
+
+  it('while the NATS server is away, and balancing resumes when it is back', async () => {
+    const small = await start();
+    await small.committed(2);
+    const before = await small.status();
+    await small.cluster.stopNats();
+    await small.cluster.startNats();
+    await small.committed(before.mapping.version + 1);
+    expect(await small.conclude()).toMatchObject(noTokenWrong);
+  });
+});

@@ -1,0 +1,164 @@
+import { type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
+import {
+  type AppliedRebalance,
+  CoordinatorClient,
+  concludeRun,
+  type DemoOptions,
+  type DemoReport,
+  demoCluster,
+  pauseAndSettle,
+} from '@isobar/operator-cli';
+import { decode, subjectsOf } from '@isobar/protocol';
+import { Cluster, type ClusterOptions } from '@isobar/testing';
+import { generateTrace } from '@isobar/trace';
+import { z } from 'zod';
+
+const eventSchema = z.looseObject({
+  kind: z.string(),
+  version: z.number().optional(),
+  outcome: z.string().optional(),
+  reason: z.string().optional(),
+  wavesCommitted: z.number().optional(),
+});
+export type ClusterEvent = z.infer<typeof eventSchema>;
+
+const deployment = 'demo';
+const eventDeadlineMs = 60_000;
+
+export interface SmallClusterOptions {
+  readonly activation?: 'two-table' | 'in-place';
+  readonly engine?: Readonly<Record<string, unknown>>;
+  readonly coordinator?: Readonly<Record<string, unknown>>;
+  readonly topology?: string;
+}
+
+export const smallDemo: DemoOptions = {
+  ranks: 4,
+  nodes: 2,
+  slots: 24,
+  durationMs: 0,
+  seed: 7,
+  activation: 'two-table',
+  json: true,
+};
+
+/** A model of 4 layers and 16 experts on 4 ranks: all of a real cluster, in seconds. */
+export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterOptions {
+  const trace = generateTrace({
+    seed: 7,
+    numLayers: 4,
+    numExperts: 16,
+    topK: 2,
+    tokensPerStep: 64,
+    numSteps: 64,
+  });
+  const demo = { ...smallDemo, activation: options.activation ?? 'two-table' };
+  const cluster = demoCluster(demo, trace);
+  return {
+    ...cluster,
+    topology: options.topology ?? cluster.topology,
+    engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
+    coordinator: {
+      ...cluster.coordinator,
+      passMs: 100,
+      planIntervalMs: 500,
+      backOffMs: 500,
+      tickMs: 100,
+      ...options.coordinator,
+    },
+  };
+}
+
+/** A running small cluster with everything that it has told. */
+export class SmallCluster {
+  readonly cluster: Cluster;
+  readonly client: CoordinatorClient;
+  readonly events: ClusterEvent[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  private constructor(cluster: Cluster, client: CoordinatorClient) {
+    this.cluster = cluster;
+    this.client = client;
+    client.bus.subscribe(subjectsOf(deployment).event('>'), ({ payload }) => {
+      this.events.push(decode('event', payload, eventSchema));
+      for (const wake of [...this.#waiting]) wake();
+    });
+  }
+
+  static async start(options: SmallClusterOptions = {}): Promise<SmallCluster> {
+    const cluster = await Cluster.start(smallClusterOptions(options));
+    const server = cluster.natsUrl;
+    const client = await CoordinatorClient.connect({ server, deployment, timeoutMs: 5_000 });
+    return new SmallCluster(cluster, client);
+  }
+
+  /** The first event, seen already or yet to come, that `matches`. */
+  async event(matches: (event: ClusterEvent) => boolean): Promise<ClusterEvent> {
+    let timer: NodeJS.Timeout | undefined;
+    let wake: () => void = () => undefined;
+    try {
+      return await new Promise<ClusterEvent>((resolve, reject) => {
+        timer = setTimeout(() => {
+          const seen = JSON.stringify(this.events.slice(-20));
+          reject(new Error(`no such event; the last were ${seen}`));
+        }, eventDeadlineMs);
+        wake = () => {
+          const found = this.events.find(matches);
+          if (found !== undefined) resolve(found);
+        };
+        this.#waiting.add(wake);
+        wake();
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(wake);
+    }
+  }
+
+  committed(version: number): Promise<ClusterEvent> {
+    return this.event(
+      (event) =>
+        event.kind === 'swap-finished' &&
+        event.outcome === 'committed' &&
+        (event.version ?? 0) >= version,
+    );
+  }
+
+  status(): Promise<StatusAnswer> {
+    return this.client.ask('status', {}, statusAnswerSchema);
+  }
+
+  /** Resolves once `rank` has told of `steps` further steps by its own count. */
+  stepsServed(rank: number, steps: number): Promise<void> {
+    return new Promise((resolve) => {
+      let first: number | null = null;
+      const subscription = this.client.bus.subscribe(
+        subjectsOf(deployment).load(rank),
+        ({ payload }) => {
+          const { lastStep } = decode('sample', payload, z.looseObject({ lastStep: z.number() }));
+          first ??= lastStep;
+          if (lastStep < first + steps) return;
+          subscription.unsubscribe();
+          resolve();
+        },
+      );
+    });
+  }
+
+  /** Lets what is under way end, stops the engines, and compares with the oracle. */
+  async conclude(checkpoint?: string): Promise<DemoReport> {
+    const status = await pauseAndSettle(this.client, new AbortController().signal);
+    const rebalances: AppliedRebalance[] = this.events
+      .filter((event) => event.kind === 'rebalance-finished' && event.outcome === 'applied')
+      .map(({ version = 0, wavesCommitted = 0 }) => ({ version, waves: wavesCommitted }));
+    return concludeRun(this.cluster, smallDemo, { status, rebalances }, checkpoint);
+  }
+
+  async close(): Promise<void> {
+    await this.client.close();
+    await this.cluster.close();
+  }
+}
+
+/** Fields of a report that say whether every token was right. */
+export const noTokenWrong = { tokensLost: 0, tokensMisrouted: 0, tokensChanged: 0 };
