@@ -20,10 +20,11 @@ export interface EngineServerOptions {
   readonly address: EngineAddress;
   readonly hello: () => { readonly description: EngineDescription; readonly state: EngineState };
   /**
-   * Carries a command out; the state after it is the answer. An IsobarError that it throws is
-   * the refusal. Commands are handed over as they come, the next before one has ended.
+   * Carries a command out. The answer is the state at the moment it is sent, so that states
+   * reach the agent in the order in which they were; an IsobarError that it throws is the
+   * refusal. Commands are handed over as they come, the next before one has ended.
    */
-  readonly handle: (command: EngineCommandMessage) => EngineState | Promise<EngineState>;
+  readonly handle: (command: EngineCommandMessage) => void | Promise<void>;
   /** Told of agents' connections that broke or were refused. */
   readonly onError: (error: IsobarError) => void;
 }
@@ -130,7 +131,8 @@ export class EngineServer {
 
   #receive(socket: Socket, body: Uint8Array): void {
     const { id, command } = decode('engine request', body, engineRequestSchema);
-    const answer = (state: EngineState) => {
+    const answer = () => {
+      const { state } = this.#options.hello();
       this.#send(socket, { schema: 1, kind: 'result', id, ok: true, state });
     };
     const refuse = (cause: unknown) => {
@@ -149,7 +151,7 @@ export class EngineServer {
     try {
       const handled = this.#options.handle(command);
       if (handled instanceof Promise) handled.then(answer, refuse);
-      else answer(handled);
+      else answer();
     } catch (cause) {
       refuse(cause);
     }

@@ -96,23 +96,19 @@ export class SwapPort {
   }
 
   /** @throws IsobarError the guard's refusals, and those of staging */
-  async handle(command: EngineCommandMessage): Promise<EngineState> {
+  async handle(command: EngineCommandMessage): Promise<void> {
     switch (command.kind) {
       case 'query':
         this.#swap = raiseFence(this.#swap, command.fence);
-        break;
+        return;
       case 'stage':
-        await this.#stage(command);
-        break;
+        return this.#stage(command);
       case 'activate':
       case 'discard':
-        this.#applyOutcome(command);
-        break;
+        return this.#applyOutcome(command);
       case 'retire':
-        this.#retire(command);
-        break;
+        return this.#retire(command);
     }
-    return this.state();
   }
 
   async #stage(command: Extract<EngineCommandMessage, { kind: 'stage' }>): Promise<void> {
