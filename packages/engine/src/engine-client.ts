@@ -25,9 +25,15 @@ export interface EngineClientOptions {
   readonly helloDeadlineMs?: number;
 }
 
-interface PendingCommand {
-  readonly settle: (outcome: EngineState | IsobarError) => void;
-}
+export type CommandOutcome =
+  | { readonly ok: true; readonly state: EngineState }
+  /**
+   * The engine's own refusal, `explicit`; otherwise ISOBAR_ENGINE_DISCONNECTED,
+   * ISOBAR_ENGINE_TIMEOUT or ISOBAR_ENGINE_BUSY, and nothing is known of the command's effect.
+   */
+  | { readonly ok: false; readonly explicit: boolean; readonly error: IsobarError };
+
+type Settle = (outcome: CommandOutcome) => void;
 
 /** Commands under way at once. */
 const pendingMax = 64;
@@ -35,7 +41,7 @@ const pendingMax = 64;
 /** The agent's end of the port: dials its engine, and again whenever the engine is gone. */
 export class EngineClient {
   readonly #options: EngineClientOptions;
-  readonly #pending = new Map<number, PendingCommand>();
+  readonly #pending = new Map<number, Settle>();
   #socket: Socket | null = null;
   #greeted = false;
   #redial: NodeJS.Timeout | null = null;
@@ -61,39 +67,38 @@ export class EngineClient {
   }
 
   /**
-   * @throws IsobarError the engine's own refusal, by its code, with `explicit: true`; or
-   *   ISOBAR_ENGINE_DISCONNECTED, ISOBAR_ENGINE_TIMEOUT, ISOBAR_ENGINE_BUSY: then nothing is
-   *   known of the command's effect
+   * Tells the outcome once, in the order in which the engine's messages came: a state told by
+   * one of them is never older than the state before it.
    */
-  command(command: EngineCommandMessage, timeoutMs: number): Promise<EngineState> {
+  command(command: EngineCommandMessage, timeoutMs: number, settle: Settle): void {
     const socket = this.#socket;
-    if (socket === null || !this.#greeted) return Promise.reject(this.#disconnected());
+    if (socket === null || !this.#greeted) {
+      settle(unknownEffect(this.#disconnected()));
+      return;
+    }
     if (this.#pending.size >= pendingMax) {
       const text = `${pendingMax} commands are already with the engine`;
-      return Promise.reject(new IsobarError('ISOBAR_ENGINE_BUSY', text, { pendingMax }));
+      settle(unknownEffect(new IsobarError('ISOBAR_ENGINE_BUSY', text, { pendingMax })));
+      return;
     }
     const id = this.#nextId;
     this.#nextId += 1;
-    return new Promise<EngineState>((resolve, reject) => {
-      const deadline = setTimeout(() => {
-        const text = `the engine has not answered ${command.kind} within ${timeoutMs} ms`;
-        const fields = { command: command.kind, timeoutMs };
-        this.#settle(id, new IsobarError('ISOBAR_ENGINE_TIMEOUT', text, fields));
-      }, timeoutMs);
-      const settle = (outcome: EngineState | IsobarError) => {
-        clearTimeout(deadline);
-        if (outcome instanceof IsobarError) reject(outcome);
-        else resolve(outcome);
-      };
-      this.#pending.set(id, { settle });
-      socket.write(encodeFrame(encode({ schema: 1, id, command })));
+    const deadline = setTimeout(() => {
+      const text = `the engine has not answered ${command.kind} within ${timeoutMs} ms`;
+      const fields = { command: command.kind, timeoutMs };
+      this.#settle(id, unknownEffect(new IsobarError('ISOBAR_ENGINE_TIMEOUT', text, fields)));
+    }, timeoutMs);
+    this.#pending.set(id, (outcome) => {
+      clearTimeout(deadline);
+      settle(outcome);
     });
+    socket.write(encodeFrame(encode({ schema: 1, id, command })));
   }
 
-  #settle(id: number, outcome: EngineState | IsobarError): void {
-    const pending = this.#pending.get(id);
+  #settle(id: number, outcome: CommandOutcome): void {
+    const settle = this.#pending.get(id);
     this.#pending.delete(id);
-    pending?.settle(outcome);
+    settle?.(outcome);
   }
 
   #disconnected(cause?: unknown): IsobarError {
@@ -133,7 +138,8 @@ export class EngineClient {
     this.#socket = null;
     this.#greeted = false;
     if (this.#helloDeadline !== null) clearTimeout(this.#helloDeadline);
-    for (const id of [...this.#pending.keys()]) this.#settle(id, this.#disconnected(failure));
+    const outcome = unknownEffect(this.#disconnected(failure));
+    for (const id of [...this.#pending.keys()]) this.#settle(id, outcome);
     if (this.#stopped) return;
     if (!this.#outageTold) {
       this.#outageTold = true;
@@ -169,7 +175,7 @@ export class EngineClient {
         this.#options.onActivated(message.state);
         return;
       case 'result':
-        this.#settle(message.id, message.ok ? message.state : refusal(message));
+        this.#settle(message.id, message.ok ? message : refusal(message));
         return;
       case 'stopping':
         this.#socket?.end();
@@ -178,6 +184,10 @@ export class EngineClient {
   }
 }
 
-function refusal(result: { readonly code: string; readonly message: string }): IsobarError {
-  return new IsobarError(result.code, result.message, { explicit: true });
+function unknownEffect(error: IsobarError): CommandOutcome {
+  return { ok: false, explicit: false, error };
+}
+
+function refusal(result: { readonly code: string; readonly message: string }): CommandOutcome {
+  return { ok: false, explicit: true, error: new IsobarError(result.code, result.message) };
 }

@@ -1,5 +1,5 @@
 export { type EngineAddress, formatEngineAddress, parseEngineAddress } from './address.js';
-export { EngineClient, type EngineClientOptions } from './engine-client.js';
+export { type CommandOutcome, EngineClient, type EngineClientOptions } from './engine-client.js';
 export {
   type EngineCommandMessage,
   type EngineHello,

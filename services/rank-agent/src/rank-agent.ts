@@ -165,7 +165,7 @@ export class RankAgent {
       case 'persist':
         return file.save(effect.durable);
       case 'command-engine':
-        void this.#command(effect.command);
+        this.#command(effect.command);
         return;
       case 'send-vote':
         bus.publish(this.#subjects.vote(effect.vote.version, rank), encode(effect.vote));
@@ -196,17 +196,18 @@ export class RankAgent {
     }
   }
 
-  async #command(command: EngineCommand): Promise<void> {
+  #command(command: EngineCommand): void {
     const { stageDeadlineMs, commandDeadlineMs } = this.#options.settings;
     const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
-    try {
-      const state = await this.#engine.command(toMessage(command), timeoutMs);
-      this.#actor.send({ kind: 'engine-done', command, state });
-    } catch (error) {
-      const { code, message, fields } = asIsobarError(error);
-      const explicit = fields.explicit === true;
+    this.#engine.command(toMessage(command), timeoutMs, (outcome) => {
+      if (outcome.ok) {
+        this.#actor.send({ kind: 'engine-done', command, state: outcome.state });
+        return;
+      }
+      const { explicit, error } = outcome;
+      const { code, message } = error;
       this.#actor.send({ kind: 'engine-refused', command, code, message, explicit });
-    }
+    });
   }
 
   async #askOutcomes(since: number): Promise<void> {
