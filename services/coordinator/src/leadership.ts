@@ -85,11 +85,13 @@ export async function takeLeadership(
 }
 
 async function readMapRecords(records: Records): Promise<DecidedVersion[]> {
-  return (await records.list(mapPrefix)).map(({ value }) => {
-    const record = decodeMapRecord(value);
-    const { version, outcome } = record;
-    return { known: { version, outcome, record: value }, record };
-  });
+  return (await records.list(mapPrefix)).map(({ value }) => decidedVersion(value));
+}
+
+function decidedVersion(bytes: Uint8Array): DecidedVersion {
+  const record = decodeMapRecord(bytes);
+  const { version, outcome } = record;
+  return { known: { version, outcome, record: bytes }, record };
 }
 
 async function readRecord<T>(
@@ -177,8 +179,7 @@ async function perform(
       const created = await options.records.createOnce(`${mapPrefix}${version}`, bytes);
       if (created.kind === 'created') actor.send({ kind: 'record-created', version });
       if (created.kind === 'exists') {
-        const same = Buffer.compare(created.value, bytes) === 0;
-        actor.send({ kind: 'record-exists', version, same });
+        actor.send({ kind: 'record-exists', existing: decidedVersion(created.value) });
       }
       return;
     }

@@ -438,20 +438,27 @@ function decidedUpTo(state: RankSwapState): number {
 
 function askForMissed(state: RankSwapState): RankSwapResult {
   if (state.asking) return { state, effects: [] };
-  const since = decidedUpTo(state);
+  const [first] = state.durable.outcomes;
+  const since = first?.outcome === 'committed' ? first.version : 0;
   return { state: { ...state, asking: true }, effects: [{ kind: 'ask-outcomes', since }] };
 }
 
-/** Keeps outcomes durably, then brings the engine to them. */
+/** Keeps outcomes durably, then brings the engine to them. They may come in any order. */
 function learn(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
-  let outcomes = state.durable.outcomes;
-  for (const known of [...told].sort((a, b) => a.version - b.version)) {
-    if (known.version <= (outcomes.at(-1)?.version ?? 0)) continue;
-    outcomes = known.outcome === 'committed' ? [known] : [...outcomes, known];
+  const outcomes = [...state.durable.outcomes, ...told]
+    .sort((a, b) => a.version - b.version)
+    .filter((known, index, all) => known.version !== all[index - 1]?.version);
+  const newest = outcomes.findLastIndex((known) => known.outcome === 'committed');
+  const kept = outcomes.slice(Math.max(0, newest));
+  if (kept.map(versionOf).join() === state.durable.outcomes.map(versionOf).join()) {
+    return drive(state);
   }
-  if (outcomes === state.durable.outcomes) return drive(state);
-  const votedUpTo = Math.max(state.durable.votedUpTo, outcomes.at(-1)?.version ?? 0);
-  return persisting(state, { ...state.durable, outcomes, votedUpTo }, drive);
+  const votedUpTo = Math.max(state.durable.votedUpTo, kept.at(-1)?.version ?? 0);
+  return persisting(state, { ...state.durable, outcomes: kept, votedUpTo }, drive);
+}
+
+function versionOf(known: KnownOutcome): number {
+  return known.version;
 }
 
 /** Tells the engine the next outcome that it has not acted on, if it is free to hear it. */
@@ -483,9 +490,18 @@ function retire(state: RankSwapState, version: number): RankSwapResult {
 }
 
 function onSwapState(state: RankSwapState, leader: SwapState): RankSwapResult {
-  if (leader.decidedUpTo > decidedUpTo(state)) return askForMissed(state);
+  if (leader.decidedUpTo > decidedUpTo(state) || isVoteUndecided(state, leader)) {
+    return askForMissed(state);
+  }
   const driven = drive(state);
   return driven.effects.length > 0 ? driven : retire(state, leader.retiredUpTo);
+}
+
+/** The engine waits for an outcome that the leader knows: it was lost, and a later one not. */
+function isVoteUndecided({ engine, durable }: RankSwapState, leader: SwapState): boolean {
+  const vote = engine?.state.vote;
+  if (vote == null || vote.version > leader.decidedUpTo) return false;
+  return durable.outcomes.every((known) => known.version !== vote.version);
 }
 
 function onQuery(state: RankSwapState, query: Query, question: number): RankSwapResult {

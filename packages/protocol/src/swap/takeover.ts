@@ -47,7 +47,8 @@ export type TakeoverEvent =
       readonly outcomes: readonly DecidedVersion[];
     }
   | { readonly kind: 'record-created'; readonly version: number }
-  | { readonly kind: 'record-exists'; readonly version: number; readonly same: boolean }
+  /** The store already has an outcome of that number. */
+  | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
   | { readonly kind: 'tick' };
 
 export type TakeoverEffect =
@@ -114,9 +115,7 @@ export function stepTakeover(state: TakeoverState, event: TakeoverEvent): Takeov
     case 'record-created':
       return onRecordSettled(state, event.version);
     case 'record-exists':
-      return event.same
-        ? onRecordSettled(state, event.version)
-        : fail(state, contradiction(event.version));
+      return onRecordExists(state, event.existing);
     case 'tick':
       return onTick(state);
   }
@@ -295,6 +294,30 @@ function onRecordSettled(state: TakeoverState, version: number): TakeoverResult 
   if (state.phase !== 'deciding' || first?.known.version !== version) return { state, effects: [] };
   const next = { ...state, creating };
   return creating.length === 0 ? complete(next) : { state: next, effects: createNext(next) };
+}
+
+/**
+ * A write of the leader before landed late. What is in the store is the outcome, unless a rank
+ * has acted on another; what was decided here on top of it is decided anew.
+ */
+function onRecordExists(state: TakeoverState, existing: DecidedVersion): TakeoverResult {
+  const { version } = existing.known;
+  const [first] = state.creating;
+  if (state.phase !== 'deciding' || first?.known.version !== version) return { state, effects: [] };
+  const stored = new Map(state.stored).set(version, existing);
+  if (sameOutcome(first.record, existing.record)) {
+    return onRecordSettled({ ...state, stored }, version);
+  }
+  if (!sameFence(first.record.fence, state.fence)) return fail(state, contradiction(version));
+  const [decidedHere, told] = partition(state.creating, ({ record }) =>
+    sameFence(record.fence, state.fence),
+  );
+  for (const { known } of decidedHere) if (known.version !== version) stored.delete(known.version);
+  return decideOpen({ ...state, stored, creating: told });
+}
+
+function partition<T>(items: readonly T[], matches: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(matches), items.filter((item) => !matches(item))];
 }
 
 /** The engines' common start mapping, where no version has been recorded. */
