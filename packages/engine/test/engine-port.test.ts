@@ -1,0 +1,215 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type CommandOutcome,
+  type EngineAddress,
+  EngineClient,
+  type EngineClientOptions,
+  type EngineCommandMessage,
+  EngineServer,
+} from '@isobar/engine';
+import { type EngineDescription, type EngineState, IsobarError } from '@isobar/protocol';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const description: EngineDescription = {
+  deployment: 'test',
+  rank: 0,
+  numRanks: 1,
+  incarnation: '0123456789abcdef',
+  engine: 'test',
+  modelRevision: 'r1',
+  phase: 'mixed',
+  modelLayerIds: Int32Array.of(0),
+  numLogicalExperts: 2,
+  slotOffsets: Int32Array.of(0, 2),
+  pinnedSlots: new Int32Array(0),
+  bytesPerExpert: 1,
+  spareBuffers: 0,
+  reserveBuffers: 0,
+  replicaChoice: 'uniform',
+  activation: 'two-table',
+  staging: 'one-sided',
+  digestAlgorithm: 'sha256',
+  ownBalancer: false,
+};
+const fence = { term: 1, nonce: '0123456789abcdef' };
+const query: EngineCommandMessage = { kind: 'query', fence };
+
+function stateAt(step: number): EngineState {
+  return {
+    fence: null,
+    committedVersion: 0,
+    mappingVersion: 0,
+    mappingDigest: '0'.repeat(64),
+    physicalToLogical: Int32Array.of(0, 1),
+    activatedVersion: 0,
+    retiredUpTo: 0,
+    votedUpTo: 0,
+    vote: null,
+    freeBuffers: 0,
+    step,
+  };
+}
+
+let directory: string;
+let address: EngineAddress;
+let step = 0;
+const toClose: Array<() => void | Promise<void>> = [];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'isobar-port-'));
+  address = { path: join(directory, 'engine.sock') };
+  step = 0;
+});
+
+afterEach(async () => {
+  for (const close of toClose.splice(0).reverse()) await close();
+  await rm(directory, { recursive: true });
+});
+
+async function serve(
+  handle: (command: EngineCommandMessage) => void | Promise<void>,
+): Promise<{ server: EngineServer; errors: IsobarError[] }> {
+  const errors: IsobarError[] = [];
+  const server = await EngineServer.listen({
+    address,
+    hello: () => ({ description, state: stateAt(step) }),
+    handle,
+    onError: (error) => errors.push(error),
+  });
+  toClose.push(() => server.close());
+  return { server, errors };
+}
+
+/** A client that has been greeted. */
+function dial(options: Partial<EngineClientOptions> = {}): Promise<EngineClient> {
+  return new Promise((resolve) => {
+    const client = new EngineClient({
+      address,
+      redialMs: 10,
+      onHello: () => resolve(client),
+      onLoad: () => undefined,
+      onProgress: () => undefined,
+      onActivated: () => undefined,
+      onLost: () => undefined,
+      onError: () => undefined,
+      ...options,
+    });
+    toClose.push(() => client.stop());
+    client.start();
+  });
+}
+
+function outcomeOf(client: EngineClient, timeoutMs = 10_000): Promise<CommandOutcome> {
+  return new Promise((resolve) => client.command(query, timeoutMs, resolve));
+}
+
+describe('the engine port', () => {
+  it('hands states over in the order in which the engine had them', async () => {
+    const told: number[] = [];
+    const { server } = await serve(() => {
+      step = 1;
+      // Told right behind the answer, mostly in one chunk with it.
+      queueMicrotask(() => {
+        step = 2;
+        server.sendActivated(stateAt(step));
+      });
+    });
+    await new Promise<void>((resolve) => {
+      void dial({
+        onActivated: (state) => {
+          told.push(state.step);
+          resolve();
+        },
+      }).then((client) =>
+        client.command(query, 10_000, (outcome) => {
+          if (outcome.ok) told.push(outcome.state.step);
+        }),
+      );
+    });
+    expect(told).toEqual([1, 2]);
+  });
+
+  it("carries the engine's refusal with its code", async () => {
+    await serve(() => {
+      throw new IsobarError('ISOBAR_ENGINE_FENCED', 'no');
+    });
+    expect(await outcomeOf(await dial())).toMatchObject({
+      ok: false,
+      explicit: true,
+      error: { code: 'ISOBAR_ENGINE_FENCED' },
+    });
+  });
+
+  it('says that nothing is known of a command where the engine is gone or silent', async () => {
+    const { server } = await serve(() => new Promise(() => undefined));
+    const client = await dial();
+    expect(await outcomeOf(client, 20)).toMatchObject({
+      explicit: false,
+      error: { code: 'ISOBAR_ENGINE_TIMEOUT' },
+    });
+    const outcome = outcomeOf(client);
+    await server.close();
+    expect(await outcome).toMatchObject({
+      explicit: false,
+      error: { code: 'ISOBAR_ENGINE_DISCONNECTED' },
+    });
+  });
+
+  it('serves the agent that connected last (S3)', async () => {
+    await serve(() => undefined);
+    let replaced: (() => void) | undefined;
+    const lost = new Promise<void>((resolve) => {
+      replaced = resolve;
+    });
+    const older = await dial({ onLost: () => replaced?.(), redialMs: 60_000 });
+    const newer = await dial();
+    await lost;
+    expect((await outcomeOf(newer)).ok).toBe(true);
+    expect((await outcomeOf(older)).ok).toBe(false);
+  });
+
+  it('finds an engine that was restarted', async () => {
+    const { server } = await serve(() => undefined);
+    let greetings = 0;
+    const twice = new Promise<void>((resolve) => {
+      void dial({
+        onHello: () => {
+          greetings += 1;
+          if (greetings === 2) resolve();
+        },
+      });
+    });
+    while (!server.hasAgent) await new Promise((resolve) => setImmediate(resolve));
+    await server.close();
+    await serve(() => undefined);
+    await twice;
+    expect(greetings).toBe(2);
+  });
+
+  it('ends the connection of an agent that sends rubbish, and serves on', async () => {
+    const { errors } = await serve(() => undefined);
+    if (!('path' in address)) throw new Error('a Unix socket was expected');
+    const rubbish = connect(address.path);
+    rubbish.on('error', () => undefined);
+    rubbish.end(Buffer.from([0, 0, 0, 2, 0xc1, 0xc1]));
+    rubbish.resume();
+    await new Promise((resolve) => rubbish.once('close', resolve));
+    expect(errors).toMatchObject([{ cause: { code: 'ISOBAR_PROTOCOL_MALFORMED' } }]);
+    expect((await outcomeOf(await dial())).ok).toBe(true);
+  });
+
+  it('leaves an engine that does not say hello', async () => {
+    if (!('path' in address)) throw new Error('a Unix socket was expected');
+    const { path } = address;
+    const mute = createServer((socket) => socket.on('error', () => undefined));
+    await new Promise<void>((resolve) => mute.listen(path, resolve));
+    toClose.push(() => new Promise<void>((resolve) => mute.close(() => resolve())));
+    const error = await new Promise<IsobarError>((resolve) => {
+      void dial({ helloDeadlineMs: 20, onError: resolve });
+    });
+    expect(error).toMatchObject({ cause: { code: 'ISOBAR_ENGINE_TIMEOUT' } });
+  });
+});
