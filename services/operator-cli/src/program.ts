@@ -14,6 +14,7 @@ import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
+import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
 
 interface GlobalOptions {
   readonly server: string;
@@ -26,6 +27,12 @@ const count = (least: number, most: number) => (text: string) => {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
   throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
+};
+
+const share = (text: string) => {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && value <= 1) return value;
+  throw new InvalidArgumentError('must be a number over 0, at most 1');
 };
 
 const exitCodeHelp = `
@@ -54,6 +61,7 @@ export function createProgram(): Command {
   addWatching(program);
   addSteering(program);
   addExport(program);
+  addReplay(program);
   addDemo(program);
   return program;
 }
@@ -157,6 +165,37 @@ function addExport(program: Command): void {
         );
       }),
     );
+}
+
+function addReplay(program: Command): void {
+  program
+    .command('replay')
+    .description('Plays a trace window by window, each planned from the windows before it alone.')
+    .requiredOption('--trace <file>', 'load or token trace')
+    .requiredOption('--ranks <number>', 'ranks', count(1, 4_096))
+    .requiredOption(
+      '--slots <number>',
+      'physical slots of a layer, over all ranks',
+      count(1, 65_536),
+    )
+    .option('--nodes <number>', 'nodes that the ranks are spread over', count(1, 4_096), 1)
+    .option('--window <steps>', 'trace steps of a window', count(1, 1_000_000), 8)
+    .addOption(
+      new Option('--policy <policy>', 'placement policy')
+        .choices(['default', 'locality-aware'])
+        .default('locality-aware'),
+    )
+    .option('--forecast-weight <weight>', 'weight of the newest window in the forecast', share, 0.5)
+    .option('--maps <file>', 'writes the mapping in force, one JSON line a window')
+    .addHelpText(
+      'after',
+      '\nExample: isobar replay --trace loads.jsonl.gz --ranks 16 --nodes 4 --slots 80 --maps maps.jsonl',
+    )
+    .action(async (_, command: Command) => {
+      const options = command.optsWithGlobals<ReplayCommandOptions & GlobalOptions>();
+      const summary = await replay(options);
+      print(options.json ? JSON.stringify(summary) : renderReplay(summary));
+    });
 }
 
 function addDemo(program: Command): void {

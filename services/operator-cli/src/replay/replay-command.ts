@@ -1,0 +1,66 @@
+import { open } from 'node:fs/promises';
+import { createPolicy, type ExpertMapping } from '@isobar/eplb';
+import { uniformTopology } from '@isobar/topology';
+import { readTrace } from '@isobar/trace';
+import { type ReplaySummary, type ReplayWindow, replayTrace, summarize } from './replay-trace.js';
+
+export interface ReplayCommandOptions {
+  readonly trace: string;
+  readonly ranks: number;
+  readonly nodes: number;
+  readonly slots: number;
+  readonly window: number;
+  readonly policy: string;
+  readonly forecastWeight: number;
+  /** File for one JSON line a window. */
+  readonly maps?: string;
+}
+
+/** @throws IsobarError, TraceError, EplbError, TopologyError; what `open` throws */
+export async function replay(options: ReplayCommandOptions): Promise<ReplaySummary> {
+  const { ranks, nodes, slots, window: windowSteps, forecastWeight } = options;
+  const trace = await readTrace(options.trace);
+  const policy = createPolicy(options.policy);
+  // A trace does not say what an expert weighs; a replay needs only which rank is nearer.
+  const topology = uniformTopology({ numRanks: ranks, numNodes: nodes }).toClusterShape(1);
+  const maps = options.maps === undefined ? null : await open(options.maps, 'w');
+  const windows: ReplayWindow[] = [];
+  try {
+    const played = replayTrace({
+      trace,
+      policy,
+      ranks,
+      nodes,
+      slots,
+      windowSteps,
+      forecastWeight,
+      topology,
+    });
+    for (const seen of played) {
+      windows.push(seen);
+      await maps?.write(`${JSON.stringify(lineOf(seen))}\n`);
+    }
+  } finally {
+    await maps?.close();
+  }
+  return summarize(policy.name, windows);
+}
+
+function lineOf({ window, mapping, balancedness, moves }: ReplayWindow) {
+  return { window, physical_to_logical_map: rowsOf(mapping), balancedness, moves };
+}
+
+function rowsOf(mapping: ExpertMapping): number[][] {
+  return Array.from({ length: mapping.numLayers }, (_, layer) => [...mapping.row(layer)]);
+}
+
+export function renderReplay(summary: ReplaySummary): string {
+  const { policy, windows, balancedness, movesPerRebalance, planMillis } = summary;
+  return [
+    `policy             ${policy}`,
+    `windows            ${windows}`,
+    `balancedness       ${balancedness.toFixed(4)} (windows 1 to ${windows - 1})`,
+    `moves a rebalance  ${movesPerRebalance.toFixed(1)}`,
+    `plan time          ${planMillis.toFixed(1)} ms (median)`,
+  ].join('\n');
+}
