@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ErrorFields, IsobarError } from '@isobar/protocol';
-import { type ConnectionOptions, connect, Events, type Msg, type NatsConnection } from 'nats';
+import {
+  type ConnectionOptions,
+  connect,
+  Events,
+  type Msg,
+  type NatsConnection,
+  RequestStrategy,
+} from 'nats';
 import { type CommandEndpoint, type CommandServiceOptions, serveOn } from './command-service.js';
 import { coded } from './nats-errors.js';
 import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
@@ -202,6 +209,34 @@ export class Bus {
       serviceCode,
       serviceMessage: refusal,
     });
+  }
+
+  /**
+   * Asks everybody who listens.
+   * @param answersMax ends the wait before its time is over
+   * @returns the answers that came within timeoutMs, in their order; none where nobody listens
+   * @throws IsobarError ISOBAR_BUS_FAILED, ISOBAR_BUS_PAYLOAD_TOO_LARGE
+   */
+  async requestMany(
+    subject: string,
+    payload: Uint8Array,
+    { answersMax, timeoutMs }: { readonly answersMax: number; readonly timeoutMs: number },
+  ): Promise<Uint8Array[]> {
+    this.#assertFits(subject, payload);
+    const answers: Uint8Array[] = [];
+    try {
+      const messages = await this.#connection.requestMany(subject, payload, {
+        // The client's default, a timer, would wait its whole time for answers that are all here.
+        strategy: RequestStrategy.Count,
+        maxMessages: answersMax,
+        maxWait: timeoutMs,
+      });
+      for await (const message of messages) answers.push(message.data);
+    } catch (cause) {
+      const error = coded(subject, cause);
+      if (error.code !== 'ISOBAR_BUS_NO_RESPONDERS') throw error;
+    }
+    return answers;
   }
 
   /** Records of one bucket, made where it does not exist. */

@@ -32,7 +32,7 @@ describe('records', () => {
     const results = await Promise.all(
       ['a', 'b', 'c'].map((value) => records.createOnce('map.1', text(value))),
     );
-    expect(results.filter(({ kind }) => kind === 'created')).toHaveLength(1);
+    expect(results.map(({ kind }) => kind).sort()).toEqual(['created', 'exists', 'exists']);
     const stored = await records.get('map.1');
     for (const result of results) {
       if (result.kind === 'exists') expect(result.value).toEqual(stored?.value);
@@ -81,6 +81,24 @@ describe('commands', () => {
       code: 'ISOBAR_BUS_SERVICE_ERROR',
       fields: { serviceCode: 'ISOBAR_TEST_REFUSED', serviceMessage: 'not now' },
     });
+  });
+});
+
+describe('a request to many', () => {
+  it('ends with the last answer that is expected, long before its time', async () => {
+    for (const name of ['a', 'b', 'c']) bus.subscribe('many', (m) => void m.respond(text(name)));
+    await bus.flush();
+    const answers = await bus.requestMany('many', text(''), { answersMax: 3, timeoutMs: 600_000 });
+    const names = answers.map((answer) => new TextDecoder().decode(answer));
+    expect(names.sort()).toEqual(['a', 'b', 'c']);
+  });
+
+  it('gives the answers there are when its time is over, and none where nobody listens', async () => {
+    bus.subscribe('few', (message) => void message.respond(text('a')));
+    await bus.flush();
+    const wait = { answersMax: 2, timeoutMs: 200 };
+    expect(await bus.requestMany('few', text(''), wait)).toHaveLength(1);
+    expect(await bus.requestMany('nobody', text(''), wait)).toEqual([]);
   });
 });
 

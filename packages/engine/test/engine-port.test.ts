@@ -173,20 +173,18 @@ describe('the engine port', () => {
 
   it('finds an engine that was restarted', async () => {
     const { server } = await serve(() => undefined);
-    let greetings = 0;
-    const twice = new Promise<void>((resolve) => {
-      void dial({
-        onHello: () => {
-          greetings += 1;
-          if (greetings === 2) resolve();
-        },
-      });
-    });
-    while (!server.hasAgent) await new Promise((resolve) => setImmediate(resolve));
+    const greetings: Array<() => void> = [];
+    const greeted = [0, 1].map(() => new Promise<void>((resolve) => greetings.push(resolve)));
+    let lost = 0;
+    const onLost = () => {
+      lost += 1;
+    };
+    void dial({ onHello: () => greetings.shift()?.(), onLost });
+    await greeted[0];
     await server.close();
     await serve(() => undefined);
-    await twice;
-    expect(greetings).toBe(2);
+    await greeted[1];
+    expect(lost).toBe(1);
   });
 
   it('ends the connection of an agent that sends rubbish, and serves on', async () => {

@@ -67,7 +67,7 @@ describe('decode', () => {
     ).toBe('ISOBAR_PROTOCOL_MALFORMED');
   });
 
-  it('answers any bytes, cut or changed messages with its own error', () => {
+  it('refuses any bytes, and a message that was cut, with its own error', () => {
     const whole = encode(sample);
     const cut = fc.nat(whole.length - 1).map((length) => whole.subarray(0, length));
     const bytes = fc.oneof(fc.uint8Array({ maxLength: 200 }), cut);

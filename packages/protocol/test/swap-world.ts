@@ -130,7 +130,7 @@ export class SwapWorld {
     });
     for (let rank = 0; rank < options.numRanks; rank += 1) {
       const incarnation = rank.toString(16).padStart(16, 'e');
-      const description = describe(rank, options.numRanks, incarnation, start);
+      const description = describeEngine(rank, options.numRanks, incarnation, start);
       const swap = initialEngineSwap(rank, incarnation, start.digest());
       this.engines.push({ swap, description, mappings: new Map([[0, start]]) });
       const state = initialRankSwap(rank, emptyDurableRankState);
@@ -711,7 +711,7 @@ function waveOf(from: ExpertMapping, to: ExpertMapping, reason: string): Wave {
   return { reason, mapping: wholeMapping(to), digest: to.digest(), layers, rows, transfers };
 }
 
-export function describe(
+function describeEngine(
   rank: number,
   numRanks: number,
   incarnation: string,

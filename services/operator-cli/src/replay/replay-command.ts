@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createPolicy, type ExpertMapping } from '@isobar/eplb';
 import { uniformTopology } from '@isobar/topology';
 import { readTrace } from '@isobar/trace';
@@ -16,32 +16,18 @@ export interface ReplayCommandOptions {
   readonly maps?: string;
 }
 
-/** @throws IsobarError, TraceError, EplbError, TopologyError; what `open` throws */
+/** @throws IsobarError, TraceError, EplbError, TopologyError; what `writeFile` throws */
 export async function replay(options: ReplayCommandOptions): Promise<ReplaySummary> {
   const { ranks, nodes, slots, window: windowSteps, forecastWeight } = options;
   const trace = await readTrace(options.trace);
   const policy = createPolicy(options.policy);
   // A trace does not say what an expert weighs; a replay needs only which rank is nearer.
   const topology = uniformTopology({ numRanks: ranks, numNodes: nodes }).toClusterShape(1);
-  const maps = options.maps === undefined ? null : await open(options.maps, 'w');
-  const windows: ReplayWindow[] = [];
-  try {
-    const played = replayTrace({
-      trace,
-      policy,
-      ranks,
-      nodes,
-      slots,
-      windowSteps,
-      forecastWeight,
-      topology,
-    });
-    for (const seen of played) {
-      windows.push(seen);
-      await maps?.write(`${JSON.stringify(lineOf(seen))}\n`);
-    }
-  } finally {
-    await maps?.close();
+  const sizes = { ranks, nodes, slots, windowSteps };
+  const windows = [...replayTrace({ trace, policy, ...sizes, forecastWeight, topology })];
+  if (options.maps !== undefined) {
+    const lines = windows.map((window) => `${JSON.stringify(lineOf(window))}\n`);
+    await writeFile(options.maps, lines.join(''));
   }
   return summarize(policy.name, windows);
 }

@@ -62,17 +62,19 @@ export function* replayTrace(options: ReplayOptions): Generator<ReplayWindow> {
     mapping: startMapping(options),
     forecastWeight,
   });
-  let moves = 0;
-  let planMillis = 0;
+  let report = { moves: 0, planMs: 0 };
   for (let window = 0; window < windows; window += 1) {
+    if (window > 0) {
+      const planned = balancer.rebalance({ numNodes: nodes, topology });
+      balancer.applyMapping(planned.mapping);
+      report = planned.report;
+    }
     const { mapping } = balancer;
     const loads = loadsOf(trace, window * windowSteps, windowSteps);
+    const { moves, planMs: planMillis } = report;
     yield { window, mapping, balancedness: mapping.balancedness(loads), moves, planMillis };
     balancer.recordLogicalLoad(loads);
     balancer.advanceWindow();
-    const { mapping: next, report } = balancer.rebalance({ numNodes: nodes, topology });
-    balancer.applyMapping(next);
-    ({ moves, planMs: planMillis } = report);
   }
 }
 
