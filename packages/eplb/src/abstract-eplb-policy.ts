@@ -12,6 +12,12 @@ export interface ClusterShape {
   readonly cost: Float64Array;
 }
 
+/** How an engine's kernels count what a token sends across fast domains. */
+export type TrafficUnit = 'domain' | 'rank' | 'expert';
+
+/** How an engine chooses among an expert's replicas. */
+export type ReplicaChoice = 'uniform' | 'nearest' | 'weighted';
+
 export interface RebalanceRequest {
   readonly numLayers: number;
   readonly numLogicalExperts: number;
@@ -19,6 +25,8 @@ export interface RebalanceRequest {
   readonly slotOffsets: Int32Array;
   /** Tokens expected by expert, [layers × experts]. */
   readonly loads: Float64Array;
+  /** Standard deviations of `loads`, [layers × experts]. @default 0: the loads are certain */
+  readonly loadDeviations?: Float64Array;
   /** @default 1 */
   readonly numNodes?: number;
   /** Expert groups of a group-limited router. @default 1 */
@@ -27,12 +35,23 @@ export interface RebalanceRequest {
   readonly topology?: ClusterShape;
   /** Ranks that are out or draining: they serve nothing. @default none */
   readonly unavailableRanks?: readonly number[];
+  /** Tokens that a rank serves in the time in which one of capacity 1 serves one, [ranks]. @default 1 */
+  readonly rankCapacities?: Float64Array;
   /** Slots that keep their expert in every layer. @default none */
   readonly pinnedSlots?: readonly number[];
   /** Most moves that the plan may make. @default unlimited */
   readonly maxMoves?: number;
+  /**
+   * Tokens by which a layer's largest rank load must fall for each move, [layers]; Infinity holds
+   * the layer. @default 2 % of the layer's mean rank load
+   */
+  readonly moveCosts?: Float64Array;
   /** Most candidate changes that the search may weigh. @default 50,000,000 */
   readonly workBudget?: number;
+  /** Two requests that differ in it may be searched differently. @default 1 */
+  readonly seed?: number;
+  /** Safety cut of the search, reported as `deadlineCut`. @default none */
+  readonly deadlineMs?: number;
 }
 
 export interface RebalanceReport {
