@@ -1,0 +1,206 @@
+/** What all layers of a request share. */
+export interface SlotShape {
+  readonly numExperts: number;
+  readonly numRanks: number;
+  /** First slot of each rank, [ranks + 1]. */
+  readonly slotOffsets: Int32Array;
+  /** [slots] */
+  readonly rankOfSlot: Int32Array;
+  /** Relative speed of each rank, 0 for ranks that serve nothing, [ranks]. */
+  readonly capacities: Float64Array;
+  /** 1 for slots that keep their expert, [slots]. */
+  readonly pinned: Uint8Array;
+}
+
+/**
+ * One layer's placement while it is searched: which expert each slot holds, and what follows from
+ * it, kept up to date at every change. Slots of ranks that serve nothing are empty.
+ *
+ * An expert with c replicas puts the share L ÷ c + risk × V ÷ c² on each of its ranks: its mean
+ * load, and as a price of uncertainty its variance. With Σ exp(β × load) as the measure of a
+ * placement and normal loads, risk = β ÷ 2 is exact: the expectation of exp(β x) is
+ * exp(β mean + β² variance ÷ 2).
+ */
+export class LayerState {
+  readonly shape: SlotShape;
+  /** Expert of each slot, −1 for none, [slots]. */
+  readonly row: Int32Array;
+  /** Replicas of each expert on ranks that serve, [experts]. */
+  readonly counts: Int32Array;
+  /** Load on one replica, [experts]; on one if there were one more, and one fewer. */
+  readonly shares: Float64Array;
+  readonly sharesWithMore: Float64Array;
+  readonly sharesWithFewer: Float64Array;
+  /** [ranks] */
+  readonly rankLoads: Float64Array;
+  /** Replicas of each expert on each rank, [ranks × experts]. */
+  readonly held: Uint8Array;
+  /** 1 where the placement that the search started from has the expert on the rank. */
+  readonly heldBefore: Uint8Array;
+  /** Slots that hold an expert as linked lists: the first by expert, the next by slot; −1 ends. */
+  readonly firstSlot: Int32Array;
+  readonly nextSlot: Int32Array;
+  /** Slots whose expert was not on their rank before: weights that must travel. */
+  moves = 0;
+  #loads: Float64Array = new Float64Array(0);
+  #variances: Float64Array = new Float64Array(0);
+  #risk = 0;
+
+  constructor(shape: SlotShape) {
+    this.shape = shape;
+    const { numExperts, numRanks, rankOfSlot } = shape;
+    this.row = new Int32Array(rankOfSlot.length);
+    this.counts = new Int32Array(numExperts);
+    this.shares = new Float64Array(numExperts);
+    this.sharesWithMore = new Float64Array(numExperts);
+    this.sharesWithFewer = new Float64Array(numExperts);
+    this.rankLoads = new Float64Array(numRanks);
+    this.held = new Uint8Array(numRanks * numExperts);
+    this.heldBefore = new Uint8Array(numRanks * numExperts);
+    this.firstSlot = new Int32Array(numExperts);
+    this.nextSlot = new Int32Array(rankOfSlot.length);
+  }
+
+  /**
+   * Takes up a layer.
+   * @param loads [experts]
+   * @param variances of the loads, [experts]
+   * @param risk weight of the variances, per token
+   * @param before the placement in force, [slots]; null: nothing is anywhere, and nothing moves
+   */
+  begin(
+    loads: Float64Array,
+    variances: Float64Array,
+    risk: number,
+    before: Int32Array | null,
+  ): void {
+    this.#loads = loads;
+    this.#variances = variances;
+    this.#risk = risk;
+    this.heldBefore.fill(before === null ? 1 : 0);
+    if (before === null) return;
+    const { numExperts, rankOfSlot } = this.shape;
+    for (let slot = 0; slot < before.length; slot += 1) {
+      const expert = before[slot];
+      if (expert >= 0) this.heldBefore[rankOfSlot[slot] * numExperts + expert] = 1;
+    }
+  }
+
+  /** Sets the whole placement, [slots]; what ranks that serve nothing hold is left out. */
+  load(row: Int32Array): void {
+    const { numExperts, rankOfSlot, capacities } = this.shape;
+    this.counts.fill(0);
+    this.held.fill(0);
+    this.firstSlot.fill(-1);
+    this.moves = 0;
+    for (let slot = row.length - 1; slot >= 0; slot -= 1) {
+      const rank = rankOfSlot[slot];
+      const expert = capacities[rank] > 0 ? row[slot] : -1;
+      this.row[slot] = expert;
+      if (expert >= 0) this.#link(slot, expert, rank * numExperts + expert);
+    }
+    this.sumLoads();
+  }
+
+  /** Shares and rank loads anew, so that rounding does not add up. */
+  sumLoads(): void {
+    for (let expert = 0; expert < this.counts.length; expert += 1) {
+      this.#setShares(expert, this.counts[expert]);
+    }
+    this.rankLoads.fill(0);
+    const { rankOfSlot } = this.shape;
+    for (let slot = 0; slot < this.row.length; slot += 1) {
+      const expert = this.row[slot];
+      if (expert < 0) continue;
+      const rank = rankOfSlot[slot];
+      this.rankLoads[rank] += this.shares[expert];
+    }
+  }
+
+  #setShares(expert: number, count: number): void {
+    this.shares[expert] = this.#share(expert, count);
+    this.sharesWithMore[expert] = this.#share(expert, count + 1);
+    this.sharesWithFewer[expert] = this.#share(expert, count - 1);
+  }
+
+  /** Load on one replica of an expert that has `count` of them. */
+  #share(expert: number, count: number): number {
+    const one = 1 / (count < 1 ? 1 : count);
+    const variance = this.#variances[expert];
+    return this.#loads[expert] * one + this.#risk * variance * one * one;
+  }
+
+  /** Puts an expert, −1 for none, into a slot. */
+  put(slot: number, expert: number): void {
+    const rank = this.shape.rankOfSlot[slot];
+    const before = this.row[slot];
+    if (before >= 0) {
+      this.rankLoads[rank] -= this.shares[before];
+      this.#unlink(slot, before, rank * this.shape.numExperts + before);
+      this.#changeShares(before, this.counts[before]);
+    }
+    this.row[slot] = expert;
+    if (expert < 0) return;
+    this.#changeShares(expert, this.counts[expert] + 1);
+    this.#link(slot, expert, rank * this.shape.numExperts + expert);
+    this.rankLoads[rank] += this.shares[expert];
+  }
+
+  /** Exchanges what two slots hold. */
+  exchange(slot: number, other: number): void {
+    const { numExperts, rankOfSlot } = this.shape;
+    const expert = this.row[slot];
+    const otherExpert = this.row[other];
+    const rank = rankOfSlot[slot];
+    const otherRank = rankOfSlot[other];
+    let difference = 0;
+    if (expert >= 0) {
+      difference += this.shares[expert];
+      this.#unlink(slot, expert, rank * numExperts + expert);
+    }
+    if (otherExpert >= 0) {
+      difference -= this.shares[otherExpert];
+      this.#unlink(other, otherExpert, otherRank * numExperts + otherExpert);
+    }
+    this.row[slot] = otherExpert;
+    this.row[other] = expert;
+    if (otherExpert >= 0) this.#link(slot, otherExpert, rank * numExperts + otherExpert);
+    if (expert >= 0) this.#link(other, expert, otherRank * numExperts + expert);
+    this.rankLoads[rank] -= difference;
+    this.rankLoads[otherRank] += difference;
+  }
+
+  /** An expert has `count` replicas from now on: those in place take another share each. */
+  #changeShares(expert: number, count: number): void {
+    const before = this.shares[expert];
+    this.#setShares(expert, count);
+    const change = this.shares[expert] - before;
+    const { rankOfSlot } = this.shape;
+    for (let slot = this.firstSlot[expert]; slot >= 0; slot = this.nextSlot[slot]) {
+      const rank = rankOfSlot[slot];
+      this.rankLoads[rank] += change;
+    }
+  }
+
+  #link(slot: number, expert: number, at: number): void {
+    this.nextSlot[slot] = this.firstSlot[expert];
+    this.firstSlot[expert] = slot;
+    this.counts[expert] += 1;
+    this.held[at] += 1;
+    if (this.heldBefore[at] === 0) this.moves += 1;
+  }
+
+  #unlink(slot: number, expert: number, at: number): void {
+    const first = this.firstSlot[expert];
+    if (first === slot) {
+      this.firstSlot[expert] = this.nextSlot[slot];
+    } else {
+      let previous = first;
+      while (this.nextSlot[previous] !== slot) previous = this.nextSlot[previous];
+      this.nextSlot[previous] = this.nextSlot[slot];
+    }
+    this.counts[expert] -= 1;
+    this.held[at] -= 1;
+    if (this.heldBefore[at] === 0) this.moves -= 1;
+  }
+}
