@@ -13,6 +13,8 @@ import {
   wholeMapping,
 } from '@isobar/protocol';
 
+import type { EconomySummary } from './operator-messages.js';
+
 /** A placement that could be applied, and all that is known about it. */
 export interface RebalancePlan {
   readonly id: string;
@@ -24,6 +26,9 @@ export interface RebalancePlan {
   readonly benefitSeconds: number;
   readonly costSeconds: number;
   readonly pays: boolean;
+  readonly economy: EconomySummary;
+  /** Why it pays or does not. */
+  readonly reason: string;
 }
 
 /**
