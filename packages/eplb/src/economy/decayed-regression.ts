@@ -59,13 +59,9 @@ export class DecayedRegression {
     return this.#weightSquares > 0 ? (this.#weight * this.#weight) / this.#weightSquares : 0;
   }
 
-  /** Where a line of this slope through the means meets zero tokens. */
-  fixedSecondsAt(perTokenSeconds: number): number {
-    return this.#meanSeconds - perTokenSeconds * this.#meanTokens;
-  }
-
-  get meanSeconds(): number {
-    return this.#meanSeconds;
+  /** Time for so many tokens on a line of this slope through the means. */
+  secondsAt(tokens: number, perTokenSeconds: number): number {
+    return this.#meanSeconds + perTokenSeconds * (tokens - this.#meanTokens);
   }
 
   /** Centred sums on the scale of the effective number of observations. */
@@ -103,7 +99,7 @@ export function fitCommonSlope(groups: readonly DecayedRegression[]): SlopeEstim
     tokensTokens > 0 && degrees > 0
       ? Math.sqrt(residuals / degrees / tokensTokens)
       : Number.POSITIVE_INFINITY;
-  const fixed = observed.reduce((sum, group) => sum + group.fixedSecondsAt(perTokenSeconds), 0);
+  const fixed = observed.reduce((sum, group) => sum + group.secondsAt(0, perTokenSeconds), 0);
   return {
     fixedSeconds: observed.length === 0 ? 0 : fixed / observed.length,
     perTokenSeconds,

@@ -77,13 +77,15 @@ export class StepTimeModel {
   }
 
   /**
-   * Time that a step with so many tokens (as for `addStep`) is expected to take: by the slope where
-   * it can be told from noise, else the mean; null before the first step.
+   * Time that a step with so many tokens (as for `addStep`) is expected to take: the mean step's,
+   * and the difference in tokens at the slope of steps or, where that can't be told from noise, the
+   * mean slope of the layers. Null before the first step.
    */
   expectedStepSeconds(tokens: number): number | null {
     if (this.#steps.observations === 0) return null;
-    const { significant, fixedSeconds, perTokenSeconds } = fitCommonSlope([this.#steps]);
-    return significant ? fixedSeconds + perTokenSeconds * tokens : this.#steps.meanSeconds;
+    const whole = fitCommonSlope([this.#steps]);
+    const slope = whole.significant ? whole.perTokenSeconds : meanSlope(this.fit());
+    return Math.max(0, this.#steps.secondsAt(tokens, slope));
   }
 
   /** By layer, [layers]. */
@@ -106,6 +108,12 @@ export class StepTimeModel {
   }
 }
 
+/** Over the layers that have one; 0 where none has. */
+function meanSlope(times: readonly LayerStepTime[]): number {
+  const told = times.filter(({ basis }) => basis !== null);
+  return told.reduce((sum, time) => sum + time.perTokenSeconds, 0) / Math.max(1, told.length);
+}
+
 function layerStepTime(layer: DecayedRegression, pooled: SlopeEstimate): LayerStepTime {
   const own = fitCommonSlope([layer]);
   if (own.significant) return { ...own, basis: 'layer', reason: null };
@@ -117,7 +125,7 @@ function layerStepTime(layer: DecayedRegression, pooled: SlopeEstimate): LayerSt
     const reason = `${doubt(own)}, and contradicts ${slope(pooled.perTokenSeconds)} of all layers`;
     return { ...own, basis: null, reason };
   }
-  const fixedSeconds = layer.fixedSecondsAt(pooled.perTokenSeconds);
+  const fixedSeconds = layer.secondsAt(0, pooled.perTokenSeconds);
   return { ...pooled, fixedSeconds, basis: 'all-layers', reason: null };
 }
 

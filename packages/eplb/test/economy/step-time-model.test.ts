@@ -169,6 +169,8 @@ describe('StepTimeModel', () => {
     model.addStep(100, 2);
     model.addStep(100, 4);
     expect(model.expectedStepSeconds(1_000)).toBe(3);
+    observe(model, 0, { ...steep, noiseSeconds: 0 }, { seed: 1 });
+    expect(model.expectedStepSeconds(1_000)).toBeCloseTo(3 + 900 * 2e-9, 9);
   });
 
   it('refuses what is no observation, naming the field', () => {
