@@ -13,7 +13,7 @@ export {
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
-export type { SlopeEstimate } from './economy/decayed-regression.js';
+export type { SlopeEstimate } from './economy/common-slope.js';
 export {
   type Interference,
   InterferenceMeter,

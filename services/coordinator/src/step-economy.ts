@@ -62,7 +62,7 @@ export class StepEconomy {
       if (layerMillis === null || steps === 0) continue;
       for (let layer = 0; layer < this.#numLayers; layer += 1) {
         const tokens = (pass.rankLoads[layer * this.#numRanks + rank] ?? 0) / steps;
-        this.#model.add(layer, tokens, (layerMillis[layer] ?? 0) / 1_000 / steps);
+        this.#model.add(layer, tokens, (layerMillis[layer] ?? 0) / 1_000 / steps, rank);
       }
     }
   }

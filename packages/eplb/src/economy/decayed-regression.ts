@@ -1,22 +1,8 @@
-/** A straight line through observations, and whether its slope can be told from noise. */
-export interface SlopeEstimate {
-  readonly fixedSeconds: number;
-  readonly perTokenSeconds: number;
-  /** Of `perTokenSeconds`; Infinity where the observations don't determine it. */
-  readonly standardError: number;
-  /** Effective number: what decayed counts for less (Kish's (Σ weights)² ÷ Σ weights²). */
-  readonly observations: number;
-  /** The slope is above 0 by a one-sided t-test at the 1 % level. */
-  readonly significant: boolean;
+export interface RegressionSums {
+  readonly tokensTokens: number;
+  readonly tokensSeconds: number;
+  readonly secondsSeconds: number;
 }
-
-/** Fewest degrees of freedom from which a slope is judged. */
-const degreesMin = 6;
-/**
- * 99th percentile of Student's t with `degreesMin` degrees of freedom: the level of the test is 1 %
- * at the fewest observations, and stricter, down to 0.1 %, with more.
- */
-export const slopeDeviationsMin = 3.143;
 
 /**
  * Sufficient statistics of a least-squares line, in bounded memory. Means and centred sums are
@@ -64,50 +50,28 @@ export class DecayedRegression {
     return this.#meanSeconds + perTokenSeconds * (tokens - this.#meanTokens);
   }
 
-  /** Centred sums on the scale of the effective number of observations. */
-  get centredSums(): { tokensTokens: number; tokensSeconds: number; secondsSeconds: number } {
-    const scale = this.#weightSquares > 0 ? this.#weight / this.#weightSquares : 0;
+  /** Effective observations for each unit of weight. */
+  get scale(): number {
+    return this.#weightSquares > 0 ? this.#weight / this.#weightSquares : 0;
+  }
+
+  /** Weighted sums of squares and products about the means. */
+  get sums(): RegressionSums {
     return {
-      tokensTokens: this.#tokensTokens * scale,
-      tokensSeconds: this.#tokensSeconds * scale,
-      secondsSeconds: this.#secondsSeconds * scale,
+      tokensTokens: this.#tokensTokens,
+      tokensSeconds: this.#tokensSeconds,
+      secondsSeconds: this.#secondsSeconds,
     };
   }
-}
 
-/**
- * One slope common to all groups, each with an intercept of its own (analysis of covariance); of a
- * single group, plain least squares. `fixedSeconds` is the mean over groups.
- */
-export function fitCommonSlope(groups: readonly DecayedRegression[]): SlopeEstimate {
-  let tokensTokens = 0;
-  let tokensSeconds = 0;
-  let secondsSeconds = 0;
-  let observations = 0;
-  const observed = groups.filter((group) => group.observations > 0);
-  for (const group of observed) {
-    const sums = group.centredSums;
-    tokensTokens += sums.tokensTokens;
-    tokensSeconds += sums.tokensSeconds;
-    secondsSeconds += sums.secondsSeconds;
-    observations += group.observations;
+  /** The same about the means of another regression. */
+  sumsAbout(centre: DecayedRegression): RegressionSums {
+    const tokens = this.#meanTokens - centre.#meanTokens;
+    const seconds = this.#meanSeconds - centre.#meanSeconds;
+    return {
+      tokensTokens: this.#tokensTokens + this.#weight * tokens * tokens,
+      tokensSeconds: this.#tokensSeconds + this.#weight * tokens * seconds,
+      secondsSeconds: this.#secondsSeconds + this.#weight * seconds * seconds,
+    };
   }
-  const perTokenSeconds = tokensTokens > 0 ? tokensSeconds / tokensTokens : 0;
-  const degrees = observations - observed.length - 1;
-  const residuals = Math.max(0, secondsSeconds - perTokenSeconds * tokensSeconds);
-  const standardError =
-    tokensTokens > 0 && degrees > 0
-      ? Math.sqrt(residuals / degrees / tokensTokens)
-      : Number.POSITIVE_INFINITY;
-  const fixed = observed.reduce((sum, group) => sum + group.secondsAt(0, perTokenSeconds), 0);
-  return {
-    fixedSeconds: observed.length === 0 ? 0 : fixed / observed.length,
-    perTokenSeconds,
-    standardError,
-    observations,
-    significant:
-      degrees >= degreesMin &&
-      perTokenSeconds > 0 &&
-      perTokenSeconds > slopeDeviationsMin * standardError,
-  };
 }

@@ -1,9 +1,9 @@
 import {
-  DecayedRegression,
   fitCommonSlope,
   type SlopeEstimate,
+  SlopeGroup,
   slopeDeviationsMin,
-} from './decayed-regression.js';
+} from './common-slope.js';
 import { economyRefusal } from './economy-refusal.js';
 
 /**
@@ -29,13 +29,12 @@ export interface StepTimeModelOptions {
 /**
  * Fits rank time = fixed + per token × tokens, layer by layer, by least squares over (rank, pass)
  * observations that decay. Of an engine that can't time its layers, whole steps give one slope for
- * all. Observations are taken for independent: a rank that is lastingly slower than the others
- * makes the test of the slope less strict than its level says.
+ * all.
  */
 export class StepTimeModel {
   readonly #decay: number;
-  readonly #layers: readonly DecayedRegression[];
-  readonly #steps = new DecayedRegression();
+  readonly #layers: readonly SlopeGroup[];
+  readonly #steps = new SlopeGroup();
 
   /** @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID */
   constructor(options: StepTimeModelOptions) {
@@ -45,20 +44,20 @@ export class StepTimeModel {
     }
     if (!(decay > 0 && decay <= 1)) throw economyRefusal('decay', 'must be over 0, and 1 at most');
     this.#decay = decay;
-    this.#layers = Array.from({ length: numLayers }, () => new DecayedRegression());
+    this.#layers = Array.from({ length: numLayers }, () => new SlopeGroup());
   }
 
   /**
    * A rank's pass through a layer: tokens that its slots served in a step and the time this took,
    * both as means over the pass.
+   * @param rank by which a slope can be told from ranks that are lastingly slower than others
    * @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID
    */
-  add(layer: number, tokens: number, seconds: number): void {
-    const regression = this.#layers[layer];
-    if (regression === undefined)
-      throw economyRefusal('layer', `is ${layer} of ${this.#layers.length}`);
+  add(layer: number, tokens: number, seconds: number, rank?: number): void {
+    const group = this.#layers[layer];
+    if (group === undefined) throw economyRefusal('layer', `is ${layer} of ${this.#layers.length}`);
     assertObservation(tokens, seconds);
-    regression.add(tokens, seconds);
+    group.add(tokens, seconds, rank);
   }
 
   /**
@@ -82,15 +81,15 @@ export class StepTimeModel {
    * mean slope of the layers. Null before the first step.
    */
   expectedStepSeconds(tokens: number): number | null {
-    if (this.#steps.observations === 0) return null;
+    if (this.#steps.all.observations === 0) return null;
     const whole = fitCommonSlope([this.#steps]);
     const slope = whole.significant ? whole.perTokenSeconds : meanSlope(this.fit());
-    return Math.max(0, this.#steps.secondsAt(tokens, slope));
+    return Math.max(0, this.#steps.all.secondsAt(tokens, slope));
   }
 
   /** By layer, [layers]. */
   fit(): LayerStepTime[] {
-    const timed = this.#layers.some((layer) => layer.observations > 0);
+    const timed = this.#layers.some(({ all }) => all.observations > 0);
     if (!timed) return this.#fitSteps();
     const pooled = fitCommonSlope(this.#layers);
     return this.#layers.map((layer) => layerStepTime(layer, pooled));
@@ -114,7 +113,7 @@ function meanSlope(times: readonly LayerStepTime[]): number {
   return told.reduce((sum, time) => sum + time.perTokenSeconds, 0) / Math.max(1, told.length);
 }
 
-function layerStepTime(layer: DecayedRegression, pooled: SlopeEstimate): LayerStepTime {
+function layerStepTime(layer: SlopeGroup, pooled: SlopeEstimate): LayerStepTime {
   const own = fitCommonSlope([layer]);
   if (own.significant) return { ...own, basis: 'layer', reason: null };
   if (!pooled.significant) {
@@ -125,7 +124,7 @@ function layerStepTime(layer: DecayedRegression, pooled: SlopeEstimate): LayerSt
     const reason = `${doubt(own)}, and contradicts ${slope(pooled.perTokenSeconds)} of all layers`;
     return { ...own, basis: null, reason };
   }
-  const fixedSeconds = layer.secondsAt(0, pooled.perTokenSeconds);
+  const fixedSeconds = layer.all.secondsAt(0, pooled.perTokenSeconds);
   return { ...pooled, fixedSeconds, basis: 'all-layers', reason: null };
 }
 

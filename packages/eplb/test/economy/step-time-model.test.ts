@@ -92,6 +92,43 @@ describe('StepTimeModel', () => {
     }
   });
 
+  it('does not take ranks that are lastingly slower for a slope, in one layer or in all', () => {
+    const trials = 400;
+    const told = { layer: 0, 'all-layers': 0, step: 0, configured: 0, none: 0 };
+    for (let seed = 1; seed <= trials; seed += 1) {
+      const normal = normalDraws(seed * 7_919);
+      const model = new StepTimeModel({ numLayers: 2 });
+      const rankSeconds = Array.from({ length: 8 }, () => 1e-4 + 5e-6 * normal());
+      const rankTokens = Array.from({ length: 8 }, () => 1e5 + 2e4 * normal());
+      for (let pass = 0; pass < 40; pass += 1) {
+        rankSeconds.forEach((seconds, rank) => {
+          for (const layer of [0, 1]) {
+            const tokens = (rankTokens[rank] ?? 0) + 1e3 * normal();
+            model.add(layer, tokens, seconds + 1e-6 * normal(), rank);
+          }
+        });
+        model.advance();
+      }
+      told[only(model.fit()).basis ?? 'none'] += 1;
+    }
+    expect(told.none).toBeGreaterThanOrEqual(0.95 * trials);
+  });
+
+  it('tells a slope from ranks that differ, once theirs is the smaller part', () => {
+    const normal = normalDraws(17);
+    const model = new StepTimeModel({ numLayers: 1 });
+    for (let pass = 0; pass < 10; pass += 1) {
+      for (let rank = 0; rank < 8; rank += 1) {
+        const tokens = 5e4 + 1e4 * rank + 1e3 * normal();
+        model.add(0, tokens, 1e-4 + 2e-9 * tokens + 1e-6 * (rank % 3), rank);
+      }
+      model.advance();
+    }
+    const { basis, perTokenSeconds, standardError } = only(model.fit());
+    expect(basis).toBe('layer');
+    expect(Math.abs(perTokenSeconds - 2e-9)).toBeLessThan(4 * standardError);
+  });
+
   it('says why there is no slope: noise, tokens that are all alike, or nothing seen', () => {
     const model = new StepTimeModel({ numLayers: 2 });
     observe(model, 0, flat, { seed: 3 });
