@@ -24,8 +24,8 @@ const degreesMin = 6;
 export const slopeDeviationsMin = 3.143;
 /** Fewest ranks by whose differences a slope is judged: of fewer there is no telling. */
 const ranksMin = 4;
-/** 99th percentile of Student's t with `ranksMin` − 1 and more degrees of freedom. */
-const rankDeviationsMin = [4.541, 3.747, 3.365] as const;
+/** 99th percentile of Student's t with `ranksMin` − 2 and more degrees of freedom. */
+const rankDeviationsMin = [6.965, 4.541, 3.747, 3.365] as const;
 
 /** Observations that share an intercept: of one layer, or of whole steps. */
 export class SlopeGroup {
@@ -92,7 +92,8 @@ export function fitCommonSlope(groups: readonly SlopeGroup[]): SlopeEstimate {
 
 /**
  * Standard error of a slope whose errors may be alike within a rank (Liang & Zeger 1986, with the
- * factor ranks ÷ (ranks − 1) for few of them), and by how many it must be above 0.
+ * factor ranks ÷ (ranks − 2) for few of them), and by how many it must be above 0: as if the means
+ * of the ranks were all that had been observed.
  */
 function rankDifferences(
   groups: readonly SlopeGroup[],
@@ -112,7 +113,7 @@ function rankDifferences(
   let squares = 0;
   for (const pull of pulls.values()) squares += pull * pull;
   return {
-    standardError: Math.sqrt((squares * ranks) / (ranks - 1)) / tokensTokens,
+    standardError: Math.sqrt((squares * ranks) / (ranks - 2)) / tokensTokens,
     deviationsMin: rankDeviationsMin[ranks - ranksMin] ?? slopeDeviationsMin,
   };
 }
