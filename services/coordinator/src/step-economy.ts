@@ -45,6 +45,8 @@ export class StepEconomy {
     // Samples come late: a swap's last steps may be told in the pass after it.
     if (settling) return;
     const tokens = this.#largestTokensPerStep(pass);
+    // An idle step leaves out work that any token costs: it lies on no line with the others.
+    if (tokens === 0) return;
     const seconds = pass.meanStepMillis / 1_000;
     const expected = this.#model.expectedStepSeconds(tokens);
     if (expected !== null && expected > 0 && seconds > 0) {
@@ -62,6 +64,7 @@ export class StepEconomy {
       if (layerMillis === null || steps === 0) continue;
       for (let layer = 0; layer < this.#numLayers; layer += 1) {
         const tokens = (pass.rankLoads[layer * this.#numRanks + rank] ?? 0) / steps;
+        if (tokens === 0) continue;
         this.#model.add(layer, tokens, (layerMillis[layer] ?? 0) / 1_000 / steps, rank);
       }
     }

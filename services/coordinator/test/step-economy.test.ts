@@ -64,6 +64,19 @@ describe('the economy of steps', () => {
     expect(economy.summary().perTokenSeconds).toBeCloseTo(1e-5, 9);
   });
 
+  it('does not take the jump from idle to busy for a slope', () => {
+    const economy = new StepEconomy(settings, shape, bytesPerExpert);
+    for (let pass = 0; pass < 12; pass += 1) {
+      const idle = passOf([0, 0, 0, 0]);
+      for (const { layerMillis } of idle.ranks) layerMillis?.fill(0);
+      economy.addPass({ ...idle, meanStepMillis: 0.01 }, false);
+      const half = passOf([0, 0, 300, 300]);
+      for (const { rank, layerMillis } of half.ranks) layerMillis?.fill(rank < 2 ? 0 : 40);
+      economy.addPass({ ...half, meanStepMillis: 8 }, false);
+    }
+    expect(economy.summary()).toMatchObject({ layersByBasis: { held: 2 } });
+  });
+
   it('measures interference apart from load, leaving out the pass that follows a swap', () => {
     const economy = new StepEconomy(settings, shape, bytesPerExpert);
     for (let pass = 0; pass < 8; pass += 1) {
