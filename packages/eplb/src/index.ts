@@ -20,6 +20,7 @@ export {
   type InterferenceMeterOptions,
 } from './economy/interference-meter.js';
 export {
+  layerBenefits,
   type MoveEconomy,
   moveEconomy,
   type NetBenefit,

@@ -34,6 +34,7 @@ export interface RebalancePlan {
 /**
  * Cuts a planned mapping into waves that the ranks' spare buffers can take, each with a source
  * for every expert that travels.
+ * @param layerBenefits seconds saved, [layers]: the wave with most of them by move goes first
  * @throws EplbError ISOBAR_EPLB_NO_SPARE_BUFFERS
  */
 export function wavesOf(
@@ -41,14 +42,15 @@ export function wavesOf(
   result: RebalanceResult,
   engines: readonly EngineDescription[],
   topology: ClusterShape,
+  layerBenefits: Float64Array,
   reason: string,
 ): Wave[] {
   const maxIncomingPerRank = new Int32Array(current.numRanks);
   for (const { rank, spareBuffers, reserveBuffers } of engines) {
     maxIncomingPerRank[rank] = Math.max(0, spareBuffers - reserveBuffers);
   }
-  const { layerGains } = result.report;
-  const mappings = planWaves(current, result.mapping, { maxIncomingPerRank, layerGains });
+  const limits = { maxIncomingPerRank, layerGains: layerBenefits };
+  const mappings = planWaves(current, result.mapping, limits);
   let before = current;
   return mappings.map((mapping, index) => {
     const { layers, rows } = before.delta(mapping);

@@ -7,6 +7,7 @@ import {
   EplbError,
   ExpertLoadBalancer,
   type ExpertMapping,
+  layerBenefits,
   type RebalanceResult,
 } from '@isobar/eplb';
 import { type EngineDescription, IsobarError, type Mode, type Wave } from '@isobar/protocol';
@@ -171,7 +172,8 @@ export class Rebalancing {
     this.#rebalancer.clearPending();
     const benefit = this.#rebalancer.netBenefit(result.report, measured);
     const id = randomBytes(4).toString('hex');
-    const waves = wavesOf(current, result, engines, topology, reasonOf(id, result));
+    const benefits = layerBenefits(result.report, measured);
+    const waves = wavesOf(current, result, engines, topology, benefits, reasonOf(id, result));
     const { moves } = result.report;
     const bytes = moves * (engines[0]?.bytesPerExpert ?? 0);
     return { id, base, result, waves, moves, bytes, economy, ...benefit };

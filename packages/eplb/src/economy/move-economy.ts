@@ -61,8 +61,27 @@ export function moveEconomy(economy: RebalanceEconomy): MoveEconomy {
 }
 
 /**
- * Benefit = Σ over layers (largest rank load before − after) × time per token × horizon, layers
- * whose time per token can't be told from noise counting nothing; cost = bytes ÷ bandwidth ×
+ * Seconds that a plan saves over the horizon, [layers]: (largest rank load before − after) × time
+ * per token × horizon; 0 where the time per token can't be told from noise.
+ * @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID naming the field
+ */
+export function layerBenefits(
+  report: Pick<RebalanceReport, 'layerGains'>,
+  economy: RebalanceEconomy,
+): Float64Array {
+  assertEconomy(economy);
+  const { stepTimes, horizonPasses } = economy;
+  if (report.layerGains.length !== stepTimes.length) {
+    const text = `has ${report.layerGains.length} layers, not ${stepTimes.length}`;
+    throw economyRefusal('layerGains', text);
+  }
+  return Float64Array.from(stepTimes, ({ basis, perTokenSeconds }, layer) =>
+    basis === null ? 0 : (report.layerGains[layer] ?? 0) * perTokenSeconds * horizonPasses,
+  );
+}
+
+/**
+ * Benefit = Σ over layers of `layerBenefits`; cost = bytes ÷ bandwidth ×
  * interference. A report doesn't say in which layers its moves are: all are charged with the bytes
  * of the layer that has most.
  * @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID naming the field
@@ -71,19 +90,8 @@ export function netBenefit(
   report: Pick<RebalanceReport, 'moves' | 'layerGains'>,
   economy: RebalanceEconomy,
 ): NetBenefit {
-  assertEconomy(economy);
-  const { stepTimes, bytesPerExpert, horizonPasses } = economy;
-  if (report.layerGains.length !== stepTimes.length) {
-    throw economyRefusal(
-      'layerGains',
-      `has ${report.layerGains.length} layers, not ${stepTimes.length}`,
-    );
-  }
-  let secondsPerPass = 0;
-  stepTimes.forEach(({ basis, perTokenSeconds }, layer) => {
-    if (basis !== null) secondsPerPass += (report.layerGains[layer] ?? 0) * perTokenSeconds;
-  });
-  const benefitSeconds = secondsPerPass * horizonPasses;
+  const { stepTimes, bytesPerExpert } = economy;
+  const benefitSeconds = layerBenefits(report, economy).reduce((sum, seconds) => sum + seconds, 0);
   const bytes = report.moves * bytesPerExpert.reduce((most, of) => Math.max(most, of), 0);
   const costSeconds = secondsOf(bytes, economy);
   const pays = report.moves > 0 && benefitSeconds > costSeconds;

@@ -1,6 +1,7 @@
 import {
   configuredStepTimes,
   EplbError,
+  layerBenefits,
   moveEconomy,
   netBenefit,
   type RebalanceEconomy,
@@ -89,6 +90,13 @@ describe('netBenefit', () => {
     expect(told.benefitSeconds).toBeCloseTo((1_000 * 1e-6 + 500 * 3e-6) * 100, 12);
     expect(told.costSeconds).toBeCloseTo((2 * 4e6 * 0.5) / 1e9, 12);
     expect(told).toMatchObject({ pays: true, reason: 'its gain pays for its moves' });
+  });
+
+  it('is by layer in seconds, by which waves are put in order', () => {
+    const stepTimes = [...held.slice(0, 1), ...configuredStepTimes(1, 3e-6)];
+    expect(layerBenefits(report(2, 1_000, 500), economy({ stepTimes }))).toEqual(
+      Float64Array.of(0, 500 * 3e-6 * 100),
+    );
   });
 
   it('does not pay where every layer is held, however large the gain, and says why', () => {
