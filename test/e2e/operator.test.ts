@@ -20,6 +20,16 @@ describe('an operator', () => {
     await small.event(({ kind, outcome }) => kind === 'plan' && outcome === 'observed');
     const observed = JSON.parse((await isobar('status', '--json')).stdout);
     expect(observed).toMatchObject({ mode: 'observe', mapping: { version: 1 } });
+    // A plan that pays rests on a time per token that was fitted.
+    expect(observed.history).toContainEqual(
+      expect.objectContaining({
+        outcome: 'observed',
+        plan: expect.objectContaining({
+          economy: expect.objectContaining({ perTokenSeconds: expect.any(Number) }),
+          reason: expect.stringContaining('its gain pays'),
+        }),
+      }),
+    );
 
     const plan = JSON.parse((await isobar('plan', '--json')).stdout);
     expect(plan.balancedness.after).toBeGreaterThan(plan.balancedness.before);

@@ -1,5 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import type { RebalanceReport, RebalanceRequest, RebalanceResult } from './abstract-eplb-policy.js';
+import {
+  moveEconomy,
+  type NetBenefit,
+  netBenefit,
+  type RebalanceEconomy,
+} from './economy/move-economy.js';
 import { EplbError } from './eplb-error.js';
 import type { ExpertLoadBalancer, RebalanceOptions } from './expert-load-balancer.js';
 import { ExpertMapping } from './expert-mapping.js';
@@ -15,21 +21,8 @@ export interface AsyncExpertRebalancerOptions {
   readonly balancednessMax?: number;
   /** A plan that takes longer is stopped and reported. @default 10,000 */
   readonly planDeadlineMs?: number;
-  /** Cost and benefit of a plan, by which it pays or not. */
+  /** By which each layer's moves, and a plan, pay or not. */
   readonly economy: RebalanceEconomy;
-}
-
-/** When a plan pays: its benefit over the horizon is above its cost. */
-export interface RebalanceEconomy {
-  /** A rank's time for one token of one layer, in seconds. */
-  readonly perTokenSeconds: number;
-  /** Passes for which the plan is expected to serve. */
-  readonly horizonPasses: number;
-  readonly bytesPerExpert: number;
-  /** Bandwidth that weights may take on all links together, in bytes per second. */
-  readonly bandwidthBytesPerSecond: number;
-  /** Share of the transfer's time by which inference is slowed, 0 to 1. */
-  readonly interference: number;
 }
 
 /** Why a plan is or is not made now. */
@@ -37,13 +30,6 @@ export interface RebalanceDecision {
   readonly rebalance: boolean;
   readonly reason: 'stopped' | 'planning' | 'interval' | 'window' | 'balanced' | 'imbalanced';
   readonly balancedness: number;
-}
-
-/** What a plan would bring and take, in seconds. */
-export interface NetBenefit {
-  readonly benefitSeconds: number;
-  readonly costSeconds: number;
-  readonly pays: boolean;
 }
 
 /** Plans in a worker thread, so that the event loop stays free. One plan at a time. */
@@ -106,30 +92,34 @@ export class AsyncExpertRebalancer {
   /**
    * Predicted gain of a plan against the cost of its moves.
    * @param measured figures that are better known by now than when the rebalancer was made
+   * @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID naming the field
    */
   netBenefit(report: RebalanceReport, measured: Partial<RebalanceEconomy> = {}): NetBenefit {
-    const economy = { ...this.#options.economy, ...measured };
-    const tokens = report.layerGains.reduce((sum, gain) => sum + gain, 0);
-    const benefitSeconds = tokens * economy.perTokenSeconds * economy.horizonPasses;
-    const seconds = (report.moves * economy.bytesPerExpert) / economy.bandwidthBytesPerSecond;
-    const costSeconds = seconds * economy.interference;
-    return { benefitSeconds, costSeconds, pays: report.moves > 0 && benefitSeconds > costSeconds };
+    return netBenefit(report, { ...this.#options.economy, ...measured });
   }
 
   /**
-   * Plans on the balancer's forecast and keeps the result as pending.
-   * @throws EplbError ISOBAR_EPLB_PLAN_UNDERWAY, ISOBAR_EPLB_NOT_STARTED, ISOBAR_EPLB_PLAN_DEADLINE,
+   * Plans on the balancer's forecast and keeps the result as pending. Moves cost what the economy
+   * says, unless `options` has `moveCosts`.
+   * @param measured as for `netBenefit`
+   * @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID, ISOBAR_EPLB_PLAN_UNDERWAY, ISOBAR_EPLB_NOT_STARTED, ISOBAR_EPLB_PLAN_DEADLINE,
    *   ISOBAR_EPLB_WORKER_FAILED, or the policy's own refusal
    */
-  async rebalanceAsync(nowMs: number, options: RebalanceOptions = {}): Promise<RebalanceResult> {
+  async rebalanceAsync(
+    nowMs: number,
+    options: RebalanceOptions = {},
+    measured: Partial<RebalanceEconomy> = {},
+  ): Promise<RebalanceResult> {
     if (!this.#running) throw new EplbError('ISOBAR_EPLB_NOT_STARTED', 'the rebalancer is stopped');
     if (this.#planning) {
       throw new EplbError('ISOBAR_EPLB_PLAN_UNDERWAY', 'a plan is already being made');
     }
+    const { balancer, economy } = this.#options;
+    const { moveCosts } = moveEconomy({ ...economy, ...measured });
     this.#planning = true;
     this.#lastPlanMs = nowMs;
     try {
-      this.#pending = await this.#plan(this.#options.balancer.request(options));
+      this.#pending = await this.#plan(balancer.request({ moveCosts, ...options }));
       return this.#pending;
     } finally {
       this.#planning = false;

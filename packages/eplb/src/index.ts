@@ -9,12 +9,31 @@ export {
 export {
   AsyncExpertRebalancer,
   type AsyncExpertRebalancerOptions,
-  type NetBenefit,
   type RebalanceDecision,
-  type RebalanceEconomy,
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
+export type { SlopeEstimate } from './economy/common-slope.js';
+export {
+  type Interference,
+  InterferenceMeter,
+  type InterferenceMeterOptions,
+} from './economy/interference-meter.js';
+export {
+  layerBenefits,
+  type MoveEconomy,
+  moveEconomy,
+  type NetBenefit,
+  netBenefit,
+  type RebalanceEconomy,
+} from './economy/move-economy.js';
+export {
+  configuredStepTimes,
+  type LayerStepTime,
+  type StepTimeBasis,
+  StepTimeModel,
+  type StepTimeModelOptions,
+} from './economy/step-time-model.js';
 export { EplbError } from './eplb-error.js';
 export { EplbMetrics } from './eplb-metrics.js';
 export {

@@ -1,16 +1,19 @@
 import {
   AsyncExpertRebalancer,
+  configuredStepTimes,
   DefaultEplbPolicy,
   ExpertLoadBalancer,
   ExpertMapping,
   LocalityAwarePolicy,
+  moveEconomy,
+  StepTimeModel,
 } from '@isobar/eplb';
 import { afterEach, describe, expect, it } from 'vitest';
 
 const economy = {
-  perTokenSeconds: 1e-5,
+  stepTimes: configuredStepTimes(2, 1e-5),
   horizonPasses: 100,
-  bytesPerExpert: 65_536,
+  bytesPerExpert: Float64Array.of(65_536, 65_536),
   bandwidthBytesPerSecond: 1e9,
   interference: 0.1,
 };
@@ -51,9 +54,15 @@ describe('AsyncExpertRebalancer', () => {
     const planner = startedOn(balancer);
     expect(planner.shouldRebalance(0)).toMatchObject({ rebalance: true, reason: 'imbalanced' });
     const result = await planner.rebalanceAsync(0);
-    expect(result.mapping.equals(balancer.rebalance().mapping)).toBe(true);
+    const { moveCosts } = moveEconomy(economy);
+    expect(result.mapping.equals(balancer.rebalance({ moveCosts }).mapping)).toBe(true);
     expect(planner.pendingMapping).toBe(result);
     expect(planner.netBenefit(result.report)).toMatchObject({ pays: true });
+    const stepTimes = new StepTimeModel({ numLayers: 2 }).fit();
+    expect(planner.netBenefit(result.report, { stepTimes })).toMatchObject({
+      pays: false,
+      reason: expect.stringContaining('nothing is moved'),
+    });
     expect(planner.shouldRebalance(500)).toMatchObject({ rebalance: false, reason: 'interval' });
   });
 

@@ -33,6 +33,11 @@ export const loadSampleSchema = z.object({
     sum: z.number().min(0),
     max: z.number().min(0),
   }),
+  /**
+   * Time that the rank's own experts took in each layer, waits for peers left out, cumulative like
+   * the counts, [layers]; absent where an engine can't time its layers.
+   */
+  layerMillis: countsSchema.optional(),
 });
 export type LoadSample = Readonly<z.infer<typeof loadSampleSchema>>;
 

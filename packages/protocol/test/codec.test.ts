@@ -42,6 +42,22 @@ describe('decode', () => {
     expect(decode('sample', encode(sample), loadSampleSchema)).toEqual(sample);
   });
 
+  it('reads a load sample with and without times of layers, which older peers neither send nor read', () => {
+    const timed = { ...sample, layerMillis: Float64Array.of(1.5, 0) };
+    expect(decode('sample', encode(timed), loadSampleSchema)).toEqual(timed);
+    const older = decode('sample', encode({ ...sample, layerMillis: undefined }), loadSampleSchema);
+    expect(older).toEqual(sample);
+    expect('layerMillis' in older).toBe(false);
+    const olderSchema = loadSampleSchema.omit({ layerMillis: true });
+    expect(decode('sample', encode(timed), olderSchema)).toEqual(sample);
+    for (const layerMillis of [Float64Array.of(-1), Float64Array.of(Number.NaN), [1, 2]]) {
+      const bytes = encode({ ...sample, layerMillis });
+      expect(refusal(() => decode('sample', bytes, loadSampleSchema)).fields.field).toBe(
+        'layerMillis',
+      );
+    }
+  });
+
   it('names the field that is wrong', () => {
     const wrong = encode({ ...sample, stepMillis: { ...sample.stepMillis, sum: -1 } });
     const error = refusal(() => decode('load sample', wrong, loadSampleSchema));

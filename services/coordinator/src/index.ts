@@ -1,6 +1,7 @@
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
 export {
   controlAnswerSchema,
+  type EconomySummary,
   type MappingAnswer,
   mappingAnswerSchema,
   type PlanSummary,

@@ -11,6 +11,7 @@ import {
   IsobarError,
   initialCoordinatorSwap,
   type KnownOutcome,
+  type LoadSample,
   leaderRecordKey,
   loadSampleSchema,
   type MapRecord,
@@ -159,7 +160,7 @@ export class Leader {
       const sample = decode('load sample', payload, loadSampleSchema);
       assertRank(sample.rank, subject);
       const fate = this.#window.add(sample);
-      if (fate === 'wrong-shape') throw wrongShape(sample.rank, sample.destination.length);
+      if (fate === 'wrong-shape') throw wrongShape(sample);
     });
     this.#subscriptions.push(
       bus.subscribe(subjects.leader('outcomes'), (message) => {
@@ -351,6 +352,7 @@ export class Leader {
       swap: this.#swapStatus(),
       load: this.#loadStatus(),
       ranks: members.map(({ rank }) => this.#rankStatus(rank)),
+      economy: this.#rebalancing.economy,
       pendingPlan: this.#rebalancing.pendingPlan,
       history: this.#rebalancing.history.slice(-historyTold),
       swaps: { ...this.#swaps },
@@ -429,7 +431,8 @@ function assertRank(rank: number, subject: string): void {
   throw new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
 }
 
-function wrongShape(rank: number, length: number): IsobarError {
-  const text = `a load sample of rank ${rank} has ${length} counts, another number than its slots`;
+function wrongShape({ rank, destination, layerMillis }: LoadSample): IsobarError {
+  const times = layerMillis === undefined ? '' : ` and times of ${layerMillis.length} layers`;
+  const text = `a load sample of rank ${rank} has ${destination.length} counts${times}: not those of its slots and layers`;
   return new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'destination', rank });
 }

@@ -1,6 +1,14 @@
 import type { ExpertMapping } from '@isobar/eplb';
 import type { LoadSample } from '@isobar/protocol';
 
+/** Times that one rank told of a pass. */
+export interface RankPass {
+  readonly rank: number;
+  readonly steps: number;
+  /** Serving its own experts, the sum over the steps, [layers]; null where it doesn't say. */
+  readonly layerMillis: Float64Array | null;
+}
+
 /** What all ranks together served in one pass. */
 export interface LoadPass {
   /** Tokens by logical expert, [layers × experts]. */
@@ -10,6 +18,7 @@ export interface LoadPass {
   /** Steps that the slowest rank reported, and their mean wall time. */
   readonly steps: number;
   readonly meanStepMillis: number;
+  readonly ranks: readonly RankPass[];
 }
 
 export type SampleFate = 'counted' | 'baseline' | 'stale' | 'unknown-version' | 'wrong-shape';
@@ -19,6 +28,13 @@ interface Told {
   readonly destination: Float64Array;
   readonly stepCount: number;
   readonly stepMillisSum: number;
+  readonly layerMillis: Float64Array | undefined;
+}
+
+interface Heard {
+  steps: number;
+  millis: number;
+  layerMillis: Float64Array | null;
 }
 
 /** Cumulative counts remembered: some versions of every rank. */
@@ -36,7 +52,7 @@ export class LoadWindow {
   readonly #stepsMin: number;
   #logicalLoads: Float64Array;
   #rankLoads: Float64Array;
-  #heard = new Map<number, { steps: number; millis: number }>();
+  #heard = new Map<number, Heard>();
 
   /**
    * @param ranks ranks without which a pass is partial
@@ -65,6 +81,9 @@ export class LoadWindow {
     const firstSlot = mapping.slotOffsets[sample.rank] ?? 0;
     const ownSlots = (mapping.slotOffsets[sample.rank + 1] ?? 0) - firstSlot;
     if (sample.destination.length !== mapping.numLayers * ownSlots) return 'wrong-shape';
+    if ((sample.layerMillis?.length ?? mapping.numLayers) !== mapping.numLayers) {
+      return 'wrong-shape';
+    }
     const engine = `${sample.rank}.${sample.incarnation}`;
     const key = `${engine}.${sample.mappingVersion}`;
     const before = this.#told.get(key);
@@ -88,6 +107,7 @@ export class LoadWindow {
       destination: sample.destination,
       stepCount: sample.stepMillis.count,
       stepMillisSum: sample.stepMillis.sum,
+      layerMillis: sample.layerMillis,
     });
     const ofRank = [...this.#told.keys()].filter((known) => known.startsWith(`${sample.rank}.`));
     const surplus = ofRank.length - versionsKept;
@@ -112,9 +132,23 @@ export class LoadWindow {
         this.#rankLoads[rank] = (this.#rankLoads[rank] ?? 0) + tokens;
       }
     }
-    const heard = this.#heard.get(sample.rank) ?? { steps: 0, millis: 0 };
+    this.#hear(sample, numLayers, before);
+  }
+
+  #hear(sample: LoadSample, numLayers: number, before: Told | undefined): void {
+    const heard: Heard = this.#heard.get(sample.rank) ?? {
+      steps: 0,
+      millis: 0,
+      layerMillis: new Float64Array(numLayers),
+    };
     heard.steps += sample.stepMillis.count - (before?.stepCount ?? 0);
     heard.millis += sample.stepMillis.sum - (before?.stepMillisSum ?? 0);
+    // A part of a pass without times makes the times of the whole worthless.
+    if (sample.layerMillis === undefined) heard.layerMillis = null;
+    heard.layerMillis?.forEach((sum, layer, sums) => {
+      const millis = (sample.layerMillis?.[layer] ?? 0) - (before?.layerMillis?.[layer] ?? 0);
+      sums[layer] = sum + Math.max(0, millis);
+    });
     this.#heard.set(sample.rank, heard);
   }
 
@@ -134,6 +168,11 @@ export class LoadWindow {
       rankLoads: this.#rankLoads,
       steps,
       meanStepMillis: millis / heard.reduce((sum, rank) => sum + rank.steps, 0),
+      ranks: [...this.#heard].map(([rank, of]) => ({
+        rank,
+        steps: of.steps,
+        layerMillis: of.layerMillis,
+      })),
     };
     this.#logicalLoads = new Float64Array(this.#logicalLoads.length);
     this.#rankLoads = new Float64Array(this.#rankLoads.length);

@@ -8,6 +8,30 @@ import { z } from 'zod';
 
 const gainSchema = z.object({ before: z.number(), after: z.number() });
 
+/** By what moves pay or not. */
+export const economySummarySchema = z.object({
+  /** Layers by what their time per token rests on; `held`: it can't be told from noise. */
+  layersByBasis: z.object({
+    layer: z.number(),
+    'all-layers': z.number(),
+    step: z.number(),
+    configured: z.number(),
+    held: z.number(),
+  }),
+  /** Mean over the layers that are not held, null where all are. */
+  perTokenSeconds: z.number().nullable(),
+  /** Share by which steps are slower while weights travel, and passes seen of each kind. */
+  interference: z.object({
+    share: z.number(),
+    basis: z.enum(['configured', 'measured']),
+    transferring: z.number(),
+    quiet: z.number(),
+  }),
+  /** Why a layer is held, null where none is. */
+  reason: z.string().nullable(),
+});
+export type EconomySummary = z.infer<typeof economySummarySchema>;
+
 /** A plan as it is told; the mapping itself stays with the coordinator. */
 export const planSummarySchema = z.object({
   id: z.string(),
@@ -21,6 +45,7 @@ export const planSummarySchema = z.object({
   benefitSeconds: z.number(),
   costSeconds: z.number(),
   pays: z.boolean(),
+  economy: economySummarySchema,
   /** Why it would or would not be applied. */
   reason: z.string(),
 });
@@ -91,6 +116,7 @@ export const statusAnswerSchema = z.object({
     missingRanks: z.array(z.number()),
   }),
   ranks: z.array(rankStatusSchema),
+  economy: economySummarySchema,
   pendingPlan: planSummarySchema.nullable(),
   /** Newest last. */
   history: z.array(rebalanceEntrySchema),

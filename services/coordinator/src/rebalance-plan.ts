@@ -13,6 +13,8 @@ import {
   wholeMapping,
 } from '@isobar/protocol';
 
+import type { EconomySummary } from './operator-messages.js';
+
 /** A placement that could be applied, and all that is known about it. */
 export interface RebalancePlan {
   readonly id: string;
@@ -24,11 +26,15 @@ export interface RebalancePlan {
   readonly benefitSeconds: number;
   readonly costSeconds: number;
   readonly pays: boolean;
+  readonly economy: EconomySummary;
+  /** Why it pays or does not. */
+  readonly reason: string;
 }
 
 /**
  * Cuts a planned mapping into waves that the ranks' spare buffers can take, each with a source
  * for every expert that travels.
+ * @param layerBenefits seconds saved, [layers]: the wave with most of them by move goes first
  * @throws EplbError ISOBAR_EPLB_NO_SPARE_BUFFERS
  */
 export function wavesOf(
@@ -36,14 +42,15 @@ export function wavesOf(
   result: RebalanceResult,
   engines: readonly EngineDescription[],
   topology: ClusterShape,
+  layerBenefits: Float64Array,
   reason: string,
 ): Wave[] {
   const maxIncomingPerRank = new Int32Array(current.numRanks);
   for (const { rank, spareBuffers, reserveBuffers } of engines) {
     maxIncomingPerRank[rank] = Math.max(0, spareBuffers - reserveBuffers);
   }
-  const { layerGains } = result.report;
-  const mappings = planWaves(current, result.mapping, { maxIncomingPerRank, layerGains });
+  const limits = { maxIncomingPerRank, layerGains: layerBenefits };
+  const mappings = planWaves(current, result.mapping, limits);
   let before = current;
   return mappings.map((mapping, index) => {
     const { layers, rows } = before.delta(mapping);

@@ -7,13 +7,15 @@ import {
   EplbError,
   ExpertLoadBalancer,
   type ExpertMapping,
+  layerBenefits,
   type RebalanceResult,
 } from '@isobar/eplb';
 import { type EngineDescription, IsobarError, type Mode, type Wave } from '@isobar/protocol';
 import type { LoadPass } from './load-window.js';
-import type { PlanSummary, RebalanceEntry } from './operator-messages.js';
+import type { EconomySummary, PlanSummary, RebalanceEntry } from './operator-messages.js';
 import { assertCurrent, type RebalancePlan, wavesOf } from './rebalance-plan.js';
 import type { CoordinatorSettings } from './settings.js';
+import { StepEconomy } from './step-economy.js';
 
 /** What rebalancing sees of the leader, and may ask of it. */
 export interface RebalancingContext {
@@ -50,12 +52,14 @@ export class Rebalancing {
   readonly #context: RebalancingContext;
   readonly #balancer: ExpertLoadBalancer;
   readonly #rebalancer: AsyncExpertRebalancer;
+  readonly #economy: StepEconomy;
   readonly #history: RebalanceEntry[] = [];
   #pending: RebalancePlan | null = null;
   #running: RebalanceEntry | null = null;
   #measuring: { readonly entry: RebalanceEntry; readonly after: Measured[] } | null = null;
   #before: Measured[] = [];
-  #perTokenSeconds: number | undefined;
+  /** A swap was open at some time since the last pass. */
+  #swapSeen = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
 
   constructor(context: RebalancingContext, mapping: ExpertMapping) {
@@ -67,19 +71,14 @@ export class Rebalancing {
       windowPassesMax: settings.windowPasses,
       forecastWeight: settings.forecastWeight,
     });
+    this.#economy = new StepEconomy(settings, mapping, engines[0]?.bytesPerExpert ?? 0);
     this.#rebalancer = new AsyncExpertRebalancer({
       balancer: this.#balancer,
       intervalMs: settings.planIntervalMs,
       passesMin: settings.passesMin,
       balancednessMax: settings.balancednessMax,
       planDeadlineMs: settings.planDeadlineMs,
-      economy: {
-        perTokenSeconds: settings.perTokenSeconds ?? 0,
-        horizonPasses: settings.horizonPasses,
-        bytesPerExpert: engines[0]?.bytesPerExpert ?? 0,
-        bandwidthBytesPerSecond: settings.bandwidthBytesPerSecond,
-        interference: settings.interference,
-      },
+      economy: this.#economy.current(null),
     });
     this.#rebalancer.start();
   }
@@ -101,7 +100,12 @@ export class Rebalancing {
   }
 
   get pendingPlan(): PlanSummary | null {
-    return this.#pending === null ? null : summaryOf(this.#pending, 'waits for approval');
+    return this.#pending === null ? null : summaryOf(this.#pending);
+  }
+
+  /** By what moves pay or not, as far as it is known now. */
+  get economy(): EconomySummary {
+    return this.#economy.summary();
   }
 
   /** A version was committed. */
@@ -116,6 +120,8 @@ export class Rebalancing {
     this.#balancer.recordLogicalLoad(pass.logicalLoads);
     this.#balancer.advanceWindow();
     this.#measure(pass);
+    this.#economy.addPass(pass, this.#swapSeen || !this.#context.idle());
+    this.#swapSeen = false;
     if (!this.#context.idle() || this.#context.paused() || now() < this.#notBeforeMs) return;
     if (!this.#rebalancer.shouldRebalance(now()).rebalance) return;
     try {
@@ -133,8 +139,6 @@ export class Rebalancing {
       balancedness: balancedness(pass.rankLoads, mapping.numLayers, mapping.numRanks),
       stepMillis: pass.meanStepMillis,
     };
-    const largest = largestTokensPerStep(pass, mapping.numRanks);
-    if (largest > 0) this.#perTokenSeconds = pass.meanStepMillis / 1_000 / largest;
     if (this.#running !== null) return;
     if (this.#measuring === null) {
       this.#before = [...this.#before, measured].slice(-measuredPassesMax);
@@ -157,23 +161,22 @@ export class Rebalancing {
 
   /** Plans on the loads seen so far. Nothing is changed. */
   async #plan(): Promise<RebalancePlan> {
-    const { engines, topology, numNodes, newest, now, settings } = this.#context;
+    const { engines, topology, numNodes, newest, now } = this.#context;
     const base = newest();
     const current = this.#balancer.mapping;
     const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
-    const result = await this.#rebalancer.rebalanceAsync(now(), {
-      topology,
-      numNodes,
-      pinnedSlots,
-    });
+    const measured = this.#economy.current(this.#balancer.averageLoad());
+    const economy = this.#economy.summary();
+    const options = { topology, numNodes, pinnedSlots };
+    const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);
     this.#rebalancer.clearPending();
-    const perTokenSeconds = settings.perTokenSeconds ?? this.#perTokenSeconds ?? 0;
-    const benefit = this.#rebalancer.netBenefit(result.report, { perTokenSeconds });
+    const benefit = this.#rebalancer.netBenefit(result.report, measured);
     const id = randomBytes(4).toString('hex');
-    const waves = wavesOf(current, result, engines, topology, reasonOf(id, result));
+    const benefits = layerBenefits(result.report, measured);
+    const waves = wavesOf(current, result, engines, topology, benefits, reasonOf(id, result));
     const { moves } = result.report;
     const bytes = moves * (engines[0]?.bytesPerExpert ?? 0);
-    return { id, base, result, waves, moves, bytes, ...benefit };
+    return { id, base, result, waves, moves, bytes, economy, ...benefit };
   }
 
   async #consider(plan: RebalancePlan): Promise<void> {
@@ -203,7 +206,7 @@ export class Rebalancing {
   ): RebalanceEntry {
     const entry: RebalanceEntry = {
       at: new Date().toISOString(),
-      plan: summaryOf(plan, outcome),
+      plan: summaryOf(plan),
       outcome,
       askedBy,
       wavesCommitted: 0,
@@ -230,8 +233,7 @@ export class Rebalancing {
    * @throws EplbError ISOBAR_EPLB_NO_LOADS, ISOBAR_EPLB_PLAN_UNDERWAY and the policy's refusals
    */
   async explainPlan(): Promise<PlanSummary> {
-    const plan = await this.#plan();
-    return summaryOf(plan, plan.pays ? 'its gain pays for its moves' : 'its gain does not pay');
+    return summaryOf(await this.#plan());
   }
 
   /**
@@ -253,12 +255,13 @@ export class Rebalancing {
       throw new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'a swap is still under way');
     }
     this.#begin(plan, 'operator');
-    return summaryOf(plan, 'approved');
+    return summaryOf(plan);
   }
 
   /** A swap of the running rebalance has ended; with no wave left, so has the rebalance. */
   onSwapFinished(outcome: 'committed' | 'void', wavesLeft: number): void {
     const entry = this.#running;
+    this.#swapSeen = true;
     if (outcome === 'void') {
       this.#notBeforeMs = this.#context.now() + this.#context.settings.backOffMs;
     }
@@ -284,7 +287,7 @@ function reasonOf(id: string, result: RebalanceResult): string {
   return `plan ${id}: balancedness ${before} to ${after} predicted, ${report.moves} moves`;
 }
 
-function summaryOf(plan: RebalancePlan, reason: string): PlanSummary {
+function summaryOf(plan: RebalancePlan): PlanSummary {
   const { report } = plan.result;
   return {
     id: plan.id,
@@ -298,17 +301,9 @@ function summaryOf(plan: RebalancePlan, reason: string): PlanSummary {
     benefitSeconds: plan.benefitSeconds,
     costSeconds: plan.costSeconds,
     pays: plan.pays,
-    reason,
+    economy: plan.economy,
+    reason: plan.reason,
   };
-}
-
-function largestTokensPerStep(pass: LoadPass, numRanks: number): number {
-  let tokens = 0;
-  for (let start = 0; start < pass.rankLoads.length; start += numRanks) {
-    const row = pass.rankLoads.subarray(start, start + numRanks);
-    tokens += row.reduce((most, load) => Math.max(most, load), 0);
-  }
-  return tokens / Math.max(1, pass.steps);
 }
 
 function gainOf(

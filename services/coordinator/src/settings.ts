@@ -38,10 +38,12 @@ export const coordinatorSettingsSchema = z
     horizonPasses: z.number().int().min(1).max(100_000).default(60),
     /** Bandwidth that weights take on all links together while they move. */
     bandwidthBytesPerSecond: z.number().positive().default(10e9),
-    /** Share of the transfers' time by which inference is slowed. */
+    /** Share of the transfers' time by which inference is slowed, until it has been measured. */
     interference: z.number().min(0).max(1).default(0.1),
-    /** A rank's time for a token of a layer; from the reported step times where absent. */
+    /** A rank's time for a token of a layer; fitted from the reported times where absent. */
     perTokenSeconds: z.number().positive().optional(),
+    /** Share of a layer's mean rank load that a move must save; less is lost in a forecast's error. */
+    gainShareMin: z.number().min(0).max(1).default(0.02),
     /** After a void version nothing is planned for this long. */
     backOffMs: millis(0, 86_400_000).default(30_000),
     /** Heartbeat, and repetition of what ranks have not followed. */

@@ -66,6 +66,43 @@ describe('a load window', () => {
     expect(window.takePass()?.logicalLoads).toEqual(Float64Array.of(1, 0, 0, 0));
   });
 
+  it('takes differences of the times of layers, over all versions of a pass', () => {
+    const window = new LoadWindow(1, start, [0, 1], 1);
+    const timed = (rank: number, lastStep: number, millis: number, version = 1) => ({
+      ...sample(rank, lastStep, [lastStep, 0], version),
+      layerMillis: Float64Array.of(millis),
+    });
+    window.learnMapping(2, swapped);
+    window.add(timed(0, 10, 100));
+    window.add(timed(1, 10, 200));
+    window.add(timed(0, 12, 107));
+    window.add(timed(0, 13, 2, 2));
+    window.add(timed(1, 12, 203));
+    expect(window.takePass()?.ranks).toEqual([
+      { rank: 0, steps: 2 + 13, layerMillis: Float64Array.of(9) },
+      { rank: 1, steps: 2, layerMillis: Float64Array.of(3) },
+    ]);
+    window.add(timed(0, 14, 5, 2));
+    window.add(timed(1, 14, 210));
+    expect(window.takePass()?.ranks.map(({ layerMillis }) => layerMillis)).toEqual([
+      Float64Array.of(3),
+      Float64Array.of(7),
+    ]);
+  });
+
+  it('has no times of a rank that tells none, and refuses those of other layers', () => {
+    const window = listening();
+    window.add({ ...sample(0, 12, [102, 100]), layerMillis: Float64Array.of(5) });
+    window.add(sample(0, 13, [103, 100]));
+    window.add({ ...sample(1, 12, [102, 100]), layerMillis: Float64Array.of(4) });
+    const wrong = { ...sample(1, 13, [103, 100]), layerMillis: Float64Array.of(4, 4) };
+    expect(window.add(wrong)).toBe('wrong-shape');
+    expect(window.takePass()?.ranks).toEqual([
+      { rank: 0, steps: 3, layerMillis: null },
+      { rank: 1, steps: 2, layerMillis: Float64Array.of(4) },
+    ]);
+  });
+
   it('counts nothing twice, out of order, or in another shape', () => {
     const window = listening();
     window.add(sample(0, 12, [102, 100]));

@@ -112,13 +112,14 @@ export class ForwardPass {
   }
 
   async #runLayer(step: Step, layer: number): Promise<void> {
-    const { rank, numRanks, peers, pacer } = this.#options;
+    const { rank, numRanks, peers, pacer, counter } = this.#options;
+    const { step: number, mappingVersion } = step.start;
     const routes = this.#route(step, layer);
     for (let peer = 0; peer < numRanks; peer += 1) {
       const dispatch = routes.dispatches[peer];
       if (peer !== rank && dispatch !== undefined) peers.send(peer, encodeDispatch(dispatch));
     }
-    const dispatches = await peers.gather('dispatch', step.start.step, layer);
+    const dispatches = await peers.gather('dispatch', number, layer);
     const startedMs = performance.now();
     const own = routes.dispatches[rank];
     const answers = new Map<number, Results>();
@@ -129,11 +130,12 @@ export class ForwardPass {
     }
     if (own !== undefined) answers.set(rank, this.#serve(step, layer, own));
     await pacer.hold(step.served[layer] ?? 0, startedMs);
+    counter.layerServed(mappingVersion, number, layer, performance.now() - startedMs);
     for (const [peer, results] of answers) {
       if (peer !== rank) peers.send(peer, encodeResults(results));
     }
     const results = new Map<number, Results>();
-    for (const [peer, frame] of await peers.gather('results', step.start.step, layer)) {
+    for (const [peer, frame] of await peers.gather('results', number, layer)) {
       if (frame.kind === 'results') results.set(peer, frame);
     }
     const ownResults = answers.get(rank);

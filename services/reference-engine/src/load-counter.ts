@@ -5,6 +5,7 @@ interface Counts {
   lastStep: number;
   readonly destination: Float64Array;
   readonly stepMillis: { count: number; sum: number; max: number };
+  readonly layerMillis: Float64Array;
   told: boolean;
 }
 
@@ -41,6 +42,12 @@ export class LoadCounter {
     counts.told = false;
   }
 
+  /** Serving its own experts of a layer took this rank `millis` in a step routed by `version`. */
+  layerServed(version: number, step: number, layer: number, millis: number): void {
+    const { layerMillis } = this.#countsOf(version, step);
+    layerMillis[layer] = (layerMillis[layer] ?? 0) + millis;
+  }
+
   /** A step that this rank routed by `version` has ended. */
   stepEnded(version: number, step: number, millis: number): void {
     const counts = this.#countsOf(version, step);
@@ -59,6 +66,7 @@ export class LoadCounter {
       lastStep: step,
       destination: new Float64Array(this.#numLayers * this.#ownSlots),
       stepMillis: { count: 0, sum: 0, max: 0 },
+      layerMillis: new Float64Array(this.#numLayers),
       told: false,
     };
     this.#versions.set(version, counts);
@@ -82,6 +90,7 @@ export class LoadCounter {
         lastStep: counts.lastStep,
         destination: counts.destination.slice(),
         stepMillis: { ...counts.stepMillis },
+        layerMillis: counts.layerMillis.slice(),
       });
     }
     return samples;

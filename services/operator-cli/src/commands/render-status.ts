@@ -1,4 +1,9 @@
-import type { PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/coordinator';
+import type {
+  EconomySummary,
+  PlanSummary,
+  RebalanceEntry,
+  StatusAnswer,
+} from '@isobar/coordinator';
 import { bytes, optional, table } from '../table.js';
 
 /** `isobar status` for a person. */
@@ -10,6 +15,8 @@ export function renderStatus(status: StatusAnswer): string {
     `mapping      version ${mapping.version} (${mapping.digest.slice(0, 12)}): ${mapping.layers} layers, ${mapping.logicalExperts} experts in ${mapping.physicalExperts} slots on ${mapping.ranks} ranks`,
     `load         balancedness ${optional(load.balancedness, 3)}, imbalance ${optional(load.imbalance, 2)}, step ${optional(load.meanStepMillis, 1)} ms, ${load.passes} passes in the window${missing(load.missingRanks)}`,
     `swaps        ${status.swaps.committed} committed, ${status.swaps.void} void`,
+    `per token    ${perToken(status.economy)}`,
+    `interference ${interference(status.economy)}`,
   ];
   if (swap !== null) {
     lines.push(
@@ -17,6 +24,8 @@ export function renderStatus(status: StatusAnswer): string {
     );
   }
   if (status.messagesRefused > 0) lines.push(`refused      ${status.messagesRefused} messages`);
+  const last = status.history.at(-1);
+  if (last?.outcome === 'not-worth') lines.push(`last plan    ${last.plan.reason}`);
   lines.push('', rankTable(status));
   if (status.pendingPlan !== null) lines.push('', renderPlan(status.pendingPlan));
   if (status.history.length > 0) lines.push('', historyTable(status.history));
@@ -59,6 +68,31 @@ function gain({ before, after }: { readonly before: number; readonly after: numb
   return `${before.toFixed(3)} → ${after.toFixed(3)}`;
 }
 
+const basisNames = {
+  layer: 'fitted by layer',
+  'all-layers': 'with the slope of all layers',
+  step: 'with the slope of whole steps',
+  configured: 'configured',
+  held: "held: can't be told from noise",
+} as const;
+
+function perToken({ perTokenSeconds, layersByBasis, reason }: EconomySummary): string {
+  const mean = perTokenSeconds === null ? 'not known' : `${microseconds(perTokenSeconds)} a layer`;
+  const layers = (Object.keys(basisNames) as (keyof typeof basisNames)[])
+    .filter((basis) => layersByBasis[basis] > 0)
+    .map((basis) => `${layersByBasis[basis]} layers ${basisNames[basis]}`);
+  return `${mean}; ${layers.join(', ')}${reason === null ? '' : ` (${reason})`}`;
+}
+
+function microseconds(seconds: number): string {
+  return `${(seconds * 1e6).toPrecision(3)} µs`;
+}
+
+function interference({ interference: { share, basis, transferring, quiet } }: EconomySummary) {
+  const seen = `${transferring} passes with weights travelling, ${quiet} without`;
+  return `${(share * 100).toFixed(1)} % slower while weights travel, ${basis} (${seen})`;
+}
+
 /** `isobar plan` for a person. */
 export function renderPlan(plan: PlanSummary): string {
   return [
@@ -66,6 +100,8 @@ export function renderPlan(plan: PlanSummary): string {
     `  balancedness  ${gain(plan.balancedness)} predicted`,
     `  moves         ${plan.moves} experts, ${bytes(plan.bytes)}, in ${plan.waves} waves`,
     `  worth         ${plan.benefitSeconds.toFixed(2)} s of rank time over the horizon, for ${plan.costSeconds.toFixed(3)} s`,
+    `  per token     ${perToken(plan.economy)}`,
+    `  interference  ${interference(plan.economy)}`,
     `  ${plan.reason}`,
   ].join('\n');
 }

@@ -1,0 +1,54 @@
+import type { EconomySummary, PlanSummary } from '@isobar/coordinator';
+import { describe, expect, it } from 'vitest';
+import { renderPlan } from '../src/commands/render-status.js';
+
+const economy: EconomySummary = {
+  layersByBasis: { layer: 3, 'all-layers': 1, step: 0, configured: 0, held: 0 },
+  perTokenSeconds: 1.234e-5,
+  interference: { share: 0.042, basis: 'measured', transferring: 6, quiet: 40 },
+  reason: null,
+};
+
+function plan(of: EconomySummary, reason: string): PlanSummary {
+  return {
+    id: 'abcd',
+    baseVersion: 3,
+    policy: 'locality-aware',
+    planMs: 4,
+    balancedness: { before: 0.7, after: 0.9 },
+    moves: 0,
+    bytes: 0,
+    waves: 0,
+    benefitSeconds: 0,
+    costSeconds: 0,
+    pays: false,
+    economy: of,
+    reason,
+  };
+}
+
+describe('a plan for a person', () => {
+  it('says what the time per token rests on, and whether interference was measured', () => {
+    const text = renderPlan(plan(economy, 'no change would pay for its moves'));
+    expect(text).toContain(
+      'per token     12.3 µs a layer; 3 layers fitted by layer, 1 layers with the slope of all layers',
+    );
+    expect(text).toContain(
+      'interference  4.2 % slower while weights travel, measured (6 passes with weights travelling, 40 without)',
+    );
+    expect(text).toContain('no change would pay for its moves');
+  });
+
+  it('says why nothing is moved where the time per token can not be told from noise', () => {
+    const held: EconomySummary = {
+      ...economy,
+      layersByBasis: { layer: 0, 'all-layers': 0, step: 0, configured: 0, held: 4 },
+      perTokenSeconds: null,
+      reason: '3 observations of tokens that differ too little',
+    };
+    const text = renderPlan(plan(held, 'nothing is moved'));
+    expect(text).toContain("per token     not known; 4 layers held: can't be told from noise");
+    expect(text).toContain('3 observations of tokens that differ too little');
+    expect(text).toContain('nothing is moved');
+  });
+});
