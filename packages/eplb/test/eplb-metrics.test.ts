@@ -80,4 +80,34 @@ describe('EplbMetrics', () => {
       expect.objectContaining({ code: 'ISOBAR_EPLB_LOADS_SHAPE', fields: { field: 'loads' } }),
     );
   });
+
+  it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
+    'refuses a window of %d passes',
+    (windowPassesMax) => {
+      expect(() => new EplbMetrics(start, windowPassesMax)).toThrow(
+        expect.objectContaining({
+          code: 'ISOBAR_EPLB_OPTIONS_INVALID',
+          fields: { field: 'windowPassesMax' },
+        }),
+      );
+    },
+  );
+
+  it('refuses a mapping of other layers or experts, and takes one of other slots', () => {
+    const metrics = new EplbMetrics(start, 2);
+    const contiguous = (numLayers: number, numLogicalExperts: number) =>
+      ExpertMapping.contiguous({
+        numLayers,
+        numLogicalExperts,
+        numRanks: 3,
+        numPhysicalExperts: 6,
+      });
+    for (const other of [contiguous(3, 3), contiguous(2, 4)]) {
+      expect(() => metrics.setMapping(other)).toThrow(
+        expect.objectContaining({ code: 'ISOBAR_EPLB_MAPPING_SHAPE' }),
+      );
+    }
+    metrics.setMapping(contiguous(2, 3));
+    expect(metrics.numPhysicalExperts).toBe(6);
+  });
 });
