@@ -162,7 +162,12 @@ describe('a request for a placement', () => {
   it('may say all that there is to say', () => {
     const { mapping } = new LocalityAwarePolicy().rebalanceExperts(sound);
     expect(mapping.sameShape(currentMapping)).toBe(true);
-    const others = { ...sound, pinnedSlots: [0, 7], unavailableRanks: [3], maxMoves: Infinity };
+    const others = {
+      ...sound,
+      pinnedSlots: [0, 1, 6, 7],
+      unavailableRanks: [3],
+      maxMoves: Infinity,
+    };
     expect(new LocalityAwarePolicy().rebalanceExperts(others).mapping.getLogicalExpert(1, 0)).toBe(
       0,
     );

@@ -86,9 +86,10 @@ describe('planTransfers', () => {
   });
 
   it('counts a holder of two copies once', () => {
-    const from = mapping(2, 3, [0, 0, 1, 2, 1, 2]);
-    const to = mapping(2, 3, [0, 0, 1, 0, 1, 2]);
-    expect(sources(from, to)).toEqual([0]);
+    // Expert 1 moves first and is on ranks 0 and 1; both copies of expert 0 are on rank 0.
+    const from = mapping(3, 3, [0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]);
+    const to = mapping(3, 3, [0, 0, 1, 1, 2, 2, 1, 2, 2, 0, 2, 2]);
+    expect(sources(from, to)).toEqual([1, 0]);
   });
 
   it('takes nothing from dead ranks, and the backing store where no holder is left', () => {
