@@ -1,5 +1,5 @@
-import { EplbError } from './eplb-error.js';
 import type { ExpertMapping } from './expert-mapping.js';
+import { assertRequest } from './request-validation.js';
 
 /** What placement asks of a cluster; plain data, so that it can go to a worker. */
 export interface ClusterShape {
@@ -137,72 +137,4 @@ function meanRankLoads(request: RebalanceRequest): Float64Array {
     const row = loads.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);
     return row.reduce((sum, load) => sum + load, 0) / available;
   });
-}
-
-function refuse(field: string, what: string): never {
-  throw new EplbError('ISOBAR_EPLB_REQUEST_INVALID', `${field} ${what}`, { field });
-}
-
-function assertRequest(request: RebalanceRequest): void {
-  const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
-  for (const field of ['numLayers', 'numLogicalExperts'] as const) {
-    if (!Number.isInteger(request[field]) || request[field] < 1) {
-      refuse(field, 'must be a positive integer');
-    }
-  }
-  for (const field of ['numNodes', 'numGroups', 'workBudget'] as const) {
-    const value = request[field];
-    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
-      refuse(field, 'must be a positive integer');
-    }
-  }
-  if (request.maxMoves !== undefined && !(request.maxMoves >= 0)) {
-    refuse('maxMoves', 'must not be negative');
-  }
-  const falls = slotOffsets.some(
-    (offset, rank) => rank > 0 && offset < (slotOffsets[rank - 1] ?? 0),
-  );
-  if (slotOffsets.length < 2 || slotOffsets[0] !== 0 || falls) {
-    refuse('slotOffsets', 'must start at 0, not fall, and name at least one rank');
-  }
-  if (loads.length !== numLayers * numLogicalExperts) {
-    refuse('loads', `has ${loads.length} entries, not ${numLayers} × ${numLogicalExperts}`);
-  }
-  const wrong = loads.findIndex((load) => !(load >= 0 && load < Number.POSITIVE_INFINITY));
-  if (wrong >= 0)
-    refuse('loads', `has ${loads[wrong]} at entry ${wrong}: it must be finite, not negative`);
-  assertRanksAndSlots(request);
-}
-
-function assertRanksAndSlots(request: RebalanceRequest): void {
-  const { numLayers, numLogicalExperts, slotOffsets, currentMapping, topology } = request;
-  const numRanks = slotOffsets.length - 1;
-  const out = new Set(request.unavailableRanks);
-  for (const rank of out) {
-    if (!Number.isInteger(rank) || rank < 0 || rank >= numRanks) {
-      refuse('unavailableRanks', `names rank ${rank} of ${numRanks}`);
-    }
-  }
-  let availableSlots = 0;
-  for (let rank = 0; rank < numRanks; rank += 1) {
-    if (!out.has(rank)) availableSlots += (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0);
-  }
-  if (availableSlots < numLogicalExperts) {
-    throw new EplbError(
-      'ISOBAR_EPLB_SIZES',
-      `${availableSlots} available slots can't hold ${numLogicalExperts} experts`,
-      { field: 'slotOffsets', availableSlots, numLogicalExperts },
-    );
-  }
-  if (topology !== undefined && topology.numRanks !== numRanks) {
-    refuse('topology', `has ${topology.numRanks} ranks, not ${numRanks}`);
-  }
-  if (currentMapping === undefined) return;
-  if (
-    currentMapping.numLayers !== numLayers ||
-    currentMapping.numLogicalExperts !== numLogicalExperts ||
-    currentMapping.slotOffsets.join() !== slotOffsets.join()
-  ) {
-    refuse('currentMapping', 'has another shape than the request');
-  }
 }

@@ -7,24 +7,39 @@ import { replicateGreedily } from './replication.js';
 /**
  * The balancer that DeepSeek published (deepseek-ai/EPLB, `rebalance_experts`), slot for slot.
  * Where expert groups divide by nodes it works in a hierarchy: groups are packed to nodes,
- * experts replicated within a node, and their copies packed to the node's ranks. Elsewhere it
- * does the same with one group and one node. It knows no current mapping: nearly every slot
- * moves. Loads and sums are 32-bit floats, as published.
+ * experts replicated within a node, and their copies packed to the node's ranks. Elsewhere, and
+ * where ranks are out, it does the same with one group and one node; slots of ranks that are out
+ * are left empty. It knows no current mapping: nearly every slot moves, whatever `maxMoves` says,
+ * and nothing can be pinned. Loads and sums are 32-bit floats, as published.
  */
 export class DefaultEplbPolicy extends AbstractEplbPolicy {
   override readonly name = 'default';
 
+  /** @throws EplbError ISOBAR_EPLB_SIZES for slots uneven over ranks, ranks over nodes, or pinned */
   protected override place(request: RebalanceRequest): ExpertMapping {
     const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
-    const sizes = hierarchyOf(request);
-    const physicalToLogical = new Int32Array(numLayers * sizes.numPhysicalExperts);
+    const ranks = servingRanks(request);
+    const sizes = hierarchyOf(request, ranks);
+    const slotsPerRank = sizes.numPhysicalExperts / sizes.numRanks;
+    const slots = slotOffsets[slotOffsets.length - 1] ?? 0;
+    const physicalToLogical = new Int32Array(numLayers * slots).fill(-1);
     for (let layer = 0; layer < numLayers; layer += 1) {
       const start = layer * numLogicalExperts;
       const row = Float32Array.from(loads.subarray(start, start + numLogicalExperts));
-      physicalToLogical.set(placeLayer(row, sizes), layer * sizes.numPhysicalExperts);
+      const placed = placeLayer(row, sizes);
+      ranks.forEach((rank, index) => {
+        const held = placed.subarray(index * slotsPerRank, (index + 1) * slotsPerRank);
+        physicalToLogical.set(held, layer * slots + (slotOffsets[rank] ?? 0));
+      });
     }
     return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
   }
+}
+
+function servingRanks({ slotOffsets, unavailableRanks }: RebalanceRequest): readonly number[] {
+  const out = new Set(unavailableRanks);
+  const ranks = Array.from({ length: slotOffsets.length - 1 }, (_, rank) => rank);
+  return ranks.filter((rank) => !out.has(rank));
 }
 
 interface Hierarchy {
@@ -34,25 +49,20 @@ interface Hierarchy {
   readonly numRanks: number;
 }
 
-function hierarchyOf(request: RebalanceRequest): Hierarchy {
-  const { numLogicalExperts, slotOffsets, numNodes = 1, numGroups = 1 } = request;
-  const numRanks = slotOffsets.length - 1;
-  const numPhysicalExperts = slotOffsets[numRanks] ?? 0;
-  const each = numPhysicalExperts / numRanks;
-  if (slotOffsets.some((offset, rank) => offset !== rank * each)) {
+function hierarchyOf(request: RebalanceRequest, ranks: readonly number[]): Hierarchy {
+  const { slotOffsets, pinnedSlots = [], numNodes = 1, numGroups = 1 } = request;
+  const slotsOf = (rank: number) => (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0);
+  const numRanks = ranks.length;
+  const numPhysicalExperts = ranks.reduce((sum, rank) => sum + slotsOf(rank), 0);
+  if (pinnedSlots.length > 0) throw unplaceable('pinnedSlots', 'it pins no slot');
+  if (ranks.some((rank) => slotsOf(rank) * numRanks !== numPhysicalExperts)) {
     throw unplaceable(
       'slotOffsets',
       `${numPhysicalExperts} slots are not even over ${numRanks} ranks`,
     );
   }
-  if (numGroups % numNodes !== 0)
+  if (numGroups % numNodes !== 0 || numRanks < slotOffsets.length - 1)
     return { numPhysicalExperts, numGroups: 1, numNodes: 1, numRanks };
-  if (numLogicalExperts % numGroups !== 0) {
-    throw unplaceable(
-      'numGroups',
-      `${numLogicalExperts} experts don't divide by ${numGroups} groups`,
-    );
-  }
   if (numRanks % numNodes !== 0) {
     throw unplaceable('numNodes', `${numRanks} ranks don't divide by ${numNodes} nodes`);
   }

@@ -13,8 +13,18 @@ export class EplbMetrics {
   #currentPass: Float64Array;
   #window: Float64Array[] = [];
 
-  /** @param windowPassesMax passes that the window holds; the oldest falls out */
+  /**
+   * @param windowPassesMax passes that the window holds; the oldest falls out
+   * @throws EplbError ISOBAR_EPLB_OPTIONS_INVALID where it holds none
+   */
   constructor(mapping: ExpertMapping, windowPassesMax: number) {
+    if (!Number.isSafeInteger(windowPassesMax) || windowPassesMax < 1) {
+      throw new EplbError(
+        'ISOBAR_EPLB_OPTIONS_INVALID',
+        `windowPassesMax is ${windowPassesMax}: it must be a positive integer`,
+        { field: 'windowPassesMax' },
+      );
+    }
     this.#mapping = mapping;
     this.windowPassesMax = windowPassesMax;
     this.#currentPass = new Float64Array(mapping.numLayers * mapping.numLogicalExperts);
@@ -24,8 +34,19 @@ export class EplbMetrics {
     return this.#mapping;
   }
 
-  /** Loads are kept by logical expert, so they outlive the mapping that they were counted under. */
+  /**
+   * Loads are kept by logical expert, so they outlive the mapping that they were counted under.
+   * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE for other layers or experts
+   */
   setMapping(mapping: ExpertMapping): void {
+    const { numLayers, numLogicalExperts } = this;
+    if (mapping.numLayers !== numLayers || mapping.numLogicalExperts !== numLogicalExperts) {
+      throw new EplbError(
+        'ISOBAR_EPLB_MAPPING_SHAPE',
+        `a mapping of ${mapping.numLayers} × ${mapping.numLogicalExperts} experts can't follow one of ${numLayers} × ${numLogicalExperts}`,
+        { field: 'mapping' },
+      );
+    }
     this.#mapping = mapping;
   }
 

@@ -52,5 +52,10 @@ export {
 export { ExpertType } from './expert-type.js';
 export { type LocalityAwareOptions, LocalityAwarePolicy } from './locality-aware-policy.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
-export { planWaves, type WaveLimits } from './rebalance-waves.js';
-export { type ExpertTransfer, planTransfers } from './transfer-plan.js';
+export { keepSlots } from './transfer/keep-slots.js';
+export { planWaves, type WaveLimits } from './transfer/rebalance-waves.js';
+export {
+  type ExpertTransfer,
+  planTransfers,
+  type TransferOptions,
+} from './transfer/transfer-plan.js';

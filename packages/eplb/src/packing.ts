@@ -50,15 +50,15 @@ function lightestWithRoom(packWeights: Float32Array, packItems: Int32Array, size
 
 /**
  * Items, heaviest first, ties in item order. Weight and item are packed into one float64 each
- * (a non-negative float32's bits order as its value), since a native typed-array sort is many
- * times as fast as one with a comparator.
+ * (a non-negative float32's bits, less the sign that −0 has, order as its value), since a native
+ * typed-array sort is many times as fast as one with a comparator.
  */
 function byWeightDescending(weights: Float32Array): Float64Array {
   const numItems = weights.length;
   const bits = new Uint32Array(weights.buffer, weights.byteOffset, numItems);
   const keys = new Float64Array(numItems);
   for (let item = 0; item < numItems; item += 1) {
-    keys[item] = (0xffffffff - (bits[item] ?? 0)) * itemLimit + item;
+    keys[item] = (0xffffffff - ((bits[item] ?? 0) & 0x7fffffff)) * itemLimit + item;
   }
   keys.sort();
   for (let place = 0; place < numItems; place += 1) {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import {
   AsyncExpertRebalancer,
   configuredStepTimes,
@@ -101,4 +102,35 @@ describe('AsyncExpertRebalancer', () => {
     });
     await first;
   });
+
+  const { vllm_ascend_stair } = JSON.parse(
+    readFileSync(new URL('./fixtures/other-balancers.json', import.meta.url), 'utf8'),
+  ) as {
+    readonly vllm_ascend_stair: {
+      readonly cases: readonly {
+        readonly name: string;
+        readonly current: number;
+        readonly exact_update: boolean;
+      }[];
+    };
+  };
+  it.each(vllm_ascend_stair.cases.filter(({ name }) => name === 'hysteresis'))(
+    'decides at a balancedness of $current as STAIR does: $exact_update',
+    ({ current, exact_update }) => {
+      const mapping = ExpertMapping.contiguous({
+        numLayers: 2,
+        numLogicalExperts: 2,
+        numRanks: 2,
+        numPhysicalExperts: 2,
+      });
+      const balancer = new ExpertLoadBalancer({ policy: new LocalityAwarePolicy(), mapping });
+      for (let pass = 0; pass < 2; pass += 1) {
+        balancer.recordLogicalLoad(Float64Array.of(1, 2 * current - 1, 1, 2 * current - 1));
+        balancer.advanceWindow();
+      }
+      const decision = startedOn(balancer).shouldRebalance(0);
+      expect(decision.balancedness).toBeCloseTo(current, 12);
+      expect(decision.rebalance).toBe(exact_update);
+    },
+  );
 });

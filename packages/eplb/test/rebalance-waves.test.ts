@@ -1,4 +1,4 @@
-import { ExpertMapping, planTransfers, planWaves } from '@isobar/eplb';
+import { ExpertMapping, planWaves } from '@isobar/eplb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -98,25 +98,5 @@ describe('planWaves', () => {
     };
     const [first] = planWaves(from, to, limits);
     expect(first === undefined ? [] : [...from.delta(first).layers]).toEqual([1]);
-  });
-});
-
-describe('planTransfers', () => {
-  it('fetches from the nearest holder and spreads over equals', () => {
-    const mapping = (row: number[]) =>
-      ExpertMapping.create({
-        numLayers: 1,
-        numLogicalExperts: 3,
-        slotOffsets: Int32Array.of(0, 2, 4, 6),
-        physicalToLogical: Int32Array.from(row),
-      });
-    const from = mapping([0, 1, 0, 1, 2, 2]);
-    // Rank 2 is nearer to rank 1 than to rank 0.
-    const cost = Float64Array.of(0, 1, 9, 1, 0, 2, 9, 2, 0);
-    const valid = from.apply({ layers: Int32Array.of(0), rows: Int32Array.of(0, 1, 2, 1, 0, 2) });
-    expect(planTransfers(from, valid, cost)).toEqual([
-      { layer: 0, slot: 2, expert: 2, destinationRank: 1, sourceRank: 2 },
-      { layer: 0, slot: 4, expert: 0, destinationRank: 2, sourceRank: 1 },
-    ]);
   });
 });

@@ -54,7 +54,7 @@ export function wavesOf(
   let before = current;
   return mappings.map((mapping, index) => {
     const { layers, rows } = before.delta(mapping);
-    const transfers = encodeTransfers(planTransfers(before, mapping, topology.cost));
+    const transfers = encodeTransfers(planTransfers(before, mapping, { topology }));
     before = mapping;
     return {
       reason: `${reason}; wave ${index + 1} of ${mappings.length}`,

@@ -1,6 +1,7 @@
+import { EplbError } from '../eplb-error.js';
+import type { ExpertMapping } from '../expert-mapping.js';
 import { colorEdges, type Edge } from './edge-coloring.js';
-import { EplbError } from './eplb-error.js';
-import { ExpertMapping } from './expert-mapping.js';
+import { keepSlots } from './keep-slots.js';
 
 export interface WaveLimits {
   /** Most experts that a wave may bring each rank: its spare buffers, [ranks]. */
@@ -49,37 +50,6 @@ interface LayerChange {
   readonly after: Int32Array;
   readonly incoming: Int32Array;
   readonly moves: number;
-}
-
-/** `to`, with experts that stay on a rank back in the slots that they have. */
-function keepSlots(from: ExpertMapping, to: ExpertMapping): ExpertMapping {
-  const physicalToLogical = to.physicalToLogical.slice();
-  const slots = from.numPhysicalExperts;
-  for (let layer = 0; layer < from.numLayers; layer += 1) {
-    for (let rank = 0; rank < from.numRanks; rank += 1) {
-      const first = layer * slots + (from.slotOffsets[rank] ?? 0);
-      const last = layer * slots + (from.slotOffsets[rank + 1] ?? 0);
-      alignRank(
-        from.physicalToLogical.subarray(first, last),
-        physicalToLogical.subarray(first, last),
-      );
-    }
-  }
-  const { numLayers, numLogicalExperts, slotOffsets } = from;
-  return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
-}
-
-function alignRank(before: Int32Array, after: Int32Array): void {
-  const coming = [...after];
-  const kept = before.map((expert) => {
-    const at = coming.indexOf(expert);
-    if (at < 0) return -2;
-    coming.splice(at, 1);
-    return expert;
-  });
-  kept.forEach((expert, slot) => {
-    after[slot] = expert === -2 ? (coming.shift() ?? -1) : expert;
-  });
 }
 
 function layerChanges(from: ExpertMapping, to: ExpertMapping): LayerChange[] {
