@@ -43,10 +43,14 @@ export interface RebalanceRequest {
   readonly maxMoves?: number;
   /**
    * Tokens by which a layer's largest rank load must fall for each move, [layers]; Infinity holds
-   * the layer. @default 2 % of the layer's mean rank load
+   * the layer. @default 0.1 % of the layer's mean rank load
    */
   readonly moveCosts?: Float64Array;
-  /** Most candidate changes that the search may weigh. @default 50,000,000 */
+  /**
+   * Most candidate changes that the search may weigh: with a current mapping too, it then goes on
+   * from local minima until they are weighed. @default by sizes; with a current mapping it ends at
+   * the first local minimum
+   */
   readonly workBudget?: number;
   /** Two requests that differ in it may be searched differently. @default 1 */
   readonly seed?: number;
@@ -57,16 +61,23 @@ export interface RebalanceRequest {
 export interface RebalanceReport {
   readonly policy: string;
   readonly planMs: number;
-  /** Balancedness of the new mapping under the request's loads. */
+  /** Balancedness of the new mapping under the request's loads, relative to ranks' capacities. */
   readonly balancedness: number;
   /** Of the current mapping, null where there is none. */
   readonly balancednessBefore: number | null;
-  /** No placement has a smaller largest rank load, [layers]: the mean over available ranks. */
+  /** No placement has a smaller largest relative rank load, [layers]. */
   readonly lowerBound: Float64Array;
   /** Slots whose weights must travel. */
   readonly moves: number;
-  /** Largest rank load before less after, by layer, [layers]; 0 where there is no current mapping. */
+  /**
+   * Largest relative rank load before less after, by layer, [layers]; 0 where there is no current
+   * mapping.
+   */
   readonly layerGains: Float64Array;
+  /** Candidate changes that the search weighed. */
+  readonly work: number;
+  /** The deadline ended the search early: another run of the same request may plan otherwise. */
+  readonly deadlineCut: boolean;
 }
 
 export interface RebalanceResult {
@@ -74,7 +85,14 @@ export interface RebalanceResult {
   readonly report: RebalanceReport;
 }
 
-/** Places experts. Deterministic for a given request. */
+/** What a policy's search comes to. */
+export interface Placement {
+  readonly mapping: ExpertMapping;
+  readonly work: number;
+  readonly deadlineCut: boolean;
+}
+
+/** Places experts. Deterministic for a given request that no deadline cuts. */
 export abstract class AbstractEplbPolicy {
   abstract readonly name: string;
 
@@ -85,56 +103,71 @@ export abstract class AbstractEplbPolicy {
   rebalanceExperts(request: RebalanceRequest): RebalanceResult {
     assertRequest(request);
     const startedMs = performance.now();
-    const mapping = this.place(request);
+    const lowerBound = lowerBounds(request);
+    const placement = this.place(request, lowerBound);
     const planMs = performance.now() - startedMs;
-    return { mapping, report: report(this.name, request, mapping, planMs) };
+    return {
+      mapping: placement.mapping,
+      report: reportOf(this.name, request, placement, lowerBound, planMs),
+    };
   }
 
-  /** The new mapping for a request that has been checked. */
-  protected abstract place(request: RebalanceRequest): ExpertMapping;
+  /**
+   * The new mapping for a request that has been checked.
+   * @param lowerBound of the largest relative rank load, [layers]
+   */
+  protected abstract place(request: RebalanceRequest, lowerBound: Float64Array): Placement;
 }
 
-function report(
+function reportOf(
   policy: string,
   request: RebalanceRequest,
-  mapping: ExpertMapping,
+  { mapping, work, deadlineCut }: Placement,
+  lowerBound: Float64Array,
   planMs: number,
 ): RebalanceReport {
-  const { currentMapping, loads, numLayers } = request;
-  const layerGains = new Float64Array(numLayers);
-  if (currentMapping !== undefined) {
-    const before = largestRankLoads(currentMapping, loads);
-    const after = largestRankLoads(mapping, loads);
-    for (let layer = 0; layer < numLayers; layer += 1) {
-      layerGains[layer] = (before[layer] ?? 0) - (after[layer] ?? 0);
-    }
-  }
+  const { currentMapping, loads } = request;
+  const capacities = servingCapacities(request);
+  const means = meanRankLoads(request, capacities);
+  const after = mapping.largestRankLoads(loads, capacities);
+  const before = currentMapping?.largestRankLoads(loads, capacities);
   return {
     policy,
     planMs,
-    balancedness: mapping.balancedness(loads),
-    balancednessBefore: currentMapping?.balancedness(loads) ?? null,
-    lowerBound: meanRankLoads(request),
+    balancedness: quotientOfSums(means, after),
+    balancednessBefore: before === undefined ? null : quotientOfSums(means, before),
+    lowerBound,
     moves: currentMapping?.moves(mapping).length ?? mapping.physicalToLogical.length,
-    layerGains,
+    layerGains: after.map((largest, layer) => (before?.[layer] ?? largest) - largest),
+    work,
+    deadlineCut,
   };
 }
 
-/** Largest rank load by layer, [layers]. */
-export function largestRankLoads(mapping: ExpertMapping, loads: Float64Array): Float64Array {
-  const rankLoads = mapping.rankLoads(loads);
-  return Float64Array.from({ length: mapping.numLayers }, (_, layer) =>
-    rankLoads
-      .subarray(layer * mapping.numRanks, (layer + 1) * mapping.numRanks)
-      .reduce((largest, load) => Math.max(largest, load), 0),
-  );
+/** Relative speeds of ranks, 0 for those that are out, [ranks]. */
+export function servingCapacities(request: RebalanceRequest): Float64Array {
+  const { slotOffsets, rankCapacities, unavailableRanks = [] } = request;
+  const capacities = rankCapacities?.slice() ?? new Float64Array(slotOffsets.length - 1).fill(1);
+  for (const rank of unavailableRanks) capacities[rank] = 0;
+  return capacities;
 }
 
-function meanRankLoads(request: RebalanceRequest): Float64Array {
-  const { loads, numLayers, numLogicalExperts, slotOffsets } = request;
-  const available = slotOffsets.length - 1 - new Set(request.unavailableRanks).size;
+/** Σ of means ÷ Σ of largests over layers, 0 when idle. */
+function quotientOfSums(means: Float64Array, largests: Float64Array): number {
+  const largest = largests.reduce((sum, value) => sum + value, 0);
+  return largest === 0 ? 0 : means.reduce((sum, value) => sum + value, 0) / largest;
+}
+
+/** Relative rank load of each layer if it were spread perfectly, [layers]. */
+function meanRankLoads(request: RebalanceRequest, capacities: Float64Array): Float64Array {
+  const { loads, numLayers, numLogicalExperts } = request;
+  const capacity = capacities.reduce((sum, value) => sum + value, 0);
   return Float64Array.from({ length: numLayers }, (_, layer) => {
     const row = loads.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);
-    return row.reduce((sum, load) => sum + load, 0) / available;
+    return row.reduce((sum, load) => sum + load, 0) / capacity;
   });
+}
+
+function lowerBounds(request: RebalanceRequest): Float64Array {
+  return meanRankLoads(request, servingCapacities(request));
 }

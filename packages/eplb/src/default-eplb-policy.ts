@@ -1,4 +1,8 @@
-import { AbstractEplbPolicy, type RebalanceRequest } from './abstract-eplb-policy.js';
+import {
+  AbstractEplbPolicy,
+  type Placement,
+  type RebalanceRequest,
+} from './abstract-eplb-policy.js';
 import { EplbError } from './eplb-error.js';
 import { ExpertMapping } from './expert-mapping.js';
 import { packBalanced } from './packing.js';
@@ -16,24 +20,49 @@ export class DefaultEplbPolicy extends AbstractEplbPolicy {
   override readonly name = 'default';
 
   /** @throws EplbError ISOBAR_EPLB_SIZES for slots uneven over ranks, ranks over nodes, or pinned */
-  protected override place(request: RebalanceRequest): ExpertMapping {
-    const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
-    const ranks = servingRanks(request);
-    const sizes = hierarchyOf(request, ranks);
-    const slotsPerRank = sizes.numPhysicalExperts / sizes.numRanks;
-    const slots = slotOffsets[slotOffsets.length - 1] ?? 0;
-    const physicalToLogical = new Int32Array(numLayers * slots).fill(-1);
-    for (let layer = 0; layer < numLayers; layer += 1) {
-      const start = layer * numLogicalExperts;
-      const row = Float32Array.from(loads.subarray(start, start + numLogicalExperts));
-      const placed = placeLayer(row, sizes);
-      ranks.forEach((rank, index) => {
-        const held = placed.subarray(index * slotsPerRank, (index + 1) * slotsPerRank);
-        physicalToLogical.set(held, layer * slots + (slotOffsets[rank] ?? 0));
-      });
+  protected override place(request: RebalanceRequest): Placement {
+    const sizes = hierarchyOf(request);
+    if ('field' in sizes) {
+      const text = `the default policy can't place this: ${sizes.what}`;
+      throw new EplbError('ISOBAR_EPLB_SIZES', text, { field: sizes.field });
     }
-    return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
+    const { numLayers, numLogicalExperts, slotOffsets } = request;
+    const physicalToLogical = placeLayers(request, sizes);
+    return {
+      mapping: ExpertMapping.create({
+        numLayers,
+        numLogicalExperts,
+        slotOffsets,
+        physicalToLogical,
+      }),
+      work: 0,
+      deadlineCut: false,
+    };
   }
+}
+
+/** The published placement, [layers × slots]; null where it can't place these sizes. */
+export function placePublished(request: RebalanceRequest): Int32Array | null {
+  const sizes = hierarchyOf(request);
+  return 'field' in sizes ? null : placeLayers(request, sizes);
+}
+
+function placeLayers(request: RebalanceRequest, sizes: Hierarchy): Int32Array {
+  const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
+  const { ranks } = sizes;
+  const slotsPerRank = sizes.numPhysicalExperts / sizes.numRanks;
+  const slots = slotOffsets[slotOffsets.length - 1];
+  const physicalToLogical = new Int32Array(numLayers * slots).fill(-1);
+  for (let layer = 0; layer < numLayers; layer += 1) {
+    const start = layer * numLogicalExperts;
+    const row = Float32Array.from(loads.subarray(start, start + numLogicalExperts));
+    const placed = placeLayer(row, sizes);
+    ranks.forEach((rank, index) => {
+      const held = placed.subarray(index * slotsPerRank, (index + 1) * slotsPerRank);
+      physicalToLogical.set(held, layer * slots + slotOffsets[rank]);
+    });
+  }
+  return physicalToLogical;
 }
 
 function servingRanks({ slotOffsets, unavailableRanks }: RebalanceRequest): readonly number[] {
@@ -43,36 +72,37 @@ function servingRanks({ slotOffsets, unavailableRanks }: RebalanceRequest): read
 }
 
 interface Hierarchy {
+  readonly ranks: readonly number[];
   readonly numPhysicalExperts: number;
   readonly numGroups: number;
   readonly numNodes: number;
   readonly numRanks: number;
 }
 
-function hierarchyOf(request: RebalanceRequest, ranks: readonly number[]): Hierarchy {
-  const { slotOffsets, pinnedSlots = [], numNodes = 1, numGroups = 1 } = request;
-  const slotsOf = (rank: number) => (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0);
-  const numRanks = ranks.length;
-  const numPhysicalExperts = ranks.reduce((sum, rank) => sum + slotsOf(rank), 0);
-  if (pinnedSlots.length > 0) throw unplaceable('pinnedSlots', 'it pins no slot');
-  if (ranks.some((rank) => slotsOf(rank) * numRanks !== numPhysicalExperts)) {
-    throw unplaceable(
-      'slotOffsets',
-      `${numPhysicalExperts} slots are not even over ${numRanks} ranks`,
-    );
-  }
-  if (numGroups % numNodes !== 0 || numRanks < slotOffsets.length - 1)
-    return { numPhysicalExperts, numGroups: 1, numNodes: 1, numRanks };
-  if (numRanks % numNodes !== 0) {
-    throw unplaceable('numNodes', `${numRanks} ranks don't divide by ${numNodes} nodes`);
-  }
-  return { numPhysicalExperts, numGroups, numNodes, numRanks };
+/** Sizes that the published way can't place, by the field that is to blame. */
+interface Unplaceable {
+  readonly field: string;
+  readonly what: string;
 }
 
-function unplaceable(field: string, what: string): EplbError {
-  return new EplbError('ISOBAR_EPLB_SIZES', `the default policy can't place this: ${what}`, {
-    field,
-  });
+function hierarchyOf(request: RebalanceRequest): Hierarchy | Unplaceable {
+  const { slotOffsets, pinnedSlots = [], numNodes = 1, numGroups = 1 } = request;
+  const ranks = servingRanks(request);
+  const slotsOf = (rank: number) => slotOffsets[rank + 1] - slotOffsets[rank];
+  const numRanks = ranks.length;
+  const numPhysicalExperts = ranks.reduce((sum, rank) => sum + slotsOf(rank), 0);
+  if (pinnedSlots.length > 0) return { field: 'pinnedSlots', what: 'it pins no slot' };
+  if (ranks.some((rank) => slotsOf(rank) * numRanks !== numPhysicalExperts)) {
+    const what = `${numPhysicalExperts} slots are not even over ${numRanks} ranks`;
+    return { field: 'slotOffsets', what };
+  }
+  if (numGroups % numNodes !== 0 || numRanks < slotOffsets.length - 1) {
+    return { ranks, numPhysicalExperts, numGroups: 1, numNodes: 1, numRanks };
+  }
+  if (numRanks % numNodes !== 0) {
+    return { field: 'numNodes', what: `${numRanks} ranks don't divide by ${numNodes} nodes` };
+  }
+  return { ranks, numPhysicalExperts, numGroups, numNodes, numRanks };
 }
 
 /** @returns the expert of each slot, [slots] */

@@ -239,6 +239,26 @@ export class ExpertMapping {
     return loads;
   }
 
+  /**
+   * Largest load ÷ capacity over the ranks with any, by layer, [layers].
+   * @param logicalLoads [layers × experts]
+   * @param capacities of the ranks, [ranks]. @default 1
+   */
+  largestRankLoads(logicalLoads: Float64Array, capacities?: Float64Array): Float64Array {
+    const { numLayers, numRanks } = this;
+    const rankLoads = this.rankLoads(logicalLoads);
+    const largests = new Float64Array(numLayers);
+    for (let layer = 0; layer < numLayers; layer += 1) {
+      for (let rank = 0; rank < numRanks; rank += 1) {
+        const capacity = capacities === undefined ? 1 : capacities[rank];
+        if (!(capacity > 0)) continue;
+        const load = rankLoads[layer * numRanks + rank] / capacity;
+        if (load > largests[layer]) largests[layer] = load;
+      }
+    }
+    return largests;
+  }
+
   /** Balancedness under these loads, [layers × experts], an expert's split evenly. */
   balancedness(logicalLoads: Float64Array): number {
     return balancedness(this.rankLoads(logicalLoads), this.numLayers, this.numRanks);

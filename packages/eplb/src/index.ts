@@ -1,7 +1,6 @@
 export {
   AbstractEplbPolicy,
   type ClusterShape,
-  largestRankLoads,
   type RebalanceReport,
   type RebalanceRequest,
   type RebalanceResult,
@@ -50,7 +49,7 @@ export {
   uniformSlotOffsets,
 } from './expert-mapping.js';
 export { ExpertType } from './expert-type.js';
-export { type LocalityAwareOptions, LocalityAwarePolicy } from './locality-aware-policy.js';
+export { LocalityAwarePolicy } from './locality-aware-policy.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { keepSlots } from './transfer/keep-slots.js';
 export { planWaves, type WaveLimits } from './transfer/rebalance-waves.js';

@@ -1,96 +1,142 @@
-import { AbstractEplbPolicy, type RebalanceRequest } from './abstract-eplb-policy.js';
-import { ExpertMapping, uniformSlotOffsets } from './expert-mapping.js';
-import { LayerSearch, type SearchLimits } from './local-search.js';
+import {
+  AbstractEplbPolicy,
+  type Placement,
+  type RebalanceRequest,
+  servingCapacities,
+} from './abstract-eplb-policy.js';
+import { placePublished } from './default-eplb-policy.js';
+import { ExpertMapping } from './expert-mapping.js';
+import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
+import { slotShapeOf } from './placement/slot-shape.js';
 
-export interface LocalityAwareOptions {
-  /**
-   * Smallest fall of a layer's largest rank load that pays for one move, in mean rank loads.
-   * Higher: fewer moves, less balance. Without a current mapping nothing moves, and it is 0.
-   * @default 0.02
-   */
-  readonly gainPerMove?: number;
-}
-
-const workBudgetDefault = 50_000_000;
+/** Tokens that a move must save where the request does not say, in mean rank loads. */
+const moveCostDefault = 0.001;
+/** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
+const workPerSlotDefault = 2_000;
+const workDefaultMin = 5_000_000;
+/** The same from a current placement: the first local minimum is mostly reached sooner. */
+const workPerSlotFromCurrent = 300;
 
 /**
- * Changes the current placement step by step, layer by layer, where a change pays for its moves:
- * no two replicas of an expert on one rank while that is avoidable, then the smallest largest rank
- * load, then exchanges within a fast domain. Slots and ranks that need not change stay put.
+ * Replication and packing as one search, layer by layer, from the current placement where there is
+ * one and else from the greedy one: the smallest largest rank load, by expectation and uncertainty
+ * of the loads, at no more moves than pay. No rank gets two replicas of an expert where that can
+ * be avoided. Slots and ranks that need not change stay put. Without a current placement, no
+ * layer's largest rank load is above that of the default policy, unless that puts two replicas of
+ * an expert on one rank.
  */
 export class LocalityAwarePolicy extends AbstractEplbPolicy {
   override readonly name = 'locality-aware';
-  readonly #gainPerMove: number;
 
-  constructor(options: LocalityAwareOptions = {}) {
-    super();
-    this.#gainPerMove = options.gainPerMove ?? 0.02;
+  protected override place(request: RebalanceRequest, lowerBound: Float64Array): Placement {
+    const search = new Search(request, lowerBound);
+    return search.run();
+  }
+}
+
+/** One request on its way to a placement. */
+class Search {
+  readonly #request: RebalanceRequest;
+  readonly #lowerBound: Float64Array;
+  readonly #planner: LayerPlanner;
+  readonly #physicalToLogical: Int32Array;
+  readonly #variances: Float64Array;
+  readonly #deadlineMs: number;
+  readonly #workBudget: number;
+  #published: Int32Array | null | undefined;
+  #movesLeft: number;
+  #deadlineCut = false;
+
+  constructor(request: RebalanceRequest, lowerBound: Float64Array) {
+    const { numLayers, slotOffsets, loads, loadDeviations, currentMapping } = request;
+    const slots = slotOffsets[slotOffsets.length - 1];
+    this.#request = request;
+    this.#lowerBound = lowerBound;
+    this.#planner = new LayerPlanner(slotShapeOf(request), request.seed ?? 1);
+    this.#physicalToLogical =
+      currentMapping?.physicalToLogical.slice() ?? new Int32Array(numLayers * slots).fill(-1);
+    this.#variances = new Float64Array(loads.length);
+    loadDeviations?.forEach((deviation, index) => {
+      this.#variances[index] = deviation * deviation;
+    });
+    this.#deadlineMs = performance.now() + (request.deadlineMs ?? Number.POSITIVE_INFINITY);
+    this.#movesLeft = request.maxMoves ?? Number.POSITIVE_INFINITY;
+    this.#workBudget =
+      request.workBudget ??
+      (currentMapping === undefined
+        ? Math.max(workDefaultMin, numLayers * slots * workPerSlotDefault)
+        : numLayers * slots * workPerSlotFromCurrent);
   }
 
-  protected override place(request: RebalanceRequest): ExpertMapping {
-    const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
-    const start = request.currentMapping ?? startMapping(request);
-    const physicalToLogical = start.physicalToLogical.slice();
-    const slots = start.numPhysicalExperts;
-    const limits = searchLimits(request, start, this.#gainPerMove);
-    let movesLeft = request.maxMoves ?? Number.POSITIVE_INFINITY;
-    let workLeft = request.workBudget ?? workBudgetDefault;
-    for (const layer of layersByImbalance(start, loads)) {
-      const row = physicalToLogical.subarray(layer * slots, (layer + 1) * slots);
-      const layerLoads = loads.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);
-      const bounded = { ...limits, maxMoves: movesLeft, workBudget: workLeft };
-      const outcome = new LayerSearch(row, layerLoads, bounded).run();
-      movesLeft -= outcome.moves;
-      workLeft -= outcome.work;
+  run(): Placement {
+    const { numLayers, numLogicalExperts, slotOffsets } = this.#request;
+    const slots = slotOffsets[slotOffsets.length - 1];
+    this.#layersByExcess().forEach((layer, index) => {
+      const row = this.#physicalToLogical.subarray(layer * slots, (layer + 1) * slots);
+      this.#placeLayer(layer, row, numLayers - index);
+    });
+    const physicalToLogical = this.#physicalToLogical;
+    return {
+      mapping: ExpertMapping.create({
+        numLayers,
+        numLogicalExperts,
+        slotOffsets,
+        physicalToLogical,
+      }),
+      work: this.#planner.work,
+      deadlineCut: this.#deadlineCut,
+    };
+  }
+
+  /** Worst layers first: where moves or work run out, they run out on the best ones. */
+  #layersByExcess(): number[] {
+    const { currentMapping, loads, numLayers } = this.#request;
+    const layers = Array.from({ length: numLayers }, (_, layer) => layer);
+    if (currentMapping === undefined) return layers;
+    const largest = currentMapping.largestRankLoads(loads, servingCapacities(this.#request));
+    const excess = layers.map((layer) => largest[layer] - this.#lowerBound[layer]);
+    return layers.sort((a, b) => excess[b] - excess[a] || a - b);
+  }
+
+  #placeLayer(layer: number, row: Int32Array, layersLeft: number): void {
+    const { currentMapping, workBudget } = this.#request;
+    if (performance.now() > this.#deadlineMs) this.#deadlineCut = true;
+    const workLeft = this.#deadlineCut ? 0 : this.#workBudget - this.#planner.work;
+    const task = this.#task(layer, Math.floor(Math.max(0, workLeft) / layersLeft));
+    if (currentMapping === undefined) {
+      this.#planner.greedy(task, row);
+      this.#planner.plan(task, row);
+      this.#keepWithPublished(layer, task, row);
+      return;
     }
-    return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
+    const moves = this.#planner.plan({ ...task, refine: workBudget !== undefined }, row);
+    this.#movesLeft -= moves;
   }
-}
 
-/** Worst layers first: where moves or work run out, they run out on the best ones. */
-function layersByImbalance(mapping: ExpertMapping, loads: Float64Array): number[] {
-  const rankLoads = mapping.rankLoads(loads);
-  const { numRanks } = mapping;
-  const excess = Float64Array.from({ length: mapping.numLayers }, (_, layer) => {
-    const row = rankLoads.subarray(layer * numRanks, (layer + 1) * numRanks);
-    return Math.max(...row) - row.reduce((sum, load) => sum + load, 0) / numRanks;
-  });
-  return [...excess.keys()].sort((a, b) => (excess[b] ?? 0) - (excess[a] ?? 0) || a - b);
-}
+  #task(layer: number, workMax: number): LayerTask {
+    const { currentMapping, loads, moveCosts, numLogicalExperts: experts } = this.#request;
+    const own = (values: Float64Array) => values.subarray(layer * experts, (layer + 1) * experts);
+    return {
+      loads: own(loads),
+      variances: own(this.#variances),
+      before: currentMapping?.row(layer) ?? null,
+      moveCost: moveCosts?.[layer] ?? moveCostDefault * this.#lowerBound[layer],
+      movesMax: this.#movesLeft,
+      lowerBound: this.#lowerBound[layer],
+      workMax,
+      refine: true,
+    };
+  }
 
-function startMapping(request: RebalanceRequest): ExpertMapping {
-  const { numLayers, numLogicalExperts, slotOffsets } = request;
-  const numRanks = slotOffsets.length - 1;
-  const numPhysicalExperts = slotOffsets[numRanks] ?? 0;
-  const uniform = ExpertMapping.contiguous({
-    numLayers,
-    numLogicalExperts,
-    numRanks,
-    numPhysicalExperts,
-  });
-  if (uniformSlotOffsets(numPhysicalExperts, numRanks).join() === slotOffsets.join())
-    return uniform;
-  const { physicalToLogical } = uniform;
-  return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
-}
-
-function searchLimits(
-  request: RebalanceRequest,
-  start: ExpertMapping,
-  gainPerMove: number,
-): SearchLimits {
-  const available = new Uint8Array(start.numRanks).fill(1);
-  for (const rank of request.unavailableRanks ?? []) available[rank] = 0;
-  const pinned = new Uint8Array(start.numPhysicalExperts);
-  for (const slot of request.pinnedSlots ?? []) pinned[slot] = 1;
-  return {
-    slotOffsets: start.slotOffsets,
-    rankOfSlot: Int32Array.from(pinned, (_, slot) => start.rankOfSlot(slot)),
-    available,
-    pinned,
-    fastDomains: request.topology?.fastDomains,
-    gainPerMove: request.currentMapping === undefined ? 0 : gainPerMove,
-    maxMoves: Number.POSITIVE_INFINITY,
-    workBudget: workBudgetDefault,
-  };
+  /** Where the published placement is better, the search goes on from that. */
+  #keepWithPublished(layer: number, task: LayerTask, row: Int32Array): void {
+    this.#published ??= placePublished(this.#request);
+    if (this.#published === null) return;
+    const published = this.#published.slice(layer * row.length, (layer + 1) * row.length);
+    const { loads } = task;
+    const largest = this.#planner.largestRankLoad(loads, row);
+    if (this.#planner.largestRankLoad(loads, published) >= largest) return;
+    this.#planner.plan(task, published);
+    if (this.#planner.largestRankLoad(loads, published) < largest) row.set(published);
+  }
 }

@@ -27,7 +27,6 @@ import {
   ExpertType,
   keepSlots,
   LocalityAwarePolicy,
-  largestRankLoads,
   planTransfers,
   type RebalanceRequest,
   uniformSlotOffsets,
@@ -416,7 +415,7 @@ describe('vLLM-Ascend', () => {
       2,
     );
     const loads = Float64Array.from(heat.workload.flat(2));
-    expect([...largestRankLoads(mapping, loads)]).toEqual(heat.exact);
+    expect([...mapping.largestRankLoads(loads)]).toEqual(heat.exact);
   });
 
   it('experts that change places within a rank do not', () => {
@@ -458,8 +457,8 @@ describe('STAIR of vLLM-Ascend', () => {
       vector.ranks ?? 0,
     );
     const flat = Float64Array.from(loads.flat());
-    const before = largestRankLoads(current, flat);
-    const after = largestRankLoads(placeLocally(current, loads), flat);
+    const before = current.largestRankLoads(flat);
+    const after = placeLocally(current, loads).largestRankLoads(flat);
     after.forEach((load, layer) => {
       expect(load).toBeLessThanOrEqual((before[layer] ?? 0) * (1 + 1e-12));
     });
@@ -475,7 +474,7 @@ describe('STAIR of vLLM-Ascend', () => {
     } = stair('per_layer_acceptance');
     const current = mappingOf(placement, vector.ranks ?? 0);
     const largest = (mapping: ExpertMapping) =>
-      load_window.map((window) => largestRankLoads(mapping, Float64Array.from(window.flat())));
+      load_window.map((window) => mapping.largestRankLoads(Float64Array.from(window.flat())));
     const before = largest(current);
     const helps = (mapping: ExpertMapping, least: (after: number, before: number) => boolean) =>
       placement.map((_, layer) =>
@@ -527,7 +526,7 @@ describe('SGLang', () => {
     const { weight, packs, exact_max_pack } = vectors.sglang_balanced_packing;
     const place = () => placeByDefault([weight], [weight.length, 1, 1, packs]);
     const mapping = place();
-    expect([...largestRankLoads(mapping, Float64Array.from(weight))]).toEqual([exact_max_pack]);
+    expect([...mapping.largestRankLoads(Float64Array.from(weight))]).toEqual([exact_max_pack]);
     expect(sorted(mapping.row(0))).toEqual(sorted(weight.keys()));
     expect(place().equals(mapping)).toBe(true);
   });

@@ -1,4 +1,5 @@
 import type { LayerState } from './layer-state.js';
+import { mayOverwrite } from './mend.js';
 import { softTerm } from './soft-term.js';
 
 /** What the search makes smaller, and what a change may cost. */
@@ -96,6 +97,11 @@ export class LayerSearch {
     const { sharpness, moveCost } = this.#goal;
     const soft = this.#reference + Math.log(this.#sum) / sharpness;
     return this.#state.moves > 0 ? soft + moveCost * this.#state.moves : soft;
+  }
+
+  /** Largest relative rank load, as last descended. */
+  get largest(): number {
+    return this.#reference;
   }
 
   #relativeLoad(rank: number): number {
@@ -255,25 +261,19 @@ export class LayerSearch {
     for (let slot = 0; slot < row.length; slot += 1) {
       if (slot === first) slot = last;
       if (slot >= row.length) break;
-      if (!this.#mayOverwrite(slot)) continue;
+      if (!mayOverwrite(this.#state, slot)) continue;
       this.work += last - first;
       for (let own = first; own < last; own += 1) {
         if (row[own] >= 0) this.#weighCopy(row[own], slot);
       }
     }
     for (let slot = first; slot < last; slot += 1) {
-      if (!this.#mayOverwrite(slot)) continue;
+      if (!mayOverwrite(this.#state, slot)) continue;
       this.work += numExperts;
       for (let expert = 0; expert < numExperts; expert += 1) {
         if (held[rank * numExperts + expert] === 0) this.#weighCopy(expert, slot);
       }
     }
-  }
-
-  #mayOverwrite(slot: number): boolean {
-    const { row, counts, shape } = this.#state;
-    if (shape.pinned[slot] === 1 || !(shape.capacities[shape.rankOfSlot[slot]] > 0)) return false;
-    return row[slot] < 0 || counts[row[slot]] > 1;
   }
 
   /** A further copy of an expert over what a slot holds. */

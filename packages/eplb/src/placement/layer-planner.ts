@@ -1,0 +1,203 @@
+import { placeGreedily } from './greedy-placement.js';
+import { LayerSearch, type SearchGoal } from './layer-search.js';
+import { LayerState, type SlotShape } from './layer-state.js';
+import { mend } from './mend.js';
+import { SeededRandom } from './random.js';
+
+/** What is asked of one layer. */
+export interface LayerTask {
+  /** [experts] */
+  readonly loads: Float64Array;
+  /** Of the loads, [experts]. */
+  readonly variances: Float64Array;
+  /** The placement in force, [slots]; null where there is none, and nothing counts as a move. */
+  readonly before: Int32Array | null;
+  /** Tokens by which the largest rank load must fall for each move. */
+  readonly moveCost: number;
+  readonly movesMax: number;
+  /** Relative rank load that no placement can fall below. */
+  readonly lowerBound: number;
+  /** Candidate changes that may be weighed. */
+  readonly workMax: number;
+  /** Whether to go on from local minima while there is work left. */
+  readonly refine: boolean;
+}
+
+/**
+ * Quotient of standard deviation by which the soft maximum is sharpened: with R ranks whose loads
+ * are normal with deviation s, the expectation of their largest is below log(Σ exp(β load)) ÷ β
+ * for every β, and nearest to it at β = √(2 ln R) ÷ s. Half as blunt again weighs ranks that are
+ * close to the largest, which one window's forecast can't tell from it.
+ */
+const bluntness = 1.5;
+/** Sharpness of a search among certain loads, per mean rank load: first, and then. */
+const certainSharpness = [40, 400];
+/** Share of the lower bound by which a largest rank load may be above it and be left alone. */
+const tolerance = 2e-4;
+/** Share of the objective by which a refinement's next start may be worse, at first. */
+const refinementSlack = 0.02;
+/** Kicks after which a refinement begins again from the best placement. */
+const kicksPerReturn = 100;
+
+/** Plans layers one after another, in buffers that it keeps. */
+export class LayerPlanner {
+  readonly #shape: SlotShape;
+  readonly #state: LayerState;
+  readonly #search: LayerSearch;
+  readonly #best: Int32Array;
+  readonly #kicked: Int32Array;
+  readonly #seed: number;
+  #random: SeededRandom;
+
+  constructor(shape: SlotShape, seed: number) {
+    this.#shape = shape;
+    this.#seed = seed;
+    this.#random = new SeededRandom(seed);
+    this.#state = new LayerState(shape);
+    this.#search = new LayerSearch(this.#state);
+    this.#best = new Int32Array(shape.rankOfSlot.length);
+    this.#kicked = new Int32Array(shape.rankOfSlot.length);
+  }
+
+  /** Candidate changes weighed so far, over all layers. */
+  get work(): number {
+    return this.#search.work;
+  }
+
+  /**
+   * @param row a placement to start from, [slots]; overwritten with the one found. Experts that it
+   *   lacks and second copies on one rank are mended first, whatever they cost.
+   * @returns moves from the placement in force
+   */
+  plan(task: LayerTask, row: Int32Array): number {
+    const goals = this.#goals(task);
+    const sharpest = goals[goals.length - 1];
+    const risk = isCertain(task.variances) ? 0 : sharpest.sharpness / 2;
+    this.#random = new SeededRandom(this.#seed);
+    this.#state.begin(task.loads, task.variances, risk, task.before);
+    this.#state.load(row);
+    mend(this.#state, task.movesMax);
+    const workMax = this.#search.work + task.workMax;
+    let objective = 0;
+    for (const goal of goals) objective = this.#search.descend(goal, workMax);
+    if (task.refine) this.#refine(sharpest, objective, workMax);
+    row.set(this.#state.row);
+    return this.#state.moves;
+  }
+
+  /** The published way's placement without its duplicates, [slots]; pinned slots keep their own. */
+  greedy(task: LayerTask, row: Int32Array): void {
+    this.#state.begin(task.loads, task.variances, 0, task.before);
+    placeGreedily(this.#state, task.loads, row);
+  }
+
+  /** Largest relative rank load of the placement planned last, under its expected loads. */
+  largestRankLoad(loads: Float64Array, row: Int32Array): number {
+    this.#state.begin(loads, loads, 0, null);
+    this.#state.load(row);
+    const { capacities } = this.#shape;
+    let largest = 0;
+    for (let rank = 0; rank < capacities.length; rank += 1) {
+      if (!(capacities[rank] > 0)) continue;
+      largest = Math.max(largest, this.#state.rankLoads[rank] / capacities[rank]);
+    }
+    return largest;
+  }
+
+  #goals({ loads, variances, moveCost, movesMax, lowerBound }: LayerTask): SearchGoal[] {
+    const { capacities } = this.#shape;
+    const ranks = capacities.reduce((count, capacity) => count + (capacity > 0 ? 1 : 0), 0);
+    const capacity = capacities.reduce((sum, value) => sum + value, 0);
+    const mean = loads.reduce((sum, load) => sum + load, 0) / capacity;
+    const common = { moveCost, movesMax };
+    if (!(mean > 0)) return [{ ...common, sharpness: 1, enough: Number.POSITIVE_INFINITY }];
+    const certain = certainSharpness.map((sharpness) => ({
+      ...common,
+      sharpness: sharpness / mean,
+      enough: lowerBound * (1 + tolerance),
+    }));
+    const variance = variances.reduce((sum, value) => sum + value, 0) / ranks;
+    const sharpness = Math.sqrt((2 * Math.log(Math.max(2, ranks))) / variance) / bluntness;
+    return sharpness < certain[0].sharpness ? [{ ...common, sharpness, enough: 0 }] : certain;
+  }
+
+  /** Iterated local search: kicks, descends, and goes on from what is not much worse. */
+  #refine(goal: SearchGoal, startObjective: number, workMax: number): void {
+    const start = this.#search.work;
+    let bestObjective = startObjective;
+    let objective = startObjective;
+    this.#best.set(this.#state.row);
+    this.#kicked.set(this.#state.row);
+    for (
+      let kick = 1;
+      this.#search.work < workMax && this.#search.largest > goal.enough;
+      kick += 1
+    ) {
+      this.#kick();
+      const reached = this.#search.descend(goal, workMax);
+      const used = (this.#search.work - start) / (workMax - start);
+      if (this.#state.moves > goal.movesMax) {
+        this.#state.load(this.#kicked);
+      } else if (reached <= objective * (1 + refinementSlack * (1 - used))) {
+        objective = reached;
+        this.#kicked.set(this.#state.row);
+        if (reached < bestObjective) {
+          bestObjective = reached;
+          this.#best.set(this.#state.row);
+        }
+      } else {
+        this.#state.load(this.#kicked);
+      }
+      if (kick % kicksPerReturn === 0) {
+        objective = bestObjective;
+        this.#kicked.set(this.#best);
+        this.#state.load(this.#best);
+      }
+    }
+    this.#state.load(this.#best);
+  }
+
+  /** One to three changes at random that leave the placement valid. */
+  #kick(): void {
+    const changes = 1 + this.#random.below(3);
+    for (let change = 0; change < changes; change += 1) {
+      if (this.#random.below(2) === 0) this.#exchangeAtRandom();
+      else this.#copyAtRandom();
+    }
+    // A kick costs work too, so that one which finds nothing to change ends all the same.
+    this.#search.work += this.#shape.rankOfSlot.length;
+  }
+
+  #exchangeAtRandom(): void {
+    const { row, held } = this.#state;
+    const { rankOfSlot, numExperts } = this.#shape;
+    const slot = this.#random.below(row.length);
+    const other = this.#random.below(row.length);
+    const rank = rankOfSlot[slot];
+    const otherRank = rankOfSlot[other];
+    if (rank === otherRank || !this.#mayChange(slot) || !this.#mayChange(other)) return;
+    if (row[slot] < 0 || row[other] < 0) return;
+    if (held[otherRank * numExperts + row[slot]] > 0) return;
+    if (held[rank * numExperts + row[other]] > 0) return;
+    this.#state.exchange(slot, other);
+  }
+
+  #copyAtRandom(): void {
+    const { row, held, counts } = this.#state;
+    const { rankOfSlot, numExperts } = this.#shape;
+    const slot = this.#random.below(row.length);
+    const expert = this.#random.below(numExperts);
+    if (!this.#mayChange(slot) || (row[slot] >= 0 && counts[row[slot]] < 2)) return;
+    if (held[rankOfSlot[slot] * numExperts + expert] > 0) return;
+    this.#state.put(slot, expert);
+  }
+
+  #mayChange(slot: number): boolean {
+    const { pinned, capacities, rankOfSlot } = this.#shape;
+    return pinned[slot] === 0 && capacities[rankOfSlot[slot]] > 0;
+  }
+}
+
+function isCertain(variances: Float64Array): boolean {
+  return variances.every((variance) => variance === 0);
+}

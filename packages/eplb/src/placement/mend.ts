@@ -1,0 +1,52 @@
+import type { LayerState } from './layer-state.js';
+
+/**
+ * Makes a placement valid: every expert that no serving rank holds gets a slot, the least useful
+ * there is, whatever it costs; and where a rank holds two copies of one expert, the second becomes
+ * a copy of the hottest expert that the rank lacks, as long as moves are left.
+ */
+export function mend(state: LayerState, movesMax: number): void {
+  const { row, counts, held, shape } = state;
+  for (let expert = 0; expert < counts.length; expert += 1) {
+    if (counts[expert] > 0) continue;
+    const slot = expendableSlot(state);
+    if (slot >= 0) state.put(slot, expert);
+  }
+  for (let slot = 0; slot < row.length; slot += 1) {
+    const rank = shape.rankOfSlot[slot];
+    if (row[slot] < 0 || held[rank * shape.numExperts + row[slot]] < 2) continue;
+    if (!mayOverwrite(state, slot)) continue;
+    const expert = hottestAbsent(state, rank);
+    const moves = expert < 0 ? 0 : 1 - state.heldBefore[rank * shape.numExperts + expert];
+    if (expert >= 0 && state.moves + moves <= movesMax) state.put(slot, expert);
+  }
+}
+
+/** Whether a slot is empty or holds one of several replicas, and may be changed. */
+export function mayOverwrite({ row, counts, shape }: LayerState, slot: number): boolean {
+  if (shape.pinned[slot] === 1 || !(shape.capacities[shape.rankOfSlot[slot]] > 0)) return false;
+  return row[slot] < 0 || counts[row[slot]] > 1;
+}
+
+function expendableSlot(state: LayerState): number {
+  const { row, shares } = state;
+  let best = -1;
+  let least = Number.POSITIVE_INFINITY;
+  for (let slot = 0; slot < row.length; slot += 1) {
+    if (!mayOverwrite(state, slot)) continue;
+    const share = row[slot] < 0 ? -1 : shares[row[slot]];
+    if (share >= least) continue;
+    best = slot;
+    least = share;
+  }
+  return best;
+}
+
+function hottestAbsent({ held, sharesWithMore, shape }: LayerState, rank: number): number {
+  let hottest = -1;
+  for (let expert = 0; expert < shape.numExperts; expert += 1) {
+    if (held[rank * shape.numExperts + expert] > 0) continue;
+    if (hottest < 0 || sharesWithMore[expert] > sharesWithMore[hottest]) hottest = expert;
+  }
+  return hottest;
+}
