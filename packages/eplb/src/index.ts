@@ -32,6 +32,7 @@ export {
 } from './expert-mapping.js';
 export { ExpertType } from './expert-type.js';
 export { type LocalityAwareOptions, LocalityAwarePolicy } from './locality-aware-policy.js';
+export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { planWaves, type WaveLimits } from './rebalance-waves.js';
 export { type ExpertTransfer, planTransfers } from './transfer-plan.js';
