@@ -1,36 +1,40 @@
+import { type RankTypes, rankTypes } from './rank-types.js';
+import { loadPrice, type SharePrice, SharePriceTable, slotsNeeded } from './share-prices.js';
+
 export interface BoundOptions {
-  /** 'thorough' tries every threshold, 'fast' a few. @default 'fast' */
+  /** 'thorough' may take a hundred times as long; it pays where ranks have one or two slots. @default 'fast' */
   readonly effort?: 'fast' | 'thorough';
 }
 
 /**
  * No placement of these experts on these ranks has a smaller largest (rank load ÷ capacity),
- * whatever the replica counts; loads are split evenly over an expert's replicas, slots may be
+ * whatever the replica counts. Loads are split evenly over an expert's replicas; slots may stay
  * empty, and a rank may hold several replicas of one expert.
  *
- * Suppose a placement with largest relative load below T; rank r then holds less than
- * `limit_r` = T × its capacity, and τ is the largest limit. Give a share s of an expert the price
- * λ + g(s), λ ≥ 0, where for a threshold 0 ≤ a ≤ τ ÷ 2
+ * Suppose a placement with largest relative load below T. Rank r then holds less than its limit
+ * T × capacity, and τ is the largest limit. Every share s of an expert is given a price g(s) ≥ 0:
+ * a slot's price, g = 1; or for a threshold 0 ≤ a ≤ τ ÷ 2
  * - g(s) = 0 where s ≤ a;
  * - g(s) = 1 where s > τ − a;
- * - between the two either g(s) = s ÷ τ, or g(s) = 1 ÷ m, m being the most shares above a that a
- *   rank can hold (its slots allow so many, and m × a < τ).
+ * - between the two either s ÷ τ, or 1 ÷ m, m being the most shares above a that a rank can hold
+ *   (it has so many slots, and m × a is below its limit).
  *
- * *What ranks can pay.* λ is paid at most once a slot. A rank that holds a share above τ − a has
- * less than a left, so nothing else on it has g > 0, and its g adds up to 1; that needs
- * limit_r > τ − a. Without one, g adds up to at most limit_r ÷ τ, or to (shares above a that fit)
- * ÷ m. Call the larger of what is possible G_r: all prices add up to at most Σ (λ slots_r + G_r).
+ * *What ranks can pay.* The slot's price once a slot. Of the other prices: a rank that holds a
+ * share above τ − a has less than a left, so nothing else on it has a price, and it pays 1; that
+ * needs a limit above τ − a. Any other rank pays at most limit ÷ τ, or (shares above a that it can
+ * hold) ÷ m. The larger of what is possible, summed over ranks, is what ranks can pay.
  *
- * *What experts must pay.* An expert with load L and c replicas pays cλ + c g(L ÷ c), and
- * c ≥ L ÷ τ. Where L ÷ c stays in one of the three classes this does not fall with c, so the least
- * is at the smallest c of each class: it is the least of three numbers. All experts together pay
- * at least the sum of these.
+ * *What experts must pay.* With load L and c replicas an expert pays c g(L ÷ c), c being at least
+ * L ÷ τ and at most that many more as there are slots beyond what all experts need. While L ÷ c
+ * stays between the same thresholds, this does not fall with c; so it is enough to try the smallest
+ * c of each such class.
  *
- * If experts must pay more than ranks can pay, no placement stays below T. This is weak duality
- * for fractional packing (the g are dual feasible functions of bin packing: Lueker 1983, Fekete
- * and Schepers 2001) with the number of slots relaxed by the Lagrange multiplier λ. With a = 0 it
- * includes the mean (λ = 0) and the slots needed (λ → ∞). The bound is the largest T refuted,
- * less 10⁻¹² of it for rounding.
+ * Prices are divided by what ranks can pay of them. Any weighted mean of prices is a price again,
+ * of which ranks can pay 1: if at some weights every expert's cheapest number of replicas adds up
+ * to more than 1, no placement stays below T. (Weak duality for a fractional packing. The g are
+ * dual feasible functions of bin packing: Lueker 1983, Fekete and Schepers 2001.) The slots' price
+ * alone says how many replicas fit; s ÷ τ alone gives the mean. The bound is the largest T so
+ * refuted, less 10⁻¹² of it for rounding. Weights and thresholds are searched, since any are valid.
  *
  * @param loads [experts], finite, not negative
  * @param slotsPerRank [ranks], 0 for ranks that are out
@@ -48,214 +52,241 @@ export function largestRankLoadBound(
   for (const value of loads) load += value;
   const mean = ranks.capacity > 0 ? load / ranks.capacity : 0;
   if (mean === 0 || ranks.slots < loads.length) return mean;
-  const refutation = new Refutation(loads, ranks);
-  return refutation.largestRefuted(mean, options.effort === 'thorough') * (1 - roundingMargin);
+  const falling = loads.slice().sort().reverse();
+  const replicable = replicationBound(falling, ranks, mean);
+  const effort = options.effort === 'thorough' ? thorough : fast;
+  return new Refutation(falling, ranks, effort).largestRefuted(replicable) * (1 - 1e-12);
 }
 
-const roundingMargin = 1e-12;
-
-/** Ranks of equal slots and capacity are counted together. */
-interface RankTypes {
-  readonly types: readonly RankType[];
-  readonly slots: number;
-  readonly capacity: number;
-  readonly largestCapacity: number;
+/** The largest T, to 10⁻⁹, at which experts need more slots than there are; the mean if smaller. */
+function replicationBound(falling: Float64Array, ranks: RankTypes, mean: number): number {
+  const isRefuted = (limit: number) =>
+    slotsNeeded(falling, limit * ranks.largestCapacity) > ranks.slots;
+  if (!isRefuted(mean)) return mean;
+  let refuted = mean;
+  let open = Math.max(mean, (falling[0] ?? 0) / ranks.largestCapacity);
+  while (open - refuted > 1e-9 * refuted) {
+    const middle = (refuted + open) / 2;
+    if (isRefuted(middle)) refuted = middle;
+    else open = middle;
+  }
+  return refuted;
 }
 
-interface RankType {
-  readonly slots: number;
-  readonly capacity: number;
-  count: number;
+interface Effort {
+  /** Thresholds to begin with. */
+  readonly thresholds: number;
+  /** How often thresholds are placed anew, closer to those that carry weight. */
+  readonly rounds: number;
+  /** Changes of the weights at one T. */
+  readonly turns: number;
+  /** Smallest rise of T that is tried. */
+  readonly resolution: number;
 }
 
-function rankTypes(slotsPerRank: Int32Array, capacities: Float64Array): RankTypes {
-  const types: RankType[] = [];
-  let slots = 0;
-  let capacity = 0;
-  let largestCapacity = 0;
-  slotsPerRank.forEach((rankSlots, rank) => {
-    if (rankSlots <= 0) return;
-    const rankCapacity = Math.max(0, capacities[rank] ?? 0);
-    slots += rankSlots;
-    capacity += rankCapacity;
-    largestCapacity = Math.max(largestCapacity, rankCapacity);
-    const same = types.find((type) => type.slots === rankSlots && type.capacity === rankCapacity);
-    if (same === undefined) types.push({ slots: rankSlots, capacity: rankCapacity, count: 1 });
-    else same.count += 1;
-  });
-  return { types, slots, capacity, largestCapacity };
-}
+const fast: Effort = { thresholds: 6, rounds: 3, turns: 15, resolution: 5e-4 };
+const thorough: Effort = { thresholds: 16, rounds: 7, turns: 200, resolution: 1e-5 };
 
-/** Between the two classes at the ends, g is the share over the limit, or the same for all. */
-type Middle = 'linear' | 'constant';
+/** 'satisfied': one choice of replicas keeps within every price, so no weights refute. */
+type Outcome = 'refuted' | 'satisfied' | 'open';
 
-/** A threshold a = fixed + relative × τ, and the price between it and τ − a. */
-interface Candidate {
-  readonly fixed: number;
-  readonly relative: number;
-  readonly middle: Middle;
-}
-
-/** Searches thresholds for the largest T at which prices contradict every placement. */
+/** A game: weights of prices against replica counts, at rising T. */
 class Refutation {
-  /** Loads, largest first. */
   readonly #loads: Float64Array;
   readonly #ranks: RankTypes;
-  /** For each expert with a load above the threshold, the smallest count of each class, and g. */
-  readonly #counts: Float64Array;
-  readonly #prices: Float64Array;
-  #above = 0;
-  #available = 0;
+  readonly #effort: Effort;
+  #refuted = 0;
 
-  constructor(loads: Float64Array, ranks: RankTypes) {
-    this.#loads = loads.slice().sort().reverse();
+  /** @param loads [experts], largest first */
+  constructor(loads: Float64Array, ranks: RankTypes, effort: Effort) {
+    this.#loads = loads;
     this.#ranks = ranks;
-    this.#counts = new Float64Array(3 * loads.length);
-    this.#prices = new Float64Array(3 * loads.length);
+    this.#effort = effort;
   }
 
-  largestRefuted(mean: number, thorough: boolean): number {
-    let refuted = this.#raise(mean, { fixed: 0, relative: 0, middle: 'linear' });
-    for (let round = 0; round < (thorough ? 4 : 2); round += 1) {
-      const before = refuted;
-      for (const middle of ['linear', 'constant'] as const) {
-        const candidate = this.#bestCandidate(refuted, middle, thorough);
-        if (candidate !== null) refuted = this.#raise(refuted, candidate);
+  /** @param from a T that is refuted already */
+  largestRefuted(from: number): number {
+    this.#refuted = from;
+    const { thresholds, rounds, resolution } = this.#effort;
+    let prices = this.#pricesAt(spread(this.#thresholdShares(), thresholds));
+    let weights = new Float64Array(prices.length + 1).fill(1 / (prices.length + 1));
+    let increase = 4 * resolution;
+    for (let round = 0; round < rounds; round += 1) {
+      if (this.#raise(prices, weights, increase) === 'satisfied' && round === 0) break;
+      const refined = this.#pricesAt(refine(this.#thresholdShares(), prices, weights));
+      weights = carryWeights(prices, weights, refined);
+      prices = refined;
+      increase = 2 * resolution;
+    }
+    return this.#refuted;
+  }
+
+  /**
+   * Raises T in steps that double until one fails, then halve.
+   * @param weights [prices], changed to the last that refuted
+   * @returns outcome of the first step
+   */
+  #raise(prices: readonly SharePrice[], weights: Float64Array, increase: number): Outcome {
+    const table = new SharePriceTable(this.#loads, this.#ranks, prices);
+    const unit = this.#refuted;
+    const kept = weights.slice();
+    let step = increase;
+    let factor = 2;
+    let first: Outcome | null = null;
+    while (step >= this.#effort.resolution) {
+      const outcome = this.#refute(table, this.#refuted + step * unit, weights);
+      first ??= outcome;
+      if (outcome === 'refuted') {
+        this.#refuted += step * unit;
+        kept.set(weights);
+      } else {
+        factor = 0.5;
+        weights.set(kept);
+        if (outcome === 'satisfied' && first === 'satisfied') break;
       }
-      if (refuted === before) break;
+      step *= factor;
     }
-    return refuted;
+    return first ?? 'open';
   }
 
-  /** The threshold that comes furthest in refuting a slightly larger T; null if none does. */
-  #bestCandidate(refuted: number, middle: Middle, thorough: boolean): Candidate | null {
-    let best: Candidate | null = null;
-    let bestExcess = 0;
-    const consider = (candidate: Candidate) => {
-      const excess = this.#excess(refuted * step, candidate);
-      if (excess <= bestExcess) return;
-      best = candidate;
-      bestExcess = excess;
-    };
-    for (let shares = 2; shares <= 4; shares += 1) {
-      consider({ fixed: 0, relative: below / shares, middle });
-    }
-    const stride = thorough ? 1 : Math.max(1, Math.floor(this.#loads.length / 12));
-    for (let at = this.#loads.length - 1; at >= 0; at -= stride) {
-      const fixed = (this.#loads[at] ?? 0) * below;
-      if (2 * fixed > refuted * this.#ranks.largestCapacity) break;
-      consider({ fixed, relative: 0, middle });
-    }
-    return best;
-  }
-
-  /** The largest T that this candidate refutes, from one that is refuted. */
-  #raise(from: number, candidate: Candidate): number {
-    let refuted = from;
-    let increase = from * (step - 1);
-    while (this.#excess(refuted + increase, candidate) > 0) {
-      refuted += increase;
-      increase *= 2;
-    }
-    for (; increase > from * 1e-5; increase /= 2) {
-      if (this.#excess(refuted + increase, candidate) > 0) refuted += increase;
-    }
-    return refuted;
-  }
-
-  /** What experts must pay beyond what ranks can, at the best λ found; ≤ 0 refutes nothing. */
-  #excess(T: number, candidate: Candidate): number {
-    const limit = T * this.#ranks.largestCapacity;
-    this.#classify(T, candidate.fixed + candidate.relative * limit, candidate.middle);
-    const low = this.#tangent(0);
-    if (low.slope <= 0) return low.value - margin(this.#ranks);
-    let lowest = low;
-    let highest = this.#tangent(this.#loads.length);
-    let best = Math.max(low.value, highest.value);
-    if (highest.slope > 0) return Number.POSITIVE_INFINITY;
-    for (let turn = 0; turn < 30; turn += 1) {
-      const at =
-        (highest.value - lowest.value + lowest.slope * lowest.at - highest.slope * highest.at) /
-        (lowest.slope - highest.slope);
-      const ceiling = lowest.value + lowest.slope * (at - lowest.at);
-      if (ceiling - best < 1e-9 || ceiling <= 0) break;
-      const next = this.#tangent(at);
-      if (next.value > best) best = next.value;
-      if (next.slope > 0) lowest = next;
-      else if (next.slope < 0) highest = next;
-      else break;
-    }
-    return best - margin(this.#ranks);
-  }
-
-  #tangent(at: number): { at: number; value: number; slope: number } {
-    const counts = this.#counts;
-    const prices = this.#prices;
-    let slope = this.#loads.length - this.#above - this.#ranks.slots;
-    let value = slope * at - this.#available;
-    for (let index = 0; index < 3 * this.#above; index += 3) {
-      let count = counts[index] ?? 0;
-      let least = count * at + (prices[index] ?? 0);
-      for (let option = index + 1; option < index + 3; option += 1) {
-        const price = (counts[option] ?? 0) * at + (prices[option] ?? 0);
-        if (price < least) {
-          least = price;
-          count = counts[option] ?? 0;
-        }
+  /**
+   * Multiplies each weight by exp(rate × what its price gathers beyond the mean), the rate being
+   * that which would, to first order, bring the sum to the target (Polyak's step).
+   */
+  #refute(table: SharePriceTable, limit: number, weights: Float64Array): Outcome {
+    if (!table.setLimit(limit)) return 'refuted';
+    const payments = new Float64Array(table.numPrices);
+    for (let turn = 0; turn < this.#effort.turns; turn += 1) {
+      const paid = table.leastPayment(weights, payments);
+      if (paid > 1 + 1e-9) return 'refuted';
+      let variance = 0;
+      let most = 0;
+      for (let price = 0; price < payments.length; price += 1) {
+        const payment = payments[price] ?? 0;
+        variance += (weights[price] ?? 0) * (payment - paid) ** 2;
+        if (payment > most) most = payment;
       }
-      slope += count;
-      value += least;
+      if (most <= 1) return 'satisfied';
+      const rate = Math.min((1.001 - paid) / Math.max(variance, 1e-12), 1 / (most - paid));
+      reweigh(weights, payments, paid, rate);
     }
-    return { at, value, slope };
+    return 'open';
   }
 
-  #classify(T: number, threshold: number, middle: Middle): void {
-    const limit = T * this.#ranks.largestCapacity;
-    let most = 1;
-    for (const type of this.#ranks.types) {
-      most = Math.max(most, sharesThatFit(type, T, threshold));
-    }
-    this.#available = 0;
-    for (const type of this.#ranks.types) {
-      const own = T * type.capacity;
-      let pays = middle === 'linear' ? own / limit : sharesThatFit(type, T, threshold) / most;
-      if (own > limit - threshold) pays = 1;
-      this.#available += pays * type.count;
-    }
-    let above = 0;
-    for (; above < this.#loads.length; above += 1) {
-      const load = this.#loads[above] ?? 0;
-      if (load <= threshold) break;
-      const index = 3 * above;
+  /**
+   * Shares at which a threshold may do something, rising: experts that fit a rank twice, and what
+   * larger ones come to with the replicas that they need, and one or two more.
+   */
+  #thresholdShares(): Float64Array {
+    const limit = this.#refuted * this.#ranks.largestCapacity;
+    const shares = new Set<number>();
+    for (const load of this.#loads) {
+      if (load === 0) break;
       const least = Math.ceil(load / limit);
-      const mid = Math.max(least, Math.ceil(load / (limit - threshold)));
-      const small = threshold > 0 ? Math.ceil(load / threshold) : Number.POSITIVE_INFINITY;
-      this.#counts[index] = least;
-      this.#prices[index] = least;
-      this.#counts[index + 1] = mid;
-      this.#prices[index + 1] = middle === 'linear' ? load / limit : mid / most;
-      this.#counts[index + 2] = small;
-      this.#prices[index + 2] = 0;
-      if (load / least <= limit - threshold) {
-        this.#prices[index] = this.#prices[index + 1] ?? 0;
-      }
-      if (small <= mid || threshold === 0) {
-        this.#counts[index + 2] = this.#counts[index + 1] ?? 0;
-        this.#prices[index + 2] = small <= mid ? 0 : (this.#prices[index + 1] ?? 0);
+      shares.add(load / least);
+      for (let count = least + 1; count < least + 3; count += 1) {
+        if (2 * load > count * limit) shares.add(load / count);
       }
     }
-    this.#above = above;
+    return Float64Array.from(shares).sort();
+  }
+
+  #pricesAt(shares: Iterable<number>): SharePrice[] {
+    const prices: SharePrice[] = [loadPrice];
+    // On two slots, linear prices are means of constant ones.
+    const linear = this.#ranks.mostSlots > 2;
+    const add = (parts: number, share: number) => {
+      prices.push({ parts, share, middle: 'constant' });
+      if (linear) prices.push({ parts, share, middle: 'linear' });
+    };
+    add(2, 0);
+    if (linear) add(3, 0);
+    for (const share of shares) add(0, share);
+    return prices;
   }
 }
 
-function margin(ranks: RankTypes): number {
-  return 1e-9 * ranks.slots;
-}
-const step = 1 + 1e-4;
-const below = 1 - 1e-9;
+const leastWeight = 1e-6;
 
-function sharesThatFit(type: RankType, T: number, threshold: number): number {
-  const limit = T * type.capacity;
-  if (threshold <= 0 || limit <= 0) return limit > 0 ? type.slots : 0;
-  return Math.min(type.slots, Math.ceil(limit / threshold) - 1);
+function reweigh(weights: Float64Array, payments: Float64Array, paid: number, rate: number): void {
+  let sum = 0;
+  for (let price = 0; price < weights.length; price += 1) {
+    const factor = Math.exp(rate * ((payments[price] ?? 0) - paid));
+    weights[price] = Math.max(leastWeight, (weights[price] ?? 0) * factor);
+    sum += weights[price] ?? 0;
+  }
+  for (let price = 0; price < weights.length; price += 1) {
+    weights[price] = (weights[price] ?? 0) / sum;
+  }
+}
+
+/** So many of the values, evenly by rank. */
+function spread(values: Float64Array, count: number): Set<number> {
+  const chosen = new Set<number>();
+  for (let index = 0; index < count && values.length > 0; index += 1) {
+    chosen.add(values[Math.floor(((index + 0.5) * values.length) / count)] ?? 0);
+  }
+  return chosen;
+}
+
+/** Share of all weight from which a threshold is kept and gets neighbours. */
+const weightKept = 0.02;
+
+/** The thresholds that carry weight, and those midway from each to the next on both sides. */
+function refine(
+  values: Float64Array,
+  prices: readonly SharePrice[],
+  weights: Float64Array,
+): Set<number> {
+  const heavy = new Set<number>();
+  const all = new Set<number>();
+  prices.forEach(({ share }, index) => {
+    if (share === 0) return;
+    all.add(share);
+    if ((weights[index + 1] ?? 0) >= weightKept) heavy.add(share);
+  });
+  const places = Float64Array.from(all, (share) => placeIn(values, share)).sort();
+  const chosen = new Set<number>(heavy);
+  for (const share of heavy) {
+    const place = placeIn(values, share);
+    const at = places.indexOf(place);
+    const before = places[at - 1] ?? -1;
+    const after = places[at + 1] ?? values.length;
+    for (const midway of [Math.ceil((before + place) / 2), Math.floor((place + after) / 2)]) {
+      const value = values[midway];
+      if (value !== undefined) chosen.add(value);
+    }
+  }
+  return chosen;
+}
+
+/** Number of values below one. */
+function placeIn(values: Float64Array, value: number): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((values[middle] ?? 0) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Prices that stay keep their weights, new ones get a third of an even one. */
+function carryWeights(
+  prices: readonly SharePrice[],
+  weights: Float64Array,
+  refined: readonly SharePrice[],
+): Float64Array<ArrayBuffer> {
+  const carried = new Float64Array(refined.length + 1);
+  carried[0] = weights[0] ?? 0;
+  refined.forEach((price, index) => {
+    const before = prices.findIndex(
+      ({ parts, share, middle }) =>
+        parts === price.parts && share === price.share && middle === price.middle,
+    );
+    carried[index + 1] = before < 0 ? 0.3 / carried.length : (weights[before + 1] ?? 0);
+  });
+  const sum = carried.reduce((total, weight) => total + weight, 0);
+  return carried.map((weight) => weight / sum);
 }
