@@ -55,7 +55,10 @@ export function largestRankLoadBound(
   const falling = loads.slice().sort().reverse();
   const replicable = replicationBound(falling, ranks, mean);
   const effort = options.effort === 'thorough' ? thorough : fast;
-  return new Refutation(falling, ranks, effort).largestRefuted(replicable) * (1 - 1e-12);
+  return (
+    new Refutation(falling, ranks, effort).largestRefuted(replicable, replicable > mean) *
+    (1 - 1e-12)
+  );
 }
 
 /** The largest T, to 10⁻⁹, at which experts need more slots than there are; the mean if smaller. */
@@ -84,8 +87,8 @@ interface Effort {
   readonly resolution: number;
 }
 
-const fast: Effort = { thresholds: 6, rounds: 3, turns: 15, resolution: 5e-4 };
-const thorough: Effort = { thresholds: 16, rounds: 7, turns: 200, resolution: 1e-5 };
+const fast: Effort = { thresholds: 6, rounds: 4, turns: 10, resolution: 1e-3 };
+const thorough: Effort = { thresholds: 16, rounds: 7, turns: 200, resolution: 1e-4 };
 
 /** 'satisfied': one choice of replicas keeps within every price, so no weights refute. */
 type Outcome = 'refuted' | 'satisfied' | 'open';
@@ -104,19 +107,22 @@ class Refutation {
     this.#effort = effort;
   }
 
-  /** @param from a T that is refuted already */
-  largestRefuted(from: number): number {
+  /**
+   * @param from a T that is refuted already
+   * @param persistent whether to go on where the first thresholds refute nothing
+   */
+  largestRefuted(from: number, persistent: boolean): number {
     this.#refuted = from;
     const { thresholds, rounds, resolution } = this.#effort;
     let prices = this.#pricesAt(spread(this.#thresholdShares(), thresholds));
     let weights = new Float64Array(prices.length + 1).fill(1 / (prices.length + 1));
-    let increase = 4 * resolution;
-    for (let round = 0; round < rounds; round += 1) {
-      if (this.#raise(prices, weights, increase) === 'satisfied' && round === 0) break;
+    const first = this.#raise(prices, weights, 2e-3);
+    if (first === 'satisfied' && !persistent) return this.#refuted;
+    for (let round = 1; round < rounds; round += 1) {
       const refined = this.#pricesAt(refine(this.#thresholdShares(), prices, weights));
       weights = carryWeights(prices, weights, refined);
       prices = refined;
-      increase = 2 * resolution;
+      this.#raise(prices, weights, 2 * resolution);
     }
     return this.#refuted;
   }
@@ -142,7 +148,6 @@ class Refutation {
       } else {
         factor = 0.5;
         weights.set(kept);
-        if (outcome === 'satisfied' && first === 'satisfied') break;
       }
       step *= factor;
     }
@@ -174,10 +179,10 @@ class Refutation {
   }
 
   /**
-   * Shares at which a threshold may do something, rising: experts that fit a rank twice, and what
-   * larger ones come to with the replicas that they need, and one or two more.
+   * Shares at which a threshold may do something, by rising threshold: experts that fit a rank
+   * twice, and what larger ones come to with the replicas that they need, and one or two more.
    */
-  #thresholdShares(): Float64Array {
+  #thresholdShares(): number[] {
     const limit = this.#refuted * this.#ranks.largestCapacity;
     const shares = new Set<number>();
     for (const load of this.#loads) {
@@ -188,7 +193,8 @@ class Refutation {
         if (2 * load > count * limit) shares.add(load / count);
       }
     }
-    return Float64Array.from(shares).sort();
+    const threshold = (share: number) => Math.min(share, limit - share);
+    return [...shares].sort((a, b) => threshold(a) - threshold(b));
   }
 
   #pricesAt(shares: Iterable<number>): SharePrice[] {
@@ -220,11 +226,11 @@ function reweigh(weights: Float64Array, payments: Float64Array, paid: number, ra
   }
 }
 
-/** So many of the values, evenly by rank. */
-function spread(values: Float64Array, count: number): Set<number> {
+/** So many of the shares, evenly over their order. */
+function spread(shares: readonly number[], count: number): Set<number> {
   const chosen = new Set<number>();
-  for (let index = 0; index < count && values.length > 0; index += 1) {
-    chosen.add(values[Math.floor(((index + 0.5) * values.length) / count)] ?? 0);
+  for (let index = 0; index < count && shares.length > 0; index += 1) {
+    chosen.add(shares[Math.floor(((index + 0.5) * shares.length) / count)] ?? 0);
   }
   return chosen;
 }
@@ -234,42 +240,26 @@ const weightKept = 0.02;
 
 /** The thresholds that carry weight, and those midway from each to the next on both sides. */
 function refine(
-  values: Float64Array,
+  shares: readonly number[],
   prices: readonly SharePrice[],
   weights: Float64Array,
 ): Set<number> {
-  const heavy = new Set<number>();
-  const all = new Set<number>();
+  const weightOf = new Map<number, number>();
   prices.forEach(({ share }, index) => {
-    if (share === 0) return;
-    all.add(share);
-    if ((weights[index + 1] ?? 0) >= weightKept) heavy.add(share);
+    weightOf.set(share, Math.max(weightOf.get(share) ?? 0, weights[index + 1] ?? 0));
   });
-  const places = Float64Array.from(all, (share) => placeIn(values, share)).sort();
-  const chosen = new Set<number>(heavy);
-  for (const share of heavy) {
-    const place = placeIn(values, share);
-    const at = places.indexOf(place);
-    const before = places[at - 1] ?? -1;
-    const after = places[at + 1] ?? values.length;
-    for (const midway of [Math.ceil((before + place) / 2), Math.floor((place + after) / 2)]) {
-      const value = values[midway];
-      if (value !== undefined) chosen.add(value);
+  const chosen = new Set<number>();
+  const used = [...shares.keys()].filter((place) => weightOf.has(shares[place] ?? 0));
+  used.forEach((place, index) => {
+    const share = shares[place] ?? 0;
+    if ((weightOf.get(share) ?? 0) < weightKept) return;
+    const before = used[index - 1] ?? -1;
+    const after = used[index + 1] ?? shares.length;
+    for (const near of [place, Math.ceil((before + place) / 2), Math.floor((place + after) / 2)]) {
+      chosen.add(shares[near] ?? share);
     }
-  }
+  });
   return chosen;
-}
-
-/** Number of values below one. */
-function placeIn(values: Float64Array, value: number): number {
-  let low = 0;
-  let high = values.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((values[middle] ?? 0) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Prices that stay keep their weights, new ones get a third of an even one. */
