@@ -1,10 +1,16 @@
-import { largestRankLoadBound } from '@isobar/eplb';
+import {
+  DefaultEplbPolicy,
+  largestRankLoadBound,
+  largestRankLoads,
+  uniformSlotOffsets,
+} from '@isobar/eplb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   exactLargestRankLoad,
   largestRankLoadByMilp,
   type PlacementProblem,
+  randomNumbers,
   smallInstances,
 } from './exact-placement.js';
 
@@ -46,7 +52,7 @@ function problems(capacity: fc.Arbitrary<number>): fc.Arbitrary<PlacementProblem
     })
     .map(({ loads, slots, ranks, duplicates }) => {
       const slotsPerRank = Int32Array.from(slots);
-      for (let rank = 0; slotsPerRank.reduce((sum, own) => sum + own, 0) <= loads.length; ) {
+      for (let rank = 0; slotsPerRank.reduce((sum, own) => sum + own, 0) < loads.length; ) {
         slotsPerRank[rank] = (slotsPerRank[rank] ?? 0) + 1;
         rank = (rank + 1) % slotsPerRank.length;
       }
@@ -96,11 +102,36 @@ describe('the bound on the largest rank load', () => {
     expect(bound(uniform([10, 1, 1], 4, 1))).toBeCloseTo(5, 3);
     // Of three sixes two meet.
     expect(bound(uniform([6, 6, 6, 2], 2, 2))).toBeCloseTo(12, 1);
-    // The same on a rank that is twice as fast as the other.
+    // With no slot to spare the hot expert gets a neighbour.
+    expect(bound(uniform([100, 10, 2, 1], 2, 2))).toBeCloseTo(101, 2);
+    // The hot expert takes the rank that is twice as fast as the other.
     expect(bound({ ...uniform([10, 1], 2, 1), capacities: Float64Array.of(2, 1) })).toBeCloseTo(
       5,
       3,
     );
+  });
+
+  it('is not above what the default policy reaches on large layers', () => {
+    const random = randomNumbers(7);
+    const loads = Float64Array.from({ length: 2 * 256 }, () => Math.exp(3 * random() ** 2));
+    for (const [numSlots, numRanks] of [
+      [256, 32],
+      [288, 32],
+      [288, 144],
+    ] as const) {
+      const slotOffsets = uniformSlotOffsets(numSlots, numRanks);
+      const request = { numLayers: 2, numLogicalExperts: 256, slotOffsets, loads };
+      const { mapping } = new DefaultEplbPolicy().rebalanceExperts(request);
+      largestRankLoads(mapping, loads).forEach((reached, layer) => {
+        const layerLoads = loads.subarray(256 * layer, 256 * (layer + 1));
+        const problem = { ...uniform([], numRanks, numSlots / numRanks), loads: layerLoads };
+        const mean = layerLoads.reduce((sum, value) => sum + value, 0) / numRanks;
+        for (const effort of efforts) {
+          expect(bound(problem, effort)).toBeLessThanOrEqual(reached + 1e-9);
+          expect(bound(problem, effort)).toBeGreaterThanOrEqual(mean * (1 - 1e-9));
+        }
+      });
+    }
   });
 
   it('is the mean where that can be reached', () => {

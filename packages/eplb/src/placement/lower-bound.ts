@@ -1,3 +1,4 @@
+import { fullSlotsBound } from './full-slots.js';
 import { type RankTypes, rankTypes } from './rank-types.js';
 import { loadPrice, type SharePrice, SharePriceTable, slotsNeeded } from './share-prices.js';
 
@@ -33,7 +34,7 @@ export interface BoundOptions {
  * of which ranks can pay 1: if at some weights every expert's cheapest number of replicas adds up
  * to more than 1, no placement stays below T. (Weak duality for a fractional packing. The g are
  * dual feasible functions of bin packing: Lueker 1983, Fekete and Schepers 2001.) The slots' price
- * alone says how many replicas fit; s ÷ τ alone gives the mean. The bound is the largest T so
+ * alone says how many replicas fit; s ÷ τ alone gives the mean. Where slots are short, `fullSlotsBound` adds an argument of its own. The bound is the largest T so
  * refuted, less 10⁻¹² of it for rounding. Weights and thresholds are searched, since any are valid.
  *
  * @param loads [experts], finite, not negative
@@ -54,11 +55,10 @@ export function largestRankLoadBound(
   if (mean === 0 || ranks.slots < loads.length) return mean;
   const falling = loads.slice().sort().reverse();
   const replicable = replicationBound(falling, ranks, mean);
+  const start = fullSlotsBound(falling, ranks, replicable);
   const effort = options.effort === 'thorough' ? thorough : fast;
-  return (
-    new Refutation(falling, ranks, effort).largestRefuted(replicable, replicable > mean) *
-    (1 - 1e-12)
-  );
+  const refutation = new Refutation(falling, ranks, effort);
+  return refutation.largestRefuted(start, start > mean) * (1 - 1e-12);
 }
 
 /** The largest T, to 10⁻⁹, at which experts need more slots than there are; the mean if smaller. */
