@@ -95,6 +95,13 @@ describe('the bound on the largest rank load', () => {
     expect(gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length).toBeLessThan(0.05);
   });
 
+  it('knows that a spare slot may go to the hottest expert', () => {
+    // Whole, the two hot ones would weigh 110 on average with what must lie beside them.
+    const problem = uniform([100, 60, ...new Array<number>(9).fill(20)], 4, 3);
+    expect(exactLargestRankLoad(problem)).toBeCloseTo(100, 9);
+    for (const effort of efforts) expect(bound(problem, effort)).toBeLessThanOrEqual(100);
+  });
+
   it('sees what the mean does not', () => {
     // One slot a rank: the hot expert can't be copied.
     expect(bound(uniform([10, 1], 2, 1))).toBeCloseTo(10, 3);
