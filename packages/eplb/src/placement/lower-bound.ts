@@ -3,7 +3,10 @@ import { type RankTypes, rankTypes } from './rank-types.js';
 import { loadPrice, type SharePrice, SharePriceTable, slotsNeeded } from './share-prices.js';
 
 export interface BoundOptions {
-  /** 'thorough' may take a hundred times as long; it pays where ranks have one or two slots. @default 'fast' */
+  /**
+   * 'thorough' takes up to twenty times as long; it pays where ranks have two slots.
+   * @default 'fast'
+   */
   readonly effort?: 'fast' | 'thorough';
 }
 
@@ -25,17 +28,18 @@ export interface BoundOptions {
  * needs a limit above τ − a. Any other rank pays at most limit ÷ τ, or (shares above a that it can
  * hold) ÷ m. The larger of what is possible, summed over ranks, is what ranks can pay.
  *
- * *What experts must pay.* With load L and c replicas an expert pays c g(L ÷ c), c being at least
- * L ÷ τ and at most that many more as there are slots beyond what all experts need. While L ÷ c
- * stays between the same thresholds, this does not fall with c; so it is enough to try the smallest
- * c of each such class.
+ * *What experts must pay.* With load L and c replicas an expert pays c g(L ÷ c). It needs
+ * ⌈L ÷ τ⌉ replicas, and may have as many more as slots are left when all have what they need. While
+ * L ÷ c stays between the same thresholds, c g(L ÷ c) does not fall with c; so it is enough to try
+ * the smallest c of each such class.
  *
  * Prices are divided by what ranks can pay of them. Any weighted mean of prices is a price again,
  * of which ranks can pay 1: if at some weights every expert's cheapest number of replicas adds up
  * to more than 1, no placement stays below T. (Weak duality for a fractional packing. The g are
  * dual feasible functions of bin packing: Lueker 1983, Fekete and Schepers 2001.) The slots' price
- * alone says how many replicas fit; s ÷ τ alone gives the mean. Where slots are short, `fullSlotsBound` adds an argument of its own. The bound is the largest T so
- * refuted, less 10⁻¹² of it for rounding. Weights and thresholds are searched, since any are valid.
+ * alone says how many replicas fit, s ÷ τ with a = 0 alone gives the mean. Where slots are short,
+ * `fullSlotsBound` adds an argument of its own. The bound is the largest T so refuted, less 10⁻¹²
+ * of it for rounding. Weights and thresholds are searched for, since any are valid.
  *
  * @param loads [experts], finite, not negative
  * @param slotsPerRank [ranks], 0 for ranks that are out
