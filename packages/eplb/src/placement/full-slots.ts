@@ -8,7 +8,7 @@ import { slotsNeeded } from './share-prices.js';
  * Suppose a placement below T, τ as in `largestRankLoadBound`. An expert with load L needs
  * k = ⌈L ÷ τ⌉ replicas; `spare` slots are left once all have what they need, so there are `spare`
  * empty slots and replicas beyond need together. Call experts with τ ÷ 2 < L ≤ τ hot. Of the n
- * hottest of them x ≤ min(n, spare) have a second replica; the others are whole, so no two of them
+ * hottest of them x ≤ min(n, spare) have further replicas; the others are whole, so no two of them
  * share a rank, and together they weigh at least what the n − x smallest of the n do.
  *
  * Beside them their ranks have at least (n − x) × (fewest slots of a rank − 1) slots. An expert with
