@@ -31,6 +31,12 @@ export {
   uniformSlotOffsets,
 } from './expert-mapping.js';
 export { ExpertType } from './expert-type.js';
+export {
+  type LayerForecast,
+  type LoadForecast,
+  LoadForecaster,
+  type LoadForecasterOptions,
+} from './forecast/load-forecaster.js';
 export { type LocalityAwareOptions, LocalityAwarePolicy } from './locality-aware-policy.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { planWaves, type WaveLimits } from './rebalance-waves.js';

@@ -65,7 +65,6 @@ export class Rebalancing {
       policy: createPolicy(settings.policy),
       mapping,
       windowPassesMax: settings.windowPasses,
-      forecastWeight: settings.forecastWeight,
     });
     this.#rebalancer = new AsyncExpertRebalancer({
       balancer: this.#balancer,

@@ -1,0 +1,248 @@
+import { EplbError } from '../eplb-error.js';
+import { DeviationModel } from './deviation-model.js';
+import { Followers } from './followers.js';
+import { ForecastCombination } from './forecast-combination.js';
+import type { ForecastMethod } from './forecast-method.js';
+import type { LoadShape } from './load-shape.js';
+import { MovingAverage } from './moving-average.js';
+import { SeasonalAverage } from './seasonal-average.js';
+import { ShiftDetector } from './shift-detector.js';
+import { SimilarWindows } from './similar-windows.js';
+import { WindowHistory } from './window-history.js';
+
+export interface LoadForecasterOptions {
+  /** Windows that are kept and compared. Averages remember more than that. @default 64 */
+  readonly historyWindowsMax?: number;
+}
+
+/** How a layer's forecast came about; plain data. */
+export interface LayerForecast {
+  /** Weight of each method; they sum to 1. */
+  readonly methods: Readonly<Record<string, number>>;
+  /** The newest window is of another kind than those before it. */
+  readonly shift: boolean;
+  /** Windows after which loads recur, where the forecast uses that. */
+  readonly period: number | null;
+  /** Of forecasts one window ahead: Σ |forecast − load| ÷ Σ load, older windows counting less. */
+  readonly relativeError: number;
+}
+
+export interface LoadForecast {
+  /** Tokens expected in the next window, [layers × experts]. */
+  readonly loads: Float64Array;
+  /** Standard deviations of the next window's loads, given its total, [layers × experts]. */
+  readonly deviations: Float64Array;
+  readonly layers: readonly LayerForecast[];
+}
+
+/** How fast errors that are reported fade, a window. */
+const ERROR_RETENTION = 0.9;
+/** Weight of the newest window in the total of tokens that is expected. */
+const TOTAL_RATE = 0.3;
+
+/**
+ * Forecasts the next window of loads from those before it. Several methods each forecast every
+ * layer's shares; they are combined by the errors that they made so far. What is forecast depends
+ * on the windows added and nothing else. An idle window, or an idle layer of a window, tells
+ * nothing and changes nothing.
+ */
+export class LoadForecaster {
+  readonly #shape: LoadShape;
+  readonly #history: WindowHistory;
+  readonly #methods: readonly ForecastMethod[];
+  readonly #seasonal: SeasonalAverage;
+  /** Shares of the next window by each method, each [layers × experts]. */
+  readonly #forecasts: readonly Float64Array[];
+  /** Shares of the next window, [layers × experts]; null before the first window. */
+  #combined: Float64Array | null = null;
+  readonly #combination: ForecastCombination;
+  readonly #deviations: DeviationModel;
+  readonly #shifts = new ShiftDetector();
+  #isShift = false;
+  /** [layers × methods] */
+  #weights: Float64Array;
+  /** Tokens expected, [layers]. */
+  readonly #totals: Float64Array;
+  /** Faded sums over windows, [layers]. */
+  readonly #absoluteErrors: Float64Array;
+  readonly #loads: Float64Array;
+  #hasWindow = false;
+
+  /** @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field */
+  constructor(shape: LoadShape, options: LoadForecasterOptions = {}) {
+    const { historyWindowsMax = 64 } = options;
+    assertPositiveInteger('historyWindowsMax', historyWindowsMax);
+    assertPositiveInteger('numLayers', shape.numLayers);
+    assertPositiveInteger('numLogicalExperts', shape.numLogicalExperts);
+    this.#shape = shape;
+    this.#history = new WindowHistory(shape, historyWindowsMax);
+    this.#seasonal = new SeasonalAverage(shape, Math.floor(historyWindowsMax / 2));
+    this.#methods = [
+      new MovingAverage('last-window', shape, 1),
+      new MovingAverage('fast-average', shape, 0.5),
+      new MovingAverage('slow-average', shape, 0.2),
+      new MovingAverage('mean', shape, 0),
+      new SimilarWindows(shape),
+      new Followers(shape),
+      this.#seasonal,
+    ];
+    const entries = shape.numLayers * shape.numLogicalExperts;
+    this.#forecasts = this.#methods.map(() => new Float64Array(entries));
+    this.#combination = new ForecastCombination(shape, this.#methods.length);
+    this.#deviations = new DeviationModel(shape);
+    this.#weights = this.#combination.weights();
+    this.#totals = new Float64Array(shape.numLayers);
+    this.#absoluteErrors = new Float64Array(shape.numLayers);
+    this.#loads = new Float64Array(shape.numLayers);
+  }
+
+  /**
+   * Takes in the newest window, tokens by expert, [layers × experts].
+   * @throws EplbError ISOBAR_EPLB_LOADS_SHAPE
+   */
+  add(window: Float64Array): void {
+    const { numLayers, numLogicalExperts } = this.#shape;
+    if (window.length !== numLayers * numLogicalExperts) {
+      throw new EplbError(
+        'ISOBAR_EPLB_LOADS_SHAPE',
+        `loads have ${window.length} entries, not ${numLayers} × ${numLogicalExperts}`,
+        { field: 'loads' },
+      );
+    }
+    this.#hasWindow = true;
+    const totals = this.#totalsOf(window);
+    if (totals.every((total) => total === 0)) return;
+    const shares = this.#sharesOf(window, totals);
+    if (this.#combined !== null) this.#judge(window, shares, totals);
+    this.#remember(shares, totals);
+    this.#combine();
+  }
+
+  #totalsOf(window: Float64Array): Float64Array {
+    const { numLayers, numLogicalExperts } = this.#shape;
+    const totals = new Float64Array(numLayers);
+    let index = 0;
+    for (let layer = 0; layer < numLayers; layer += 1) {
+      let total = 0;
+      for (const end = index + numLogicalExperts; index < end; index += 1) {
+        total += window[index] ?? 0;
+      }
+      totals[layer] = total;
+    }
+    return totals;
+  }
+
+  #sharesOf(window: Float64Array, totals: Float64Array): Float64Array {
+    const { numLogicalExperts } = this.#shape;
+    const shares = new Float64Array(window.length);
+    totals.forEach((total, layer) => {
+      if (total === 0) return;
+      const start = layer * numLogicalExperts;
+      for (let index = start; index < start + numLogicalExperts; index += 1) {
+        shares[index] = (window[index] ?? 0) / total;
+      }
+    });
+    return shares;
+  }
+
+  /** Holds the forecasts made before against the window that came. */
+  #judge(window: Float64Array, shares: Float64Array, totals: Float64Array): void {
+    const { numLogicalExperts } = this.#shape;
+    const combined = this.#combined ?? shares;
+    totals.forEach((total, layer) => {
+      if (total === 0 || this.#totals[layer] === 0) return;
+      this.#combination.add(layer, this.#forecasts, shares);
+      this.#deviations.add(layer, combined, window, total);
+      let error = 0;
+      const expected = this.#totals[layer] ?? 0;
+      const start = layer * numLogicalExperts;
+      for (let index = start; index < start + numLogicalExperts; index += 1) {
+        error += Math.abs((combined[index] ?? 0) * expected - (window[index] ?? 0));
+      }
+      this.#absoluteErrors[layer] = (this.#absoluteErrors[layer] ?? 0) * ERROR_RETENTION + error;
+      this.#loads[layer] = (this.#loads[layer] ?? 0) * ERROR_RETENTION + total;
+    });
+  }
+
+  #remember(shares: Float64Array, totals: Float64Array): void {
+    const { numLogicalExperts } = this.#shape;
+    const weights = totals.map((total, layer) => total / (total + (this.#totals[layer] || total)));
+    totals.forEach((total, layer) => {
+      if (total === 0) return;
+      const before = this.#totals[layer] || total;
+      this.#totals[layer] = before + TOTAL_RATE * (total - before);
+    });
+    const weighted = shares.map(
+      (share, index) => share * (weights[Math.floor(index / numLogicalExperts)] ?? 0),
+    );
+    this.#history.add({ rootShares: Float32Array.from(shares, Math.sqrt), weights });
+    if (this.#history.size > 1) this.#isShift = this.#shifts.add(this.#history.distance(0, 1));
+    for (const method of this.#methods) method.add(this.#history, weighted);
+  }
+
+  #combine(): void {
+    const { numLayers, numLogicalExperts } = this.#shape;
+    const combined = new Float64Array(numLayers * numLogicalExperts);
+    this.#weights = this.#combination.weights();
+    this.#methods.forEach((method, at) => {
+      const forecast = this.#forecasts[at];
+      if (forecast === undefined) return;
+      method.forecast(this.#history, forecast);
+      for (let layer = 0; layer < numLayers; layer += 1) {
+        const start = layer * numLogicalExperts;
+        const weight = this.#weights[layer * this.#methods.length + at] ?? 0;
+        normalize(forecast, start, numLogicalExperts);
+        for (let index = start; index < start + numLogicalExperts; index += 1) {
+          combined[index] = (combined[index] ?? 0) + weight * (forecast[index] ?? 0);
+        }
+      }
+    });
+    this.#combined = combined;
+  }
+
+  /** Null before the first window. */
+  forecast(): LoadForecast | null {
+    if (!this.#hasWindow) return null;
+    const { numLayers, numLogicalExperts } = this.#shape;
+    const loads = new Float64Array(numLayers * numLogicalExperts);
+    const combined = this.#combined ?? loads;
+    for (let index = 0; index < loads.length; index += 1) {
+      const total = this.#totals[Math.floor(index / numLogicalExperts)] ?? 0;
+      loads[index] = (combined[index] ?? 0) * total;
+    }
+    const deviations = new Float64Array(loads.length);
+    this.#deviations.fill(deviations, loads);
+    const layers = Array.from({ length: numLayers }, (_, layer) => this.#report(layer));
+    return { loads, deviations, layers };
+  }
+
+  #report(layer: number): LayerForecast {
+    const weights = this.#weights.subarray(layer * this.#methods.length);
+    const methods = Object.fromEntries(
+      this.#methods.map(({ name }, index) => [name, weights[index] ?? 0]),
+    );
+    const isSeasonal = (methods[this.#seasonal.name] ?? 0) > 0;
+    const loads = this.#loads[layer] ?? 0;
+    return {
+      methods,
+      shift: this.#isShift,
+      period: isSeasonal ? this.#seasonal.period : null,
+      relativeError: loads === 0 ? 0 : (this.#absoluteErrors[layer] ?? 0) / loads,
+    };
+  }
+}
+
+/** Makes a layer's proportions sum to 1; even where all are 0. */
+function normalize(proportions: Float64Array, start: number, length: number): void {
+  let sum = 0;
+  for (let index = start; index < start + length; index += 1) sum += proportions[index] ?? 0;
+  for (let index = start; index < start + length; index += 1) {
+    proportions[index] = sum > 0 ? (proportions[index] ?? 0) / sum : 1 / length;
+  }
+}
+
+function assertPositiveInteger(field: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1) return;
+  const text = `${field} must be a positive integer, not ${value}`;
+  throw new EplbError('ISOBAR_EPLB_REQUEST_INVALID', text, { field });
+}
