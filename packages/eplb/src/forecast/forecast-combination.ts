@@ -6,7 +6,7 @@ const MEMORY_WINDOWS = 30;
 /** Windows of a layer's own errors that weigh as much as the errors of all layers. */
 const POOLING_WINDOWS = 16;
 /** Windows that the belief is worth that all methods err alike and independently. */
-const PRIOR_WINDOWS = 0.15;
+const PRIOR_WINDOWS = 0.3;
 
 /**
  * Weighs forecasting methods, layer by layer, by the second moments of the errors that they made

@@ -7,6 +7,7 @@ import type { LoadShape } from './load-shape.js';
 import { MovingAverage } from './moving-average.js';
 import { SeasonalAverage } from './seasonal-average.js';
 import { ShiftDetector } from './shift-detector.js';
+import { ShiftPersistence } from './shift-persistence.js';
 import { SimilarWindows } from './similar-windows.js';
 import { WindowHistory } from './window-history.js';
 
@@ -51,6 +52,7 @@ export class LoadForecaster {
   readonly #history: WindowHistory;
   readonly #methods: readonly ForecastMethod[];
   readonly #seasonal: SeasonalAverage;
+  readonly #similar: number;
   /** Shares of the next window by each method, each [layers × experts]. */
   readonly #forecasts: readonly Float64Array[];
   /** Shares of the next window, [layers × experts]; null before the first window. */
@@ -58,7 +60,10 @@ export class LoadForecaster {
   readonly #combination: ForecastCombination;
   readonly #deviations: DeviationModel;
   readonly #shifts = new ShiftDetector();
+  readonly #persistence = new ShiftPersistence();
   #isShift = false;
+  /** What would be forecast had the newest window been no shift, [layers × experts]; null without. */
+  #usual: Float64Array | null = null;
   /** [layers × methods] */
   #weights: Float64Array;
   /** Tokens expected, [layers]. */
@@ -77,15 +82,17 @@ export class LoadForecaster {
     this.#shape = shape;
     this.#history = new WindowHistory(shape, historyWindowsMax);
     this.#seasonal = new SeasonalAverage(shape, Math.floor(historyWindowsMax / 2));
+    const similar = new SimilarWindows(shape);
     this.#methods = [
       new MovingAverage('last-window', shape, 1),
       new MovingAverage('fast-average', shape, 0.5),
       new MovingAverage('slow-average', shape, 0.2),
       new MovingAverage('mean', shape, 0),
-      new SimilarWindows(shape),
+      similar,
       new Followers(shape),
       this.#seasonal,
     ];
+    this.#similar = this.#methods.indexOf(similar);
     const entries = shape.numLayers * shape.numLogicalExperts;
     this.#forecasts = this.#methods.map(() => new Float64Array(entries));
     this.#combination = new ForecastCombination(shape, this.#methods.length);
@@ -149,6 +156,9 @@ export class LoadForecaster {
   #judge(window: Float64Array, shares: Float64Array, totals: Float64Array): void {
     const { numLogicalExperts } = this.#shape;
     const combined = this.#combined ?? shares;
+    const state = this.#forecasts[this.#similar];
+    if (this.#usual !== null && state !== undefined)
+      this.#persistence.add(this.#usual, state, shares);
     totals.forEach((total, layer) => {
       if (total === 0 || this.#totals[layer] === 0) return;
       this.#combination.add(layer, this.#forecasts, shares);
@@ -172,11 +182,17 @@ export class LoadForecaster {
       const before = this.#totals[layer] || total;
       this.#totals[layer] = before + TOTAL_RATE * (total - before);
     });
-    const weighted = shares.map(
-      (share, index) => share * (weights[Math.floor(index / numLogicalExperts)] ?? 0),
-    );
-    this.#history.add({ rootShares: Float32Array.from(shares, Math.sqrt), weights });
-    if (this.#history.size > 1) this.#isShift = this.#shifts.add(this.#history.distance(0, 1));
+    const weighted = new Float64Array(shares.length);
+    const rootShares = new Float32Array(shares.length);
+    weights.forEach((weight, layer) => {
+      const start = layer * numLogicalExperts;
+      for (let index = start; index < start + numLogicalExperts; index += 1) {
+        weighted[index] = weight * (shares[index] ?? 0);
+        rootShares[index] = Math.sqrt(shares[index] ?? 0);
+      }
+    });
+    this.#history.add({ rootShares, weights });
+    this.#isShift = this.#history.size > 1 && this.#shifts.add(this.#history.distance(0, 1));
     for (const method of this.#methods) method.add(this.#history, weighted);
   }
 
@@ -198,6 +214,16 @@ export class LoadForecaster {
       }
     });
     this.#combined = combined;
+    this.#usual = null;
+    const state = this.#forecasts[this.#similar];
+    if (!this.#isShift || state === undefined) return;
+    const part = this.#persistence.persistence(combined, state);
+    this.#usual = combined;
+    this.#combined = combined.map((share, index) => share + part * ((state[index] ?? 0) - share));
+    this.#weights = this.#weights.map(
+      (weight, index) =>
+        weight * (1 - part) + (index % this.#methods.length === this.#similar ? part : 0),
+    );
   }
 
   /** Null before the first window. */
@@ -206,10 +232,12 @@ export class LoadForecaster {
     const { numLayers, numLogicalExperts } = this.#shape;
     const loads = new Float64Array(numLayers * numLogicalExperts);
     const combined = this.#combined ?? loads;
-    for (let index = 0; index < loads.length; index += 1) {
-      const total = this.#totals[Math.floor(index / numLogicalExperts)] ?? 0;
-      loads[index] = (combined[index] ?? 0) * total;
-    }
+    this.#totals.forEach((total, layer) => {
+      const start = layer * numLogicalExperts;
+      for (let index = start; index < start + numLogicalExperts; index += 1) {
+        loads[index] = (combined[index] ?? 0) * total;
+      }
+    });
     const deviations = new Float64Array(loads.length);
     this.#deviations.fill(deviations, loads);
     const layers = Array.from({ length: numLayers }, (_, layer) => this.#report(layer));

@@ -1,34 +1,24 @@
-/** Errors that a shift is told from. */
-const ERRORS_MAX = 32;
-/** Errors to be seen before a shift can be told. */
-const ERRORS_MIN = 3;
-/** Standard deviations above the usual error at which a window is of another kind. */
-const DEVIATIONS = 4;
-/** The least factor above the usual error. */
-const FACTOR_MIN = 1.5;
-/** Standard deviations of a normal variable by its median absolute deviation. */
-const DEVIATION_PER_MAD = 1.4826;
+/** Jumps that a shift is told from. */
+const JUMPS_MAX = 32;
+/** Jumps to be seen before a shift can be told. */
+const JUMPS_MIN = 3;
+/** A shift's squared distance in usual ones: twice as far as windows usually are apart. */
+const SHIFT_RATIO = 4;
 
 /**
- * Tells a window that is far from what was forecast, against the median and the median absolute
- * deviation of the logarithms of errors before it. One error is the mean over all layers: a shift
- * of domain hits all of them at once, while noise averages out.
+ * Tells a sudden shift of domain by the distance of two successive windows, against the median of
+ * such distances. A distance is the mean over all layers: a shift hits all of them at once, while
+ * the noise of layers averages out. Where windows differ by a domain most of the time, none is a
+ * shift.
  */
 export class ShiftDetector {
-  #errors: number[] = [];
+  #jumps: number[] = [];
 
-  /** @returns whether this error, one window ahead and above 0, is a shift's */
-  add(error: number): boolean {
-    const logarithm = Math.log(Math.max(error, Number.MIN_VALUE));
-    const isShift = this.#errors.length >= ERRORS_MIN && logarithm > this.#limit();
-    this.#errors = [...this.#errors, logarithm].slice(-ERRORS_MAX);
+  /** @returns whether this jump from one window to the next, a squared distance, is a shift */
+  add(jump: number): boolean {
+    const isShift = this.#jumps.length >= JUMPS_MIN && jump > SHIFT_RATIO * median(this.#jumps);
+    this.#jumps = [...this.#jumps, jump].slice(-JUMPS_MAX);
     return isShift;
-  }
-
-  #limit(): number {
-    const usual = median(this.#errors);
-    const spread = DEVIATION_PER_MAD * median(this.#errors.map((error) => Math.abs(error - usual)));
-    return usual + Math.max(DEVIATIONS * spread, Math.log(FACTOR_MIN));
   }
 }
 

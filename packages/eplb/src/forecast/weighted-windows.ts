@@ -2,7 +2,9 @@ import type { ForecastMethod } from './forecast-method.js';
 import type { LoadShape } from './load-shape.js';
 import type { HistoryWindow, WindowHistory } from './window-history.js';
 
-/** Windows of less than this part of the largest weight are left out, to save time. */
+/** Windows that are averaged at most, those of largest weight: more would cost time for little. */
+const WINDOWS_MAX = 16;
+/** Windows of less than this part of the largest weight are left out. */
 const NEGLIGIBLE_PART = 0.02;
 
 /** Average of windows of the history, weighted the same in all layers. */
@@ -22,10 +24,14 @@ export abstract class WeightedWindows implements ForecastMethod {
   forecast(history: WindowHistory, proportions: Float64Array): void {
     proportions.fill(0);
     const weights = this.weights(history);
-    const largest = weights.reduce((most, weight) => Math.max(most, weight), 0);
+    const ordered = weights.toSorted((a, b) => b - a);
+    const least = Math.max(ordered[WINDOWS_MAX - 1] ?? 0, (ordered[0] ?? 0) * NEGLIGIBLE_PART);
+    let left = WINDOWS_MAX;
     history.windows.forEach((window, age) => {
       const weight = weights[age] ?? 0;
-      if (weight > largest * NEGLIGIBLE_PART) this.#add(proportions, window, weight);
+      if (weight < least || weight === 0 || left === 0) return;
+      left -= 1;
+      this.#add(proportions, window, weight);
     });
   }
 
