@@ -1,14 +1,14 @@
 import type { LoadShape } from './load-shape.js';
 
 /** Windows after which residuals count 1/e as much. */
-const MEMORY_WINDOWS = 30;
+const MEMORY_WINDOWS = 20;
 /** The first belief, worth a window: variance in multinomial variances, and relative deviation. */
 const PRIOR_OVERDISPERSION = 2;
 const PRIOR_RELATIVE_VARIANCE = 0.2 ** 2;
 /** Windows of an expert's own residuals that weigh as much as its layer's curve. */
 const EXPERT_WINDOWS = 8;
 /** A window whose squared residuals are beyond this many times the expected ones counts in part. */
-const SURPRISE_MAX = 4;
+const SURPRISE_MAX = 2;
 /** Tokens; an expert that was never chosen is not held to stay so for certain. */
 const LOAD_MIN = 0.5;
 

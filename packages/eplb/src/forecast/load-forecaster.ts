@@ -36,6 +36,13 @@ export interface LoadForecast {
   readonly layers: readonly LayerForecast[];
 }
 
+/** After a shift: shares that are usual and those of the new state, and how far it is believed. */
+interface Doubt {
+  readonly usual: Float64Array;
+  readonly state: Float64Array;
+  readonly persistence: number;
+}
+
 /** How fast errors that are reported fade, a window. */
 const ERROR_RETENTION = 0.9;
 /** Weight of the newest window in the total of tokens that is expected. */
@@ -62,14 +69,13 @@ export class LoadForecaster {
   readonly #shifts = new ShiftDetector();
   readonly #persistence = new ShiftPersistence();
   #isShift = false;
-  /** What would be forecast had the newest window been no shift, [layers × experts]; null without. */
-  #usual: Float64Array | null = null;
+  #doubt: Doubt | null = null;
   /** [layers × methods] */
   #weights: Float64Array;
   /** Tokens expected, [layers]. */
   readonly #totals: Float64Array;
   /** Faded sums over windows, [layers]. */
-  readonly #absoluteErrors: Float64Array;
+  readonly #errors: Float64Array;
   readonly #loads: Float64Array;
   #hasWindow = false;
 
@@ -99,7 +105,7 @@ export class LoadForecaster {
     this.#deviations = new DeviationModel(shape);
     this.#weights = this.#combination.weights();
     this.#totals = new Float64Array(shape.numLayers);
-    this.#absoluteErrors = new Float64Array(shape.numLayers);
+    this.#errors = new Float64Array(shape.numLayers);
     this.#loads = new Float64Array(shape.numLayers);
   }
 
@@ -120,7 +126,7 @@ export class LoadForecaster {
     const totals = this.#totalsOf(window);
     if (totals.every((total) => total === 0)) return;
     const shares = this.#sharesOf(window, totals);
-    if (this.#combined !== null) this.#judge(window, shares, totals);
+    this.#judge(window, shares, totals);
     this.#remember(shares, totals);
     this.#combine();
   }
@@ -154,24 +160,35 @@ export class LoadForecaster {
 
   /** Holds the forecasts made before against the window that came. */
   #judge(window: Float64Array, shares: Float64Array, totals: Float64Array): void {
-    const { numLogicalExperts } = this.#shape;
-    const combined = this.#combined ?? shares;
-    const state = this.#forecasts[this.#similar];
-    if (this.#usual !== null && state !== undefined)
-      this.#persistence.add(this.#usual, state, shares);
+    const combined = this.#combined;
+    if (combined === null) return;
     totals.forEach((total, layer) => {
-      if (total === 0 || this.#totals[layer] === 0) return;
+      const expected = this.#totals[layer] ?? 0;
+      if (total === 0 || expected === 0) return;
       this.#combination.add(layer, this.#forecasts, shares);
       this.#deviations.add(layer, combined, window, total);
-      let error = 0;
-      const expected = this.#totals[layer] ?? 0;
-      const start = layer * numLogicalExperts;
-      for (let index = start; index < start + numLogicalExperts; index += 1) {
-        error += Math.abs((combined[index] ?? 0) * expected - (window[index] ?? 0));
+      if (this.#doubt !== null) {
+        const { usual, state } = this.#doubt;
+        this.#persistence.add(
+          this.#rowOf(usual, layer),
+          this.#rowOf(state, layer),
+          this.#rowOf(shares, layer),
+        );
       }
-      this.#absoluteErrors[layer] = (this.#absoluteErrors[layer] ?? 0) * ERROR_RETENTION + error;
+      const shareOf = this.#rowOf(combined, layer);
+      const error = this.#rowOf(window, layer).reduce(
+        (sum, load, expert) => sum + Math.abs((shareOf[expert] ?? 0) * expected - load),
+        0,
+      );
+      this.#errors[layer] = (this.#errors[layer] ?? 0) * ERROR_RETENTION + error;
       this.#loads[layer] = (this.#loads[layer] ?? 0) * ERROR_RETENTION + total;
     });
+  }
+
+  /** One layer's part of [layers × experts], [experts]; not a copy. */
+  #rowOf(values: Float64Array, layer: number): Float64Array {
+    const { numLogicalExperts } = this.#shape;
+    return values.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);
   }
 
   #remember(shares: Float64Array, totals: Float64Array): void {
@@ -192,8 +209,18 @@ export class LoadForecaster {
       }
     });
     this.#history.add({ rootShares, weights });
-    this.#isShift = this.#history.size > 1 && this.#shifts.add(this.#history.distance(0, 1));
+    this.#isShift = this.#history.size > 1 && this.#shifts.add(this.#jump());
     for (const method of this.#methods) method.add(this.#history, weighted);
+  }
+
+  /** From the window before to the newest, less where either has fewer tokens than usual. */
+  #jump(): number {
+    const [newest, before] = this.#history.windows;
+    const meanOf = (weights: Float64Array = new Float64Array()) =>
+      weights.reduce((sum, weight) => sum + weight, 0) / weights.length;
+    const [a, b] = [meanOf(newest?.weights), meanOf(before?.weights)];
+    // Noise grows with 1 ÷ tokens; a weight is ½ at the usual number of them.
+    return this.#history.distance(0, 1) * Math.min(1, (4 * a * b) / (a + b));
   }
 
   #combine(): void {
@@ -214,16 +241,22 @@ export class LoadForecaster {
       }
     });
     this.#combined = combined;
-    this.#usual = null;
     const state = this.#forecasts[this.#similar];
-    if (!this.#isShift || state === undefined) return;
-    const part = this.#persistence.persistence(combined, state);
-    this.#usual = combined;
-    this.#combined = combined.map((share, index) => share + part * ((state[index] ?? 0) - share));
-    this.#weights = this.#weights.map(
-      (weight, index) =>
-        weight * (1 - part) + (index % this.#methods.length === this.#similar ? part : 0),
+    this.#doubt = null;
+    if (this.#isShift && state !== undefined) this.#follow(combined, state);
+  }
+
+  /** Goes part of the way from what is usual to the state that a shift led to. */
+  #follow(usual: Float64Array, state: Float64Array): void {
+    const persistence = this.#persistence.persistence(usual, state);
+    this.#doubt = { usual, state, persistence };
+    this.#combined = usual.map(
+      (share, index) => share + persistence * ((state[index] ?? 0) - share),
     );
+    this.#weights = this.#weights.map((weight, index) => {
+      const isSimilar = index % this.#methods.length === this.#similar;
+      return weight * (1 - persistence) + (isSimilar ? persistence : 0);
+    });
   }
 
   /** Null before the first window. */
@@ -240,8 +273,22 @@ export class LoadForecaster {
     });
     const deviations = new Float64Array(loads.length);
     this.#deviations.fill(deviations, loads);
+    if (this.#doubt !== null) this.#addDoubt(deviations, this.#doubt);
     const layers = Array.from({ length: numLayers }, (_, layer) => this.#report(layer));
     return { loads, deviations, layers };
+  }
+
+  /** Adds the variance of not knowing whether a shift lasts: that of two values, one of which holds. */
+  #addDoubt(deviations: Float64Array, { usual, state, persistence }: Doubt): void {
+    const { numLogicalExperts } = this.#shape;
+    const factor = persistence * (1 - persistence);
+    this.#totals.forEach((total, layer) => {
+      const start = layer * numLogicalExperts;
+      for (let index = start; index < start + numLogicalExperts; index += 1) {
+        const apart = ((state[index] ?? 0) - (usual[index] ?? 0)) * total;
+        deviations[index] = Math.sqrt((deviations[index] ?? 0) ** 2 + factor * apart ** 2);
+      }
+    });
   }
 
   #report(layer: number): LayerForecast {
@@ -255,7 +302,7 @@ export class LoadForecaster {
       methods,
       shift: this.#isShift,
       period: isSeasonal ? this.#seasonal.period : null,
-      relativeError: loads === 0 ? 0 : (this.#absoluteErrors[layer] ?? 0) / loads,
+      relativeError: loads === 0 ? 0 : (this.#errors[layer] ?? 0) / loads,
     };
   }
 }
