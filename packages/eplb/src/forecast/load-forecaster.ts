@@ -12,7 +12,7 @@ import { SimilarWindows } from './similar-windows.js';
 import { WindowHistory } from './window-history.js';
 
 export interface LoadForecasterOptions {
-  /** Windows that are kept and compared. Averages remember more than that. @default 64 */
+  /** Windows that are kept and compared. Averages remember more than that. @default 48 */
   readonly historyWindowsMax?: number;
 }
 
@@ -81,7 +81,7 @@ export class LoadForecaster {
 
   /** @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field */
   constructor(shape: LoadShape, options: LoadForecasterOptions = {}) {
-    const { historyWindowsMax = 64 } = options;
+    const { historyWindowsMax = 48 } = options;
     assertPositiveInteger('historyWindowsMax', historyWindowsMax);
     assertPositiveInteger('numLayers', shape.numLayers);
     assertPositiveInteger('numLogicalExperts', shape.numLogicalExperts);

@@ -3,7 +3,7 @@ import type { LoadShape } from './load-shape.js';
 import type { HistoryWindow, WindowHistory } from './window-history.js';
 
 /** Windows that are averaged at most, those of largest weight: more would cost time for little. */
-const WINDOWS_MAX = 16;
+const WINDOWS_MAX = 12;
 /** Windows of less than this part of the largest weight are left out. */
 const NEGLIGIBLE_PART = 0.02;
 
