@@ -212,6 +212,40 @@ describe('LoadForecaster', () => {
     }
   });
 
+  it('finds the experts whose loads err together, and none among independent ones', () => {
+    const isSwayed = (index: number) => index % shape.numLogicalExperts < 8;
+    const swayed = windowsOf(19, 40, (_, source) => {
+      const sway = source.normal();
+      return (index) => domain(0)(index) + (isSwayed(index) ? 0.8 * sway : 0);
+    });
+    const [factor, ...others] = play(swayed).at(-1)?.factors ?? [];
+    expect(others.length).toBeLessThanOrEqual(1);
+    for (let layer = 0; layer < shape.numLayers; layer += 1) {
+      const start = layer * shape.numLogicalExperts;
+      const row = factor?.subarray(start, start + shape.numLogicalExperts) ?? new Float64Array();
+      const sum = row.reduce((total, tokens) => total + Math.abs(tokens), 0);
+      const ofSwayed = row.subarray(0, 8);
+      expect(Math.abs(ofSwayed.reduce((total, tokens) => total + tokens, 0))).toBeGreaterThan(
+        0.35 * sum,
+      );
+      expect(new Set(ofSwayed.map(Math.sign)).size).toBe(1);
+    }
+    const independent = play(windowsOf(20, 40, () => domain(0))).at(-1)?.factors ?? [];
+    const layersWithFactor = Array.from({ length: shape.numLayers }, (_, layer) =>
+      independent.some((of) => of[layer * shape.numLogicalExperts] !== 0),
+    ).filter(Boolean).length;
+    expect(layersWithFactor).toBeLessThanOrEqual(1);
+  });
+
+  it('is less sure of loads in the window of a shift, where they may return or stay', () => {
+    const windows = windowsOf(21, 21, (window) => domain(window < 20 ? 0 : 1));
+    const [before, after] = play(windows).slice(-2);
+    const sum = (values: Float64Array) => values.reduce((total, value) => total + value, 0);
+    const deviationOf = (of: typeof before) =>
+      sum(of?.deviations ?? new Float64Array()) / sum(of?.loads ?? new Float64Array());
+    expect(deviationOf(after)).toBeGreaterThan(1.5 * deviationOf(before));
+  });
+
   it('depends on the windows added alone', () => {
     const windows = windowsOf(13, 30, (window) => domain(Math.floor(window / 7)));
     const whole = play(windows);

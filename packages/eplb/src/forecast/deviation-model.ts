@@ -59,8 +59,15 @@ export class DeviationModel {
    * @param shares that were forecast, [layers × experts]
    * @param loads that came, [layers × experts]
    * @param total of the layer's loads, above 0
+   * @param residuals standardised by the deviations expected, are written here, [layers × experts]
    */
-  add(layer: number, shares: Float64Array, loads: Float64Array, total: number): void {
+  add(
+    layer: number,
+    shares: Float64Array,
+    loads: Float64Array,
+    total: number,
+    residuals: Float64Array,
+  ): void {
     const { numLogicalExperts } = this.#shape;
     const start = layer * numLogicalExperts;
     const end = start + numLogicalExperts;
@@ -68,7 +75,9 @@ export class DeviationModel {
     const standardised = new Float64Array(numLogicalExperts);
     for (let index = start; index < end; index += 1) {
       const load = Math.max(LOAD_MIN, (shares[index] ?? 0) * total);
-      standardised[index - start] = ((loads[index] ?? 0) - load) ** 2 / varianceOf(curve, load);
+      const residual = ((loads[index] ?? 0) - load) / Math.sqrt(varianceOf(curve, load));
+      standardised[index - start] = residual ** 2;
+      residuals[index] = residual / Math.sqrt(this.#factor(layer, index));
     }
     const surprise = standardised.reduce((sum, square) => sum + square, 0) / numLogicalExperts;
     if (surprise === 0) return;
@@ -96,13 +105,17 @@ export class DeviationModel {
       for (let index = start; index < end; index += 1) total += loads[index] ?? 0;
       if (total === 0) continue;
       const curve = this.#curve(layer, total / numLogicalExperts);
-      const windows = EXPERT_WINDOWS + (this.#windows[layer] ?? 0);
       for (let index = start; index < end; index += 1) {
-        const factor = (EXPERT_WINDOWS + (this.#squares[index] ?? 0)) / windows;
         const load = Math.max(LOAD_MIN, loads[index] ?? 0);
-        deviations[index] = Math.sqrt(factor * varianceOf(curve, load));
+        deviations[index] = Math.sqrt(this.#factor(layer, index) * varianceOf(curve, load));
       }
     }
+  }
+
+  /** An expert's variance in that of its layer's curve. */
+  #factor(layer: number, index: number): number {
+    const windows = this.#windows[layer] ?? 0;
+    return (EXPERT_WINDOWS + (this.#squares[index] ?? 0)) / (EXPERT_WINDOWS + windows);
   }
 
   /** Least squares, with the first belief as a window of two kinds of expert, cold and hot. */

@@ -5,6 +5,7 @@ import { ForecastCombination } from './forecast-combination.js';
 import type { ForecastMethod } from './forecast-method.js';
 import type { LoadShape } from './load-shape.js';
 import { MovingAverage } from './moving-average.js';
+import { ResidualFactors } from './residual-factors.js';
 import { SeasonalAverage } from './seasonal-average.js';
 import { ShiftDetector } from './shift-detector.js';
 import { ShiftPersistence } from './shift-persistence.js';
@@ -33,6 +34,11 @@ export interface LoadForecast {
   readonly loads: Float64Array;
   /** Standard deviations of the next window's loads, given its total, [layers × experts]. */
   readonly deviations: Float64Array;
+  /**
+   * Loads that err together: tokens by which each is off at one standard deviation of a factor,
+   * each [layers × experts], 0 in a layer without. The deviations hold them too.
+   */
+  readonly factors: readonly Float64Array[];
   readonly layers: readonly LayerForecast[];
 }
 
@@ -66,6 +72,7 @@ export class LoadForecaster {
   #combined: Float64Array | null = null;
   readonly #combination: ForecastCombination;
   readonly #deviations: DeviationModel;
+  readonly #factors: ResidualFactors;
   readonly #shifts = new ShiftDetector();
   readonly #persistence = new ShiftPersistence();
   #isShift = false;
@@ -77,6 +84,10 @@ export class LoadForecaster {
   /** Faded sums over windows, [layers]. */
   readonly #errors: Float64Array;
   readonly #loads: Float64Array;
+  /** Of the newest window, kept so as not to be allocated anew, each [layers × experts]. */
+  readonly #shares: Float64Array;
+  readonly #weightedShares: Float64Array;
+  readonly #residuals: Float64Array;
   #hasWindow = false;
 
   /** @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field */
@@ -103,10 +114,14 @@ export class LoadForecaster {
     this.#forecasts = this.#methods.map(() => new Float64Array(entries));
     this.#combination = new ForecastCombination(shape, this.#methods.length);
     this.#deviations = new DeviationModel(shape);
+    this.#factors = new ResidualFactors(shape);
     this.#weights = this.#combination.weights();
     this.#totals = new Float64Array(shape.numLayers);
     this.#errors = new Float64Array(shape.numLayers);
     this.#loads = new Float64Array(shape.numLayers);
+    this.#shares = new Float64Array(entries);
+    this.#weightedShares = new Float64Array(entries);
+    this.#residuals = new Float64Array(entries);
   }
 
   /**
@@ -147,7 +162,7 @@ export class LoadForecaster {
 
   #sharesOf(window: Float64Array, totals: Float64Array): Float64Array {
     const { numLogicalExperts } = this.#shape;
-    const shares = new Float64Array(window.length);
+    const shares = this.#shares.fill(0);
     totals.forEach((total, layer) => {
       if (total === 0) return;
       const start = layer * numLogicalExperts;
@@ -162,11 +177,12 @@ export class LoadForecaster {
   #judge(window: Float64Array, shares: Float64Array, totals: Float64Array): void {
     const combined = this.#combined;
     if (combined === null) return;
+    const residuals = this.#residuals.fill(0);
     totals.forEach((total, layer) => {
       const expected = this.#totals[layer] ?? 0;
       if (total === 0 || expected === 0) return;
       this.#combination.add(layer, this.#forecasts, shares);
-      this.#deviations.add(layer, combined, window, total);
+      this.#deviations.add(layer, combined, window, total, residuals);
       if (this.#doubt !== null) {
         const { usual, state } = this.#doubt;
         this.#persistence.add(
@@ -183,6 +199,7 @@ export class LoadForecaster {
       this.#errors[layer] = (this.#errors[layer] ?? 0) * ERROR_RETENTION + error;
       this.#loads[layer] = (this.#loads[layer] ?? 0) * ERROR_RETENTION + total;
     });
+    this.#factors.add(residuals);
   }
 
   /** One layer's part of [layers × experts], [experts]; not a copy. */
@@ -199,7 +216,7 @@ export class LoadForecaster {
       const before = this.#totals[layer] || total;
       this.#totals[layer] = before + TOTAL_RATE * (total - before);
     });
-    const weighted = new Float64Array(shares.length);
+    const weighted = this.#weightedShares;
     const rootShares = new Float32Array(shares.length);
     weights.forEach((weight, layer) => {
       const start = layer * numLogicalExperts;
@@ -273,9 +290,10 @@ export class LoadForecaster {
     });
     const deviations = new Float64Array(loads.length);
     this.#deviations.fill(deviations, loads);
+    const factors = this.#factors.factors(deviations);
     if (this.#doubt !== null) this.#addDoubt(deviations, this.#doubt);
     const layers = Array.from({ length: numLayers }, (_, layer) => this.#report(layer));
-    return { loads, deviations, layers };
+    return { loads, deviations, factors, layers };
   }
 
   /** Adds the variance of not knowing whether a shift lasts: that of two values, one of which holds. */
