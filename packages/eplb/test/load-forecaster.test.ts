@@ -153,6 +153,23 @@ describe('LoadForecaster', () => {
     expect(error).toBeLessThan(bestAverage * 0.6);
   });
 
+  it('expects what followed before, where it recurs in no period', () => {
+    // After 1 comes 2; the rest is in no order.
+    const order = [0, 1, 2, 0, 3, 1, 2, 3, 0, 1, 2, 0, 0, 1, 2, 3, 3, 3, 1, 2, 0, 3, 0, 1, 2, 1, 2];
+    const windows = windowsOf(22, order.length, (window) => domain(order[window] ?? 0));
+    const afterOne = order.flatMap((at, window) => (at === 2 && window > 12 ? [window] : []));
+    const errorOf = (forecasts: readonly Float64Array[]) => {
+      const errors = afterOne.map((window) => {
+        const forecast = forecasts[window - 1] ?? new Float64Array(entries);
+        return relativeError([windows[0], windows[window]] as Float64Array[], [forecast], 1);
+      });
+      return errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    };
+    const averages = [0, 0.2, 0.5, 1].map((rate) => errorOf(averageForecasts(windows, rate)));
+    const error = errorOf(play(windows).map(({ loads }) => loads));
+    expect(error).toBeLessThan(0.8 * Math.min(...averages));
+  });
+
   it('learns that bursts pass', () => {
     const windows = windowsOf(9, 60, (window, source) => {
       if (window % 7 !== 6) return domain(0);
