@@ -324,6 +324,31 @@ describe('LoadForecaster', () => {
     expect(total / 32 / meanLoad).toBeCloseTo(1, 0);
   });
 
+  it('expects of a layer that is idle what it expected before', () => {
+    const windows = windowsOf(23, 12, () => domain(0));
+    const pause = windowsOf(24, 1, () => domain(0))[0]?.map((load, index) =>
+      index < shape.numLogicalExperts ? 0 : load,
+    );
+    const before = play(windows).at(-1)?.loads ?? new Float64Array(entries);
+    const after = play([...windows, pause ?? before]).at(-1)?.loads ?? before;
+    for (let index = 0; index < shape.numLogicalExperts; index += 1) {
+      const ratio = (after[index] ?? 0) / (before[index] ?? 0);
+      expect(Math.abs(ratio - 1)).toBeLessThan(0.15);
+    }
+  });
+
+  it('refuses loads that are none, and is as before', () => {
+    const windows = windowsOf(25, 3, () => domain(0));
+    const forecaster = new LoadForecaster(shape);
+    const before = play(windows, forecaster).at(-1);
+    for (const wrong of [Number.NaN, -1, Number.POSITIVE_INFINITY]) {
+      expect(() => forecaster.add(new Float64Array(entries).fill(wrong))).toThrow(
+        expect.objectContaining({ code: 'ISOBAR_EPLB_REQUEST_INVALID' }),
+      );
+    }
+    expect(forecaster.forecast()).toEqual(before);
+  });
+
   it('expects nothing before anything was seen', () => {
     const forecaster = new LoadForecaster(shape);
     expect(forecaster.forecast()).toBeNull();

@@ -96,15 +96,17 @@ export class LoadForecaster {
     assertPositiveInteger('historyWindowsMax', historyWindowsMax);
     assertPositiveInteger('numLayers', shape.numLayers);
     assertPositiveInteger('numLogicalExperts', shape.numLogicalExperts);
-    this.#shape = shape;
+    const { numLayers, numLogicalExperts } = shape;
+    this.#shape = { numLayers, numLogicalExperts };
     this.#history = new WindowHistory(shape, historyWindowsMax);
     this.#seasonal = new SeasonalAverage(shape, Math.floor(historyWindowsMax / 2));
     const similar = new SimilarWindows(shape);
+    // The mean comes first: the others fall back on it for a layer that they know nothing of.
     this.#methods = [
+      new MovingAverage('mean', shape, 0),
       new MovingAverage('last-window', shape, 1),
       new MovingAverage('fast-average', shape, 0.5),
       new MovingAverage('slow-average', shape, 0.2),
-      new MovingAverage('mean', shape, 0),
       similar,
       new Followers(shape),
       this.#seasonal,
@@ -126,7 +128,8 @@ export class LoadForecaster {
 
   /**
    * Takes in the newest window, tokens by expert, [layers × experts].
-   * @throws EplbError ISOBAR_EPLB_LOADS_SHAPE
+   * @throws EplbError ISOBAR_EPLB_LOADS_SHAPE; ISOBAR_EPLB_REQUEST_INVALID where a load is negative
+   *   or not finite; then nothing has changed
    */
   add(window: Float64Array): void {
     const { numLayers, numLogicalExperts } = this.#shape;
@@ -137,8 +140,8 @@ export class LoadForecaster {
         { field: 'loads' },
       );
     }
-    this.#hasWindow = true;
     const totals = this.#totalsOf(window);
+    this.#hasWindow = true;
     if (totals.every((total) => total === 0)) return;
     const shares = this.#sharesOf(window, totals);
     this.#judge(window, shares, totals);
@@ -153,7 +156,9 @@ export class LoadForecaster {
     for (let layer = 0; layer < numLayers; layer += 1) {
       let total = 0;
       for (const end = index + numLogicalExperts; index < end; index += 1) {
-        total += window[index] ?? 0;
+        const load = window[index] ?? 0;
+        if (!(load >= 0 && load < Number.POSITIVE_INFINITY)) throw invalidLoad(load, index);
+        total += load;
       }
       totals[layer] = total;
     }
@@ -251,7 +256,7 @@ export class LoadForecaster {
       for (let layer = 0; layer < numLayers; layer += 1) {
         const start = layer * numLogicalExperts;
         const weight = this.#weights[layer * this.#methods.length + at] ?? 0;
-        normalize(forecast, start, numLogicalExperts);
+        normalize(forecast, start, numLogicalExperts, this.#forecasts[0]);
         for (let index = start; index < start + numLogicalExperts; index += 1) {
           combined[index] = (combined[index] ?? 0) + weight * (forecast[index] ?? 0);
         }
@@ -325,13 +330,24 @@ export class LoadForecaster {
   }
 }
 
-/** Makes a layer's proportions sum to 1; even where all are 0. */
-function normalize(proportions: Float64Array, start: number, length: number): void {
+/** Makes a layer's proportions sum to 1. Where all are 0 they become those of `other`. */
+function normalize(
+  proportions: Float64Array,
+  start: number,
+  length: number,
+  other: Float64Array = proportions,
+): void {
   let sum = 0;
   for (let index = start; index < start + length; index += 1) sum += proportions[index] ?? 0;
   for (let index = start; index < start + length; index += 1) {
-    proportions[index] = sum > 0 ? (proportions[index] ?? 0) / sum : 1 / length;
+    if (sum > 0) proportions[index] = (proportions[index] ?? 0) / sum;
+    else proportions[index] = other === proportions ? 1 / length : (other[index] ?? 0);
   }
+}
+
+function invalidLoad(load: number, index: number): EplbError {
+  const text = `loads has ${load} at entry ${index}: it must be finite, not negative`;
+  return new EplbError('ISOBAR_EPLB_REQUEST_INVALID', text, { field: 'loads' });
 }
 
 function assertPositiveInteger(field: string, value: number): void {

@@ -5,21 +5,29 @@ import type { WindowHistory } from './window-history.js';
 /** Average whose weights fade by 1 − `rate` a window: rate 1 is the last window, 0 the mean of all. */
 export class MovingAverage implements ForecastMethod {
   readonly name: string;
+  readonly #shape: LoadShape;
   readonly #retention: number;
-  /** Never divided by its weights: only proportions matter, and an idle layer's stay as they are. */
+  /** Not divided by its weights: only proportions matter. */
   readonly #sum: Float64Array;
 
   constructor(name: string, shape: LoadShape, rate: number) {
     this.name = name;
+    this.#shape = shape;
     this.#retention = 1 - rate;
     this.#sum = new Float64Array(shape.numLayers * shape.numLogicalExperts);
   }
 
-  add(_: WindowHistory, weightedShares: Float64Array): void {
+  add(history: WindowHistory, weightedShares: Float64Array): void {
+    const { numLayers, numLogicalExperts } = this.#shape;
+    const weights = history.windows[0]?.weights;
     const sum = this.#sum;
     const retention = this.#retention;
-    for (let index = 0; index < sum.length; index += 1) {
-      sum[index] = (sum[index] ?? 0) * retention + (weightedShares[index] ?? 0);
+    for (let layer = 0; layer < numLayers; layer += 1) {
+      if (!((weights?.[layer] ?? 0) > 0)) continue;
+      const start = layer * numLogicalExperts;
+      for (let index = start; index < start + numLogicalExperts; index += 1) {
+        sum[index] = (sum[index] ?? 0) * retention + (weightedShares[index] ?? 0);
+      }
     }
   }
 
