@@ -57,8 +57,8 @@ const TOTAL_RATE = 0.3;
 /**
  * Forecasts the next window of loads from those before it. Several methods each forecast every
  * layer's shares; they are combined by the errors that they made so far. What is forecast depends
- * on the windows added and nothing else. An idle window, or an idle layer of a window, tells
- * nothing and changes nothing.
+ * on the windows added and nothing else. An idle window changes nothing; an idle layer of a window
+ * is left out of averages.
  */
 export class LoadForecaster {
   readonly #shape: LoadShape;
