@@ -6,21 +6,19 @@ import type {
 import { EplbError } from './eplb-error.js';
 import { EplbMetrics } from './eplb-metrics.js';
 import type { ExpertMapping } from './expert-mapping.js';
-import { ExponentialAverage } from './exponential-average.js';
+import { type LoadForecast, LoadForecaster } from './forecast/load-forecaster.js';
 
 export interface ExpertLoadBalancerOptions {
   readonly policy: AbstractEplbPolicy;
   readonly mapping: ExpertMapping;
   /** Passes that the sliding window holds. @default 8 */
   readonly windowPassesMax?: number;
-  /** Weight of the newest pass in the forecast, over 0 to 1. @default 0.5 */
-  readonly forecastWeight?: number;
 }
 
 /** What a request takes from the balancer, and what its caller may add. */
 export type RebalanceOptions = Omit<
   RebalanceRequest,
-  'numLayers' | 'numLogicalExperts' | 'slotOffsets' | 'loads' | 'currentMapping'
+  'numLayers' | 'numLogicalExperts' | 'slotOffsets' | 'loads' | 'loadDeviations' | 'currentMapping'
 >;
 
 /** Figures of the window under the mapping in force. */
@@ -35,12 +33,12 @@ export interface BalancerStats {
 export class ExpertLoadBalancer {
   readonly policy: AbstractEplbPolicy;
   readonly #metrics: EplbMetrics;
-  readonly #forecast: ExponentialAverage;
+  readonly #forecaster: LoadForecaster;
 
   constructor(options: ExpertLoadBalancerOptions) {
     this.policy = options.policy;
     this.#metrics = new EplbMetrics(options.mapping, options.windowPassesMax ?? 8);
-    this.#forecast = new ExponentialAverage(options.forecastWeight ?? 0.5);
+    this.#forecaster = new LoadForecaster(options.mapping);
   }
 
   get mapping(): ExpertMapping {
@@ -63,12 +61,17 @@ export class ExpertLoadBalancer {
 
   /** Ends a pass; the window slides and the forecast takes it in. */
   advanceWindow(): void {
-    this.#forecast.add(this.#metrics.advance());
+    this.#forecaster.add(this.#metrics.advance());
   }
 
-  /** Forecast of the next pass, [layers × experts]; null before the first. */
+  /** Of the next pass; null before the first. */
+  forecast(): LoadForecast | null {
+    return this.#forecaster.forecast();
+  }
+
+  /** Loads that are forecast for the next pass, [layers × experts]; null before the first. */
   averageLoad(): Float64Array | null {
-    return this.#forecast.forecast;
+    return this.forecast()?.loads ?? null;
   }
 
   /** Tokens by logical expert of tokens by slot, under the mapping in force. */
@@ -96,8 +99,8 @@ export class ExpertLoadBalancer {
    * @throws EplbError ISOBAR_EPLB_NO_LOADS before the first pass
    */
   request(options: RebalanceOptions = {}): RebalanceRequest {
-    const loads = this.averageLoad();
-    if (loads === null) {
+    const forecast = this.forecast();
+    if (forecast === null) {
       throw new EplbError('ISOBAR_EPLB_NO_LOADS', 'no pass of loads has been recorded yet');
     }
     const { mapping } = this;
@@ -107,7 +110,8 @@ export class ExpertLoadBalancer {
       numLayers,
       numLogicalExperts,
       slotOffsets,
-      loads,
+      loads: forecast.loads,
+      loadDeviations: forecast.deviations,
       currentMapping: mapping,
     };
   }

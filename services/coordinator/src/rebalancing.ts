@@ -69,7 +69,6 @@ export class Rebalancing {
       policy: createPolicy(settings.policy),
       mapping,
       windowPassesMax: settings.windowPasses,
-      forecastWeight: settings.forecastWeight,
     });
     this.#economy = new StepEconomy(settings, mapping, engines[0]?.bytesPerExpert ?? 0);
     this.#rebalancer = new AsyncExpertRebalancer({

@@ -25,8 +25,6 @@ export const coordinatorSettingsSchema = z
     passStepsMin: z.number().int().min(1).max(1_000_000).default(1),
     /** Passes in the window. */
     windowPasses: z.number().int().min(1).max(1_024).default(8),
-    /** Weight of the newest pass in the forecast. */
-    forecastWeight: z.number().gt(0).max(1).default(0.5),
     /** Passes that must be in the window before a plan is made. */
     passesMin: z.number().int().min(1).max(1_024).default(2),
     /** Least time between two plans. */

@@ -29,12 +29,6 @@ const count = (least: number, most: number) => (text: string) => {
   throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
 };
 
-const share = (text: string) => {
-  const value = Number(text);
-  if (text.trim() !== '' && value > 0 && value <= 1) return value;
-  throw new InvalidArgumentError('must be a number over 0, at most 1');
-};
-
 const exitCodeHelp = `
 Exit codes: 0 done, 1 refused or failed, 2 wrong options, 3 no server or coordinator answers,
 130 interrupted. With --json the result is JSON on standard output; all else goes to standard error.`;
@@ -185,7 +179,6 @@ function addReplay(program: Command): void {
         .choices(['default', 'locality-aware'])
         .default('locality-aware'),
     )
-    .option('--forecast-weight <weight>', 'weight of the newest window in the forecast', share, 0.5)
     .option('--maps <file>', 'writes the mapping in force, one JSON line a window')
     .addHelpText(
       'after',

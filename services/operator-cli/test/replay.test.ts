@@ -19,7 +19,7 @@ function prefix(trace: Trace, numSteps: number): Trace {
 
 function play(policy: string, trace = whole, changes: Partial<ReplayOptions> = {}) {
   const topology = uniformTopology({ numRanks: 4, numNodes: 2 }).toClusterShape(1);
-  const sizes = { ranks: 4, nodes: 2, slots: 20, windowSteps: 4, forecastWeight: 0.5 };
+  const sizes = { ranks: 4, nodes: 2, slots: 20, windowSteps: 4 };
   return [...replayTrace({ trace, policy: createPolicy(policy), topology, ...sizes, ...changes })];
 }
 

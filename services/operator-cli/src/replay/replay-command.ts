@@ -11,20 +11,19 @@ export interface ReplayCommandOptions {
   readonly slots: number;
   readonly window: number;
   readonly policy: string;
-  readonly forecastWeight: number;
   /** File for one JSON line a window. */
   readonly maps?: string;
 }
 
 /** @throws IsobarError, TraceError, EplbError, TopologyError; what `writeFile` throws */
 export async function replay(options: ReplayCommandOptions): Promise<ReplaySummary> {
-  const { ranks, nodes, slots, window: windowSteps, forecastWeight } = options;
+  const { ranks, nodes, slots, window: windowSteps } = options;
   const trace = await readTrace(options.trace);
   const policy = createPolicy(options.policy);
   // A trace does not say what an expert weighs; a replay needs only which rank is nearer.
   const topology = uniformTopology({ numRanks: ranks, numNodes: nodes }).toClusterShape(1);
   const sizes = { ranks, nodes, slots, windowSteps };
-  const windows = [...replayTrace({ trace, policy, ...sizes, forecastWeight, topology })];
+  const windows = [...replayTrace({ trace, policy, ...sizes, topology })];
   if (options.maps !== undefined) {
     const lines = windows.map((window) => `${JSON.stringify(lineOf(window))}\n`);
     await writeFile(options.maps, lines.join(''));

@@ -15,8 +15,6 @@ export interface ReplayOptions {
   readonly slots: number;
   /** Trace steps of a window. */
   readonly windowSteps: number;
-  /** Weight of the newest window in the forecast. */
-  readonly forecastWeight: number;
   readonly topology: ClusterShape;
 }
 
@@ -56,12 +54,7 @@ export function* replayTrace(options: ReplayOptions): Generator<ReplayWindow> {
     const fields = { field: 'window', numSteps: trace.numSteps, windowSteps };
     throw new IsobarError('ISOBAR_CLI_REPLAY_TOO_SHORT', text, fields);
   }
-  const { forecastWeight } = options;
-  const balancer = new ExpertLoadBalancer({
-    policy,
-    mapping: startMapping(options),
-    forecastWeight,
-  });
+  const balancer = new ExpertLoadBalancer({ policy, mapping: startMapping(options) });
   let report = { moves: 0, planMs: 0 };
   for (let window = 0; window < windows; window += 1) {
     if (window > 0) {
