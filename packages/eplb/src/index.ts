@@ -14,6 +14,7 @@ export {
   type RebalanceEconomy,
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';
+export { crossNodeFraction } from './cross-node-traffic.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
 export { EplbError } from './eplb-error.js';
 export { EplbMetrics } from './eplb-metrics.js';
