@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataFolder } from './data-folder.js';
-import { runIsobar } from './run-isobar.js';
+import { isobarBin, runIsobar } from './run-isobar.js';
 
 let folder = '';
 let loads = '';
@@ -41,6 +42,18 @@ describe('isobar plan --loads', () => {
     const again = await run('--current', out, '--seed', '2', '--deadline', '1s', '--json');
     expect(JSON.parse(await readFile(out, 'utf8')).report.policy).toBe('default');
     expect(JSON.parse(again.stdout).report).toMatchObject({ balancednessBefore: 1, moves: 0 });
+  });
+
+  it('goes quietly when its reader has had enough', async () => {
+    const row = Array.from({ length: 512 }, (_, expert) => expert);
+    const big = join(folder, 'big.json');
+    await writeFile(big, JSON.stringify(Array(64).fill(row)));
+    // A pipe holds 64 KiB: the plan is longer, so the command is still writing when head leaves.
+    const command = `"$0" "$1" plan --loads "$2" --ranks 8 --slots 512 --budget 1 --json | head -c 1`;
+    const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath, isobarBin, big], {
+      encoding: 'utf8',
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: '{', stderr: '' });
   });
 
   it('ends with 1 and a coded line where a file is wrong', async () => {

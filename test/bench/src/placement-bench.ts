@@ -1,41 +1,40 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { balancednessBound } from '@isobar/operator-cli';
 import { readLoads, readTrace, type Trace } from '@isobar/trace';
 import { dataFolder } from './data-folder.js';
 import { markdownTable } from './markdown-table.js';
 import {
-  lognormalLoads,
+  deadlineMs,
+  generatedCase,
   type PlacementCase,
-  type Plan,
   planOf,
   policyNames,
   type Start,
   shuffleExperts,
 } from './placement-case.js';
+import { printPlacementGrowth } from './placement-growth.js';
+import { type MeasuredPlan, measure, runsMin, slowMillis } from './placement-measure.js';
 import { mean, median } from './statistics.js';
 
-const runsMin = 5;
-/** Quick plans are timed more often: until so much time has gone by. */
-const timedMillis = 250;
 const windowSteps = 8;
 const starts: readonly Start[] = ['none', 'current'];
-const head = ['policy', 'start', 'balancedness', 'bound', 'moves', 'plan time, ms'];
+const columns = ['policy', 'start', 'balancedness', 'bound', 'moves', 'plan time, ms'];
 
 /** Prints what every policy makes of captured loads, where they are, and of generated ones. */
 export async function runPlacementBench(print: (text: string) => void): Promise<void> {
   print(
     `Start \`current\` is the default policy's placement for loads that were other by a lognormal
 factor of σ 0.2 an expert. The bound is the balancedness that no placement exceeds, as far as the
-policy's report proves it. Times are medians of ${runsMin} or more runs after a warm-up, the whole
-of \`rebalanceExperts\`, in this thread.`,
+policy's report proves it. Times are those of the whole of \`rebalanceExperts\` in this thread:
+medians of ${runsMin} or more runs after a warm-up, or of a single run where that took over
+${slowMillis / 1_000} s. A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
   );
   if (dataFolder === null) print('No captured loads here: ISOBAR_DATA names no folder.');
   else await printCaptured(dataFolder, print);
   print('## Generated loads: lognormal, σ 0.7');
   for (const placement of generatedCases()) printCase(placement, print);
-  printGrowth(print);
+  printPlacementGrowth(print);
 }
 
 function generatedCases(): readonly PlacementCase[] {
@@ -50,24 +49,6 @@ function generatedCases(): readonly PlacementCase[] {
   return shapes.map(([layers, experts, slots, ranks, nodes]) =>
     generatedCase(layers, experts, slots, ranks, nodes),
   );
-}
-
-function generatedCase(
-  numLayers: number,
-  numLogicalExperts: number,
-  numPhysicalExperts: number,
-  numRanks: number,
-  numNodes: number,
-): PlacementCase {
-  return {
-    name: `${numLayers} layers × ${numLogicalExperts} experts`,
-    numLayers,
-    numLogicalExperts,
-    numPhysicalExperts,
-    numRanks,
-    numNodes,
-    loads: lognormalLoads(numLayers, numLogicalExperts, 1),
-  };
 }
 
 async function printCaptured(folder: string, print: (text: string) => void): Promise<void> {
@@ -109,42 +90,11 @@ function printCase(placement: PlacementCase, print: (text: string) => void): voi
       rowOf(policy, start, [measure(planOf(policy, start, placement), placement)]),
     ),
   );
-  print(markdownTable(head, rows, 2));
-}
-
-interface Measured {
-  readonly balancedness: number;
-  readonly bound: number;
-  readonly moves: number;
-  readonly planMillis: readonly number[];
-}
-
-function measure(plan: Plan, { loads }: PlacementCase, runs = runsMin): Measured {
-  if (runs > 1) plan();
-  const planMillis: number[] = [];
-  const startedMs = performance.now();
-  let result = timed(plan, planMillis);
-  while (planMillis.length < runs || (runs > 1 && performance.now() - startedMs < timedMillis)) {
-    result = timed(plan, planMillis);
-  }
-  const { mapping, report } = result;
-  return {
-    balancedness: report.balancedness,
-    bound: balancednessBound(mapping.rankLoads(loads), report.lowerBound),
-    moves: report.moves,
-    planMillis,
-  };
-}
-
-function timed(plan: Plan, planMillis: number[]): ReturnType<Plan> {
-  const startedMs = performance.now();
-  const result = plan();
-  planMillis.push(performance.now() - startedMs);
-  return result;
+  print(markdownTable(columns, rows, 2));
 }
 
 /** One row for all that was measured: means, and the median of the times. */
-function rowOf(policy: string, start: Start, measured: readonly Measured[]): string[] {
+function rowOf(policy: string, start: Start, measured: readonly MeasuredPlan[]): string[] {
   const meanOf = (key: 'balancedness' | 'bound' | 'moves') =>
     mean(measured.map((each) => each[key]));
   return [
@@ -172,18 +122,14 @@ function printWindows(
   print(`${titleOf(first)}, each of ${windows.length} windows placed by its own loads`);
   const rows = policyNames().flatMap((policy) =>
     starts.map((start) => {
-      const plans = windows.map((window) => planOf(policy, start, window));
-      plans[0]?.();
-      return rowOf(
-        policy,
-        start,
-        windows.map((window, index) =>
-          measure(plans[index] ?? planOf(policy, start, window), window, 1),
-        ),
+      planOf(policy, start, first)();
+      const measured = windows.map((window) =>
+        measure(planOf(policy, start, window), window, true),
       );
+      return rowOf(policy, start, measured);
     }),
   );
-  print(markdownTable(head, rows, 2));
+  print(markdownTable(columns, rows, 2));
 }
 
 /** Loads of each whole window, [layers × experts]. */
@@ -214,8 +160,8 @@ function printNextWindow(
     const { balancedness, movesPerRebalance, planMillis } = summary;
     return [policy, balancedness.toFixed(4), movesPerRebalance.toFixed(1), planMillis.toFixed(2)];
   });
-  const columns = ['policy', 'balancedness', 'moves a rebalance', 'plan time, ms'];
-  print(markdownTable(columns, rows, 1));
+  const head = ['policy', 'balancedness', 'moves a rebalance', 'plan time, ms'];
+  print(markdownTable(head, rows, 1));
 }
 
 interface ReplaySummary {
@@ -233,33 +179,4 @@ function replay(path: string, policy: string, slots: number, ranks: number): Rep
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`isobar replay ended with ${status}: ${stderr}`);
   return JSON.parse(stdout) as ReplaySummary;
-}
-
-function printGrowth(print: (text: string) => void): void {
-  const columns = ['policy', 'layers', 'slots', 'ranks', 'plan time, ms', 'µs a slot and layer'];
-  const rowsOf = (cases: readonly PlacementCase[]) =>
-    policyNames().flatMap((policy) =>
-      cases.map((placement) => {
-        const { numLayers, numPhysicalExperts, numRanks } = placement;
-        const { planMillis } = measure(planOf(policy, 'current', placement), placement);
-        const millis = median(planMillis);
-        const sizes = [numLayers, numPhysicalExperts, numRanks].map(String);
-        const micros = (1_000 * millis) / (numLayers * numPhysicalExperts);
-        return [policy, ...sizes, millis.toFixed(2), micros.toFixed(3)];
-      }),
-    );
-  print('## Growth of plan time, from a current mapping');
-  print('With layers, 256 experts. Linear growth leaves the last column as it is.');
-  const byLayers = [14, 29, 58, 116].map((layers) => generatedCase(layers, 256, 288, 32, 4));
-  print(markdownTable(columns, rowsOf(byLayers), 1));
-  print('With slots, of which experts are 8 in 9; slots and ranks together, 9 slots a rank.');
-  const bySlots = [72, 144, 288, 576].map((slots) =>
-    generatedCase(29, (slots * 8) / 9, slots, slots / 9, 4),
-  );
-  print(markdownTable(columns, rowsOf(bySlots), 1));
-  print('With slots on as many ranks, 32.');
-  const byRankSlots = [144, 288, 576, 1_152].map((slots) =>
-    generatedCase(29, (slots * 8) / 9, slots, 32, 4),
-  );
-  print(markdownTable(columns, rowsOf(byRankSlots), 1));
 }

@@ -24,6 +24,8 @@ export interface PlacementCase {
 /** What a placement starts from: nothing, or a placement made for other loads. */
 export type Start = 'none' | 'current';
 
+/** Keeps a slow search from holding up the bench. */
+export const deadlineMs = 10_000;
 const driftSigma = 0.2;
 const popularitySigma = 0.7;
 
@@ -37,11 +39,30 @@ export function policyNames(): readonly string[] {
 }
 
 /** Loads as of a real model: lognormal, as packages/trace's figures have them; [layers × experts] */
-export function lognormalLoads(numLayers: number, numExperts: number, seed: number): Float64Array {
+function lognormalLoads(numLayers: number, numExperts: number, seed: number): Float64Array {
   const random = createRandom(seed);
   return Float64Array.from({ length: numLayers * numExperts }, () =>
     Math.exp(popularitySigma * random.normal()),
   );
+}
+
+/** A case of generated loads, the same for the same sizes. */
+export function generatedCase(
+  numLayers: number,
+  numLogicalExperts: number,
+  numPhysicalExperts: number,
+  numRanks: number,
+  numNodes: number,
+): PlacementCase {
+  return {
+    name: `${numLayers} layers × ${numLogicalExperts} experts`,
+    numLayers,
+    numLogicalExperts,
+    numPhysicalExperts,
+    numRanks,
+    numNodes,
+    loads: lognormalLoads(numLayers, numLogicalExperts, 1),
+  };
 }
 
 /** Renames the experts of each layer at random: a capture may have them in order of their load. */
@@ -84,6 +105,7 @@ function requestOf(of: PlacementCase) {
     numNodes,
     slotOffsets: uniformSlotOffsets(numPhysicalExperts, numRanks),
     topology: clusterOf(numRanks, numNodes),
+    deadlineMs,
   };
 }
 
