@@ -1,9 +1,8 @@
 import { markdownTable } from './markdown-table.js';
 import { generatedCase, type PlacementCase, planOf, policyNames } from './placement-case.js';
 import { measure } from './placement-measure.js';
-import { median } from './statistics.js';
 
-const columns = ['policy', 'layers', 'slots', 'ranks', 'plan time, ms', 'µs a slot and layer'];
+const columns = ['policy', 'layers', 'slots', 'ranks', 'fastest plan, ms', 'µs a slot and layer'];
 
 /** Prints how plan time grows with layers and with slots. */
 export function printPlacementGrowth(print: (text: string) => void): void {
@@ -20,7 +19,7 @@ export function printPlacementGrowth(print: (text: string) => void): void {
   );
   print('With slots on as many ranks, 32.');
   printCases(
-    [144, 288, 576, 1_152].map((slots) => generatedCase(29, (slots * 8) / 9, slots, 32, 4)),
+    [288, 576, 1_152].map((slots) => generatedCase(29, (slots * 8) / 9, slots, 32, 4)),
     print,
   );
 }
@@ -29,7 +28,9 @@ function printCases(cases: readonly PlacementCase[], print: (text: string) => vo
   const rows = policyNames().flatMap((policy) =>
     cases.map((placement) => {
       const { numLayers, numPhysicalExperts, numRanks } = placement;
-      const millis = median(measure(planOf(policy, 'current', placement), placement).planMillis);
+      const { planMillis } = measure(planOf(policy, 'current', placement), placement);
+      // The fastest of the runs: growth should not be told from what else the machine does.
+      const millis = Math.min(...planMillis);
       const micros = (1_000 * millis) / (numLayers * numPhysicalExperts);
       const sizes = [numLayers, numPhysicalExperts, numRanks].map(String);
       return [policy, ...sizes, millis.toFixed(2), micros.toFixed(3)];
