@@ -19,7 +19,15 @@ import { mean, median } from './statistics.js';
 
 const windowSteps = 8;
 const starts: readonly Start[] = ['none', 'current'];
-const columns = ['policy', 'start', 'balancedness', 'bound', 'moves', 'plan time, ms'];
+const columns = [
+  'policy',
+  'start',
+  'balancedness',
+  'bound',
+  'moves',
+  'plan time, ms',
+  'processor time, ms',
+];
 
 /** Prints what every policy makes of captured loads, where they are, and of generated ones. */
 export async function runPlacementBench(print: (text: string) => void): Promise<void> {
@@ -28,7 +36,7 @@ export async function runPlacementBench(print: (text: string) => void): Promise<
 factor of σ 0.2 an expert. The bound is the balancedness that no placement exceeds, as far as the
 policy's report proves it. Times are those of the whole of \`rebalanceExperts\` in this thread:
 medians of ${runsMin} or more runs after a warm-up, or of a single run where that took over
-${slowMillis / 1_000} s. A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
+${slowMillis / 1_000} s. Processor time, a mean, is what other work on the machine does not lengthen. A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
   );
   if (dataFolder === null) print('No captured loads here: ISOBAR_DATA names no folder.');
   else await printCaptured(dataFolder, print);
@@ -95,7 +103,7 @@ function printCase(placement: PlacementCase, print: (text: string) => void): voi
 
 /** One row for all that was measured: means, and the median of the times. */
 function rowOf(policy: string, start: Start, measured: readonly MeasuredPlan[]): string[] {
-  const meanOf = (key: 'balancedness' | 'bound' | 'moves') =>
+  const meanOf = (key: 'balancedness' | 'bound' | 'moves' | 'cpuMillis') =>
     mean(measured.map((each) => each[key]));
   return [
     policy,
@@ -104,6 +112,7 @@ function rowOf(policy: string, start: Start, measured: readonly MeasuredPlan[]):
     meanOf('bound').toFixed(4),
     start === 'none' ? 'all' : meanOf('moves').toFixed(0),
     median(measured.flatMap(({ planMillis }) => planMillis)).toFixed(2),
+    meanOf('cpuMillis').toFixed(2),
   ];
 }
 
