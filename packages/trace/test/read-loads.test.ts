@@ -334,6 +334,33 @@ describe('any file of loads', () => {
     });
   });
 
+  it('is read or refused with a TraceError, whatever it holds', async () => {
+    const cell = fc.oneof(
+      fc.constantFrom('', ',', '\n', '"', 'layer', 'NaN', '-1', '7'),
+      fc.string(),
+    );
+    const text = fc.oneof(
+      fc.json(),
+      fc.string({ unit: 'binary' }),
+      fc.array(cell).map((cells) => cells.join(',')),
+      fc.array(fc.array(cell)).map((rows) => rows.map((row) => row.join()).join('\n')),
+      fc.json().map((value) => `{"loads": ${value}}`),
+      fc.json().map((value) => `[[${value}, NaN]]`),
+    );
+    await fc.assert(
+      fc.asyncProperty(text, async (content) => {
+        try {
+          const { loads, numLayers, numExperts } = await read(content);
+          expect(loads).toHaveLength(numLayers * numExperts);
+          expect(loads.every((load) => load >= 0 && load < Number.POSITIVE_INFINITY)).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(TraceError);
+        }
+      }),
+      { seed: 6, numRuns: 500 },
+    );
+  });
+
   it('gives back what was written, as JSON and as CSV', async () => {
     const matrix = fc
       .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 6 }))

@@ -1,11 +1,11 @@
 import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ExpertMapping } from '@isobar/eplb';
+import { AbstractEplbPolicy, ExpertMapping } from '@isobar/eplb';
 import { type PlanCommandOptions, plan } from '@isobar/operator-cli';
 import { formatTopology, uniformTopology } from '@isobar/topology';
 import { generateTrace, writeTrace } from '@isobar/trace';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { renderPlanDocument } from '../src/plan/plan-document.js';
 import { writeFileAtomically } from '../src/write-file-atomically.js';
 
@@ -122,12 +122,22 @@ describe('a plan from files', () => {
     });
   });
 
-  it('passes budget and seed on', async () => {
-    await expect(plan({ ...base, budget: 1, seed: 7 })).resolves.toBeDefined();
-    await expect(plan({ ...base, budget: 0 })).rejects.toMatchObject({
-      code: 'ISOBAR_EPLB_REQUEST_INVALID',
-      fields: { field: 'workBudget' },
+  it('passes on what the options say', async () => {
+    const asked = vi.spyOn(AbstractEplbPolicy.prototype, 'rebalanceExperts');
+    await plan({ ...base, groups: 2, budget: 1_000, seed: 7, deadlineMs: 60_000 });
+    await plan(base);
+    const [given, byDefault] = asked.mock.calls.map(([request]) => request);
+    asked.mockRestore();
+    expect(given).toMatchObject({
+      numNodes: 2,
+      numGroups: 2,
+      workBudget: 1_000,
+      seed: 7,
+      deadlineMs: 60_000,
     });
+    expect(byDefault).not.toHaveProperty('workBudget');
+    expect(byDefault).not.toHaveProperty('seed');
+    expect(byDefault).not.toHaveProperty('deadlineMs');
   });
 
   it('is refused for loads that are none, by name and place', async () => {

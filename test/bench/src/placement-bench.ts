@@ -36,7 +36,8 @@ export async function runPlacementBench(print: (text: string) => void): Promise<
 factor of σ 0.2 an expert. The bound is the balancedness that no placement exceeds, as far as the
 policy's report proves it. Times are those of the whole of \`rebalanceExperts\` in this thread:
 medians of ${runsMin} or more runs after a warm-up, or of a single run where that took over
-${slowMillis / 1_000} s. Processor time, a mean, is what other work on the machine does not lengthen. A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
+${slowMillis / 1_000} s. Processor time, a mean, is what other work on the machine does not lengthen.
+A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
   );
   if (dataFolder === null) print('No captured loads here: ISOBAR_DATA names no folder.');
   else await printCaptured(dataFolder, print);
