@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const bin = fileURLToPath(new URL('../../services/operator-cli/bin/isobar.js', import.meta.url));
+export const isobarBin = fileURLToPath(
+  new URL('../../services/operator-cli/bin/isobar.js', import.meta.url),
+);
 
 export interface IsobarRun {
   readonly code: number | null;
@@ -11,7 +13,9 @@ export interface IsobarRun {
 
 /** Runs the command line as its users do. */
 export function runIsobar(...args: string[]): Promise<IsobarRun> {
-  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [isobarBin, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {

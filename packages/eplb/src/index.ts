@@ -11,6 +11,7 @@ export {
   type RebalanceDecision,
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';
+export { crossNodeFraction } from './cross-node-traffic.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
 export type { SlopeEstimate } from './economy/common-slope.js';
 export {

@@ -1,6 +1,8 @@
 export { type GeneratorOptions, generateTrace } from './generate-trace.js';
 export { MEASURED } from './generator-figures.js';
+export type { LoadMatrix } from './load-matrix.js';
 export { createRandom, type Random } from './random.js';
+export { readLoads } from './read-loads.js';
 export { readTrace } from './read-trace.js';
 export {
   type ExpertLocation,

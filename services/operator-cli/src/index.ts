@@ -10,3 +10,10 @@ export {
 } from './demo/demo.js';
 export type { DemoOptions } from './demo/demo-options.js';
 export { type AppliedRebalance, type DemoReport, isClean } from './demo/demo-report.js';
+export { type PlanCommandOptions, plan } from './plan/plan-command.js';
+export {
+  balancednessBound,
+  type PlanDocument,
+  type PlanForecast,
+  type PlanReport,
+} from './plan/plan-document.js';

@@ -14,7 +14,10 @@ import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
+import { type PlanCommandOptions, plan } from './plan/plan-command.js';
+import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
+import { writeFileAtomically } from './write-file-atomically.js';
 
 interface GlobalOptions {
   readonly server: string;
@@ -53,6 +56,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(isobar --help tells more)')
     .exitOverride();
   addWatching(program);
+  addPlan(program);
   addSteering(program);
   addExport(program);
   addReplay(program);
@@ -88,15 +92,93 @@ function addWatching(program: Command): void {
         print(json ? JSON.stringify(status) : renderStatus(status));
       }),
     );
+}
+
+function addPlan(program: Command): void {
   program
     .command('plan')
-    .description('What would be done now, and whether it pays. Nothing is changed.')
+    .description(
+      'What would be done now, and whether it pays: asks the coordinator, and changes nothing. ' +
+        'With --loads it plans from files instead, and needs no deployment.',
+    )
+    .option('--loads <file>', 'loads by layer and expert: JSON, CSV, or a load or token trace')
+    .option('--ranks <number>', 'ranks', count(1, 4_096))
+    .option('--slots <number>', 'physical slots of a layer, over all ranks', count(1, 65_536))
+    .option(
+      '--nodes <number>',
+      'nodes that the ranks are spread over (default: 1, or the fast domains of --topology)',
+      count(1, 4_096),
+    )
+    .option('--groups <number>', 'expert groups of a group-limited router', count(1, 65_536), 1)
+    .addOption(
+      new Option('--policy <policy>', 'placement policy')
+        .choices(['default', 'locality-aware'])
+        .default('locality-aware'),
+    )
+    .option('--current <file>', 'mapping to start from: isobar export, isobar plan, or SGLang')
+    .option('--topology <file>', 'the cluster, in YAML')
+    .option('--seed <number>', 'seed of the search', count(0, 2 ** 31 - 1))
+    .option(
+      '--budget <number>',
+      'candidate changes that the search weighs at most',
+      count(1, Number.MAX_SAFE_INTEGER),
+    )
+    .option(
+      '--deadline <duration>',
+      'ends the search; the plan then depends on time',
+      parseDuration,
+    )
+    .option('--out <file>', 'writes the plan as JSON; - is standard output')
+    .addHelpText(
+      'after',
+      `
+Of a plan from files, the JSON has physical_to_logical_map [layers][slots], replica_count
+[layers][experts], slot_offsets [ranks + 1] and report. Without --out or --json a summary is printed.
+
+Example: isobar plan --loads loads.json --ranks 32 --nodes 4 --slots 288 --out plan.json`,
+    )
     .action((_, command: Command) =>
-      withClient(command, async (client, { json }) => {
-        const plan = await client.ask('plan', {}, planSummarySchema);
-        print(json ? JSON.stringify(plan) : renderPlan(plan));
-      }),
+      command.getOptionValue('loads') === undefined ? planLive(command) : planOffline(command),
     );
+}
+
+function planLive(command: Command): Promise<void> {
+  for (const option of command.options) {
+    if (command.getOptionValueSource(option.attributeName()) === 'cli') {
+      wrongOptions(command, `'${option.flags}' needs '--loads <file>'`);
+    }
+  }
+  return withClient(command, async (client, { json }) => {
+    const plan = await client.ask('plan', {}, planSummarySchema);
+    print(json ? JSON.stringify(plan) : renderPlan(plan));
+  });
+}
+
+async function planOffline(command: Command): Promise<void> {
+  const { ranks, slots, deadline, out, json, ...given } = command.optsWithGlobals<
+    Omit<PlanCommandOptions, 'ranks' | 'slots' | 'deadlineMs'> &
+      GlobalOptions & {
+        readonly ranks?: number;
+        readonly slots?: number;
+        readonly deadline?: number;
+        readonly out?: string;
+      }
+  >();
+  if (ranks === undefined) return wrongOptions(command, "'--loads' needs '--ranks <number>'");
+  if (slots === undefined) return wrongOptions(command, "'--loads' needs '--slots <number>'");
+  if (given.nodes !== undefined && given.nodes > ranks) {
+    return wrongOptions(command, `${ranks} ranks can't be spread over ${given.nodes} nodes`);
+  }
+  const deadlineMs = deadline === undefined ? {} : { deadlineMs: deadline };
+  const document = await plan({ ...given, ranks, slots, ...deadlineMs });
+  const text = JSON.stringify(document);
+  if (out !== undefined && out !== '-') await writeFileAtomically(out, `${text}\n`);
+  print(json || out === '-' ? text : renderPlanDocument(document));
+}
+
+/** @throws CommanderError, for exit code 2 */
+function wrongOptions(command: Command, what: string): never {
+  command.error(`error: ${what}`, { exitCode: exitCodes.usage });
 }
 
 function addSteering(program: Command): void {

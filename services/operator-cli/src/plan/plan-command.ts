@@ -1,0 +1,76 @@
+import { type ClusterShape, createPolicy, uniformSlotOffsets } from '@isobar/eplb';
+import { readTopology, type Topology, uniformTopology } from '@isobar/topology';
+import { readLoads } from '@isobar/trace';
+import { type PlanDocument, planDocument } from './plan-document.js';
+import { readCurrentMapping } from './read-current-mapping.js';
+
+export interface PlanCommandOptions {
+  /** File of loads: see packages/trace. */
+  readonly loads: string;
+  readonly ranks: number;
+  /** @default the topology's fast domains; 1 without a topology */
+  readonly nodes?: number;
+  readonly slots: number;
+  readonly groups: number;
+  readonly policy: string;
+  /** File of the mapping to start from. */
+  readonly current?: string;
+  /** File that describes the cluster. */
+  readonly topology?: string;
+  readonly seed?: number;
+  /** Most candidate changes that the search weighs. */
+  readonly budget?: number;
+  readonly deadlineMs?: number;
+}
+
+/**
+ * Plans a placement from files alone.
+ * @throws TraceError, TopologyError, EplbError; IsobarError ISOBAR_CLI_CURRENT_MAPPING
+ */
+export async function plan(options: PlanCommandOptions): Promise<PlanDocument> {
+  const policy = createPolicy(options.policy);
+  const matrix = await readLoads(options.loads);
+  const cluster = await readCluster(options);
+  const { numLayers, numExperts: numLogicalExperts, loads } = matrix;
+  const sizes = { numLayers, numLogicalExperts };
+  const currentMapping =
+    options.current === undefined
+      ? undefined
+      : await readCurrentMapping(options.current, {
+          ...sizes,
+          numRanks: options.ranks,
+          numPhysicalExperts: options.slots,
+        });
+  const { seed, budget: workBudget, deadlineMs } = options;
+  const result = policy.rebalanceExperts({
+    ...sizes,
+    slotOffsets: currentMapping?.slotOffsets ?? uniformSlotOffsets(options.slots, options.ranks),
+    loads,
+    numNodes: options.nodes ?? cluster.numFastDomains,
+    numGroups: options.groups,
+    topology: cluster.shape,
+    ...(currentMapping !== undefined && { currentMapping }),
+    ...(seed !== undefined && { seed }),
+    ...(workBudget !== undefined && { workBudget }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+  });
+  return planDocument(matrix, cluster.shape, result);
+}
+
+interface Cluster {
+  readonly numFastDomains: number;
+  readonly shape: ClusterShape;
+}
+
+async function readCluster({ ranks, nodes, topology: path }: PlanCommandOptions): Promise<Cluster> {
+  let topology: Topology;
+  if (path === undefined) {
+    topology = uniformTopology({ numRanks: ranks, numNodes: nodes ?? 1 });
+  } else {
+    topology = await readTopology(path);
+    topology.assertFits(ranks);
+  }
+  const { numFastDomains } = topology;
+  // Loads do not say what an expert weighs; a plan needs only which rank is nearer.
+  return { numFastDomains, shape: topology.toClusterShape(1) };
+}
