@@ -27,6 +27,11 @@ export interface RebalanceRequest {
   readonly loads: Float64Array;
   /** Standard deviations of `loads`, [layers × experts]. @default 0: the loads are certain */
   readonly loadDeviations?: Float64Array;
+  /**
+   * Loads that err together: tokens by which each is off at one standard deviation, at most two
+   * such factors, each [layers × experts]. `loadDeviations` hold them too. @default none
+   */
+  readonly loadFactors?: readonly Float64Array[];
   /** @default 1 */
   readonly numNodes?: number;
   /** Expert groups of a group-limited router. @default 1 */

@@ -18,7 +18,13 @@ export interface ExpertLoadBalancerOptions {
 /** What a request takes from the balancer, and what its caller may add. */
 export type RebalanceOptions = Omit<
   RebalanceRequest,
-  'numLayers' | 'numLogicalExperts' | 'slotOffsets' | 'loads' | 'loadDeviations' | 'currentMapping'
+  | 'numLayers'
+  | 'numLogicalExperts'
+  | 'slotOffsets'
+  | 'loads'
+  | 'loadDeviations'
+  | 'loadFactors'
+  | 'currentMapping'
 >;
 
 /** Figures of the window under the mapping in force. */
@@ -112,6 +118,7 @@ export class ExpertLoadBalancer {
       slotOffsets,
       loads: forecast.loads,
       loadDeviations: forecast.deviations,
+      loadFactors: forecast.factors,
       currentMapping: mapping,
     };
   }

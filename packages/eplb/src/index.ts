@@ -50,14 +50,14 @@ export {
   uniformSlotOffsets,
 } from './expert-mapping.js';
 export { ExpertType } from './expert-type.js';
-export { LocalityAwarePolicy } from './locality-aware-policy.js';
-export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export {
   type LayerForecast,
   type LoadForecast,
   LoadForecaster,
   type LoadForecasterOptions,
 } from './forecast/load-forecaster.js';
+export { LocalityAwarePolicy } from './locality-aware-policy.js';
+export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { keepSlots } from './transfer/keep-slots.js';
 export { planWaves, type WaveLimits } from './transfer/rebalance-waves.js';

@@ -48,17 +48,14 @@ class Search {
   #deadlineCut = false;
 
   constructor(request: RebalanceRequest, lowerBound: Float64Array) {
-    const { numLayers, slotOffsets, loads, loadDeviations, currentMapping } = request;
+    const { numLayers, slotOffsets, currentMapping } = request;
     const slots = slotOffsets[slotOffsets.length - 1];
     this.#request = request;
     this.#lowerBound = lowerBound;
     this.#planner = new LayerPlanner(slotShapeOf(request), request.seed ?? 1);
     this.#physicalToLogical =
       currentMapping?.physicalToLogical.slice() ?? new Int32Array(numLayers * slots).fill(-1);
-    this.#variances = new Float64Array(loads.length);
-    loadDeviations?.forEach((deviation, index) => {
-      this.#variances[index] = deviation * deviation;
-    });
+    this.#variances = ownVariances(request);
     this.#deadlineMs = performance.now() + (request.deadlineMs ?? Number.POSITIVE_INFINITY);
     this.#movesLeft = request.maxMoves ?? Number.POSITIVE_INFINITY;
     this.#workBudget =
@@ -114,11 +111,13 @@ class Search {
   }
 
   #task(layer: number, workMax: number): LayerTask {
-    const { currentMapping, loads, moveCosts, numLogicalExperts: experts } = this.#request;
+    const { currentMapping, loads, loadFactors, moveCosts } = this.#request;
+    const experts = this.#request.numLogicalExperts;
     const own = (values: Float64Array) => values.subarray(layer * experts, (layer + 1) * experts);
     return {
       loads: own(loads),
       variances: own(this.#variances),
+      factors: (loadFactors ?? []).map(own).filter((factor) => factor.some((off) => off !== 0)),
       before: currentMapping?.row(layer) ?? null,
       moveCost: moveCosts?.[layer] ?? moveCostDefault * this.#lowerBound[layer],
       movesMax: this.#movesLeft,
@@ -139,4 +138,18 @@ class Search {
     this.#planner.plan(task, published);
     if (this.#planner.largestRankLoad(loads, published) < largest) row.set(published);
   }
+}
+
+/** Variances of the loads beyond what the factors say of them, [layers × experts]. */
+function ownVariances({ loads, loadDeviations, loadFactors = [] }: RebalanceRequest): Float64Array {
+  const variances = new Float64Array(loads.length);
+  loadDeviations?.forEach((deviation, index) => {
+    variances[index] = deviation * deviation;
+  });
+  for (const factor of loadFactors) {
+    factor.forEach((off, index) => {
+      variances[index] = Math.max(0, variances[index] - off * off);
+    });
+  }
+  return variances;
 }

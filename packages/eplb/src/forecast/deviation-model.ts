@@ -124,14 +124,7 @@ export class DeviationModel {
       overdispersion: PRIOR_OVERDISPERSION,
       relativeVariance: PRIOR_RELATIVE_VARIANCE,
     };
-    const sums: LineSums = {
-      weight: 0,
-      load: 0,
-      loadSquare: 0,
-      y: 0,
-      yLoad: 0,
-      ...this.#sums[layer],
-    };
+    const sums: LineSums = { ...this.#sums[layer] };
     for (const load of [Math.max(LOAD_MIN, meanLoad / 2), Math.max(LOAD_MIN, meanLoad * 2)]) {
       const count = this.#shape.numLogicalExperts / 2;
       accumulate(sums, prior, load, varianceOf(prior, load), count);

@@ -8,8 +8,10 @@ import { SeededRandom } from './random.js';
 export interface LayerTask {
   /** [experts] */
   readonly loads: Float64Array;
-  /** Of the loads, [experts]. */
+  /** Of the loads beyond those of the factors, [experts]. */
   readonly variances: Float64Array;
+  /** Directions in which loads err together, at most two, each [experts]. */
+  readonly factors: readonly Float64Array[];
   /** The placement in force, [slots]; null where there is none, and nothing counts as a move. */
   readonly before: Int32Array | null;
   /** Tokens by which the largest rank load must fall for each move. */
@@ -72,9 +74,10 @@ export class LayerPlanner {
   plan(task: LayerTask, row: Int32Array): number {
     const goals = this.#goals(task);
     const sharpest = goals[goals.length - 1];
-    const risk = isCertain(task.variances) ? 0 : sharpest.sharpness / 2;
+    const certain = task.factors.length === 0 && task.variances.every((variance) => variance === 0);
+    const risk = certain ? 0 : sharpest.sharpness / 2;
     this.#random = new SeededRandom(this.#seed);
-    this.#state.begin(task.loads, task.variances, risk, task.before);
+    this.#state.begin(task.loads, task.variances, task.factors, risk, task.before);
     this.#state.load(row);
     mend(this.#state, task.movesMax);
     const workMax = this.#search.work + task.workMax;
@@ -87,13 +90,13 @@ export class LayerPlanner {
 
   /** The published way's placement without its duplicates, [slots]; pinned slots keep their own. */
   greedy(task: LayerTask, row: Int32Array): void {
-    this.#state.begin(task.loads, task.variances, 0, task.before);
+    this.#state.begin(task.loads, task.variances, [], 0, task.before);
     placeGreedily(this.#state, task.loads, row);
   }
 
   /** Largest relative rank load of the placement planned last, under its expected loads. */
   largestRankLoad(loads: Float64Array, row: Int32Array): number {
-    this.#state.begin(loads, loads, 0, null);
+    this.#state.begin(loads, loads, [], 0, null);
     this.#state.load(row);
     const { capacities } = this.#shape;
     let largest = 0;
@@ -104,7 +107,7 @@ export class LayerPlanner {
     return largest;
   }
 
-  #goals({ loads, variances, moveCost, movesMax, lowerBound }: LayerTask): SearchGoal[] {
+  #goals({ loads, variances, factors, moveCost, movesMax, lowerBound }: LayerTask): SearchGoal[] {
     const { capacities } = this.#shape;
     const ranks = capacities.reduce((count, capacity) => count + (capacity > 0 ? 1 : 0), 0);
     const capacity = capacities.reduce((sum, value) => sum + value, 0);
@@ -116,7 +119,10 @@ export class LayerPlanner {
       sharpness: sharpness / mean,
       enough: lowerBound * (1 + tolerance),
     }));
-    const variance = variances.reduce((sum, value) => sum + value, 0) / ranks;
+    const variance = factors.reduce(
+      (sum, factor) => sum + factor.reduce((squares, value) => squares + value * value, 0) / ranks,
+      variances.reduce((sum, value) => sum + value, 0) / ranks,
+    );
     const sharpness = Math.sqrt((2 * Math.log(Math.max(2, ranks))) / variance) / bluntness;
     return sharpness < certain[0].sharpness ? [{ ...common, sharpness, enough: 0 }] : certain;
   }
@@ -196,8 +202,4 @@ export class LayerPlanner {
     const { pinned, capacities, rankOfSlot } = this.#shape;
     return pinned[slot] === 0 && capacities[rankOfSlot[slot]] > 0;
   }
-}
-
-function isCertain(variances: Float64Array): boolean {
-  return variances.every((variance) => variance === 0);
 }

@@ -40,10 +40,9 @@ export class LayerSearch {
   /** By how much a further replica of an expert lowers its holders' terms, [experts]. */
   readonly #addGains: Float64Array;
   readonly #addGainKnown: Uint8Array;
-  /** Rise of all holders' terms if their shares were those of one replica fewer, [experts]; by slot. */
+  /** Rise of the other holders' terms if the copy in a slot went, [slots]. */
   readonly #dropCosts: Float64Array;
   readonly #dropCostKnown: Uint8Array;
-  readonly #ownDropCosts: Float64Array;
   readonly #order: Int32Array;
   /** 1 for ranks in which no change was found to pay, until a change touches them, [ranks]. */
   readonly #settled: Uint8Array;
@@ -64,9 +63,8 @@ export class LayerSearch {
     this.#settled = new Uint8Array(numRanks);
     this.#addGains = new Float64Array(numExperts);
     this.#addGainKnown = new Uint8Array(numExperts);
-    this.#dropCosts = new Float64Array(numExperts);
-    this.#dropCostKnown = new Uint8Array(numExperts);
-    this.#ownDropCosts = new Float64Array(state.row.length);
+    this.#dropCosts = new Float64Array(state.row.length);
+    this.#dropCostKnown = new Uint8Array(state.row.length);
   }
 
   /**
@@ -105,8 +103,32 @@ export class LayerSearch {
   }
 
   #relativeLoad(rank: number): number {
-    const capacity = this.#state.shape.capacities[rank];
-    return capacity > 0 ? this.#state.rankLoads[rank] / capacity : Number.NEGATIVE_INFINITY;
+    if (!(this.#state.shape.capacities[rank] > 0)) return Number.NEGATIVE_INFINITY;
+    return this.#loadAfter(rank, 0, 0, 0);
+  }
+
+  /** Relative load of a rank that takes on a load, and as much of each factor. */
+  #loadAfter(rank: number, load: number, first: number, second: number): number {
+    const { rankLoads, rankFactors, hasFactors, risk, shape } = this.#state;
+    let sum = rankLoads[rank] + load;
+    if (hasFactors) {
+      const one = rankFactors[0][rank] + first;
+      const two = rankFactors[1][rank] + second;
+      sum += risk * (one * one + two * two);
+    }
+    return sum / shape.capacities[rank];
+  }
+
+  /** What `copies` replicas put on a rank if the expert had `count` replicas instead. */
+  #loadWithCount(rank: number, expert: number, copies: number, count: number): number {
+    const { counts, shares, sharesWithMore, sharesWithFewer, factorShares, hasFactors } =
+      this.#state;
+    const share = count > counts[expert] ? sharesWithMore[expert] : sharesWithFewer[expert];
+    const change = copies * (share - shares[expert]);
+    if (!hasFactors) return this.#loadAfter(rank, change, 0, 0);
+    const scale = copies * (counts[expert] / count - 1);
+    const [one, two] = factorShares;
+    return this.#loadAfter(rank, change, scale * one[expert], scale * two[expert]);
   }
 
   #term(relativeLoad: number): number {
@@ -202,23 +224,69 @@ export class LayerSearch {
       // The sum of two terms is convex in what is shifted, and least where they are equal.
       const target = (load - otherLoad) / (weight + otherWeight);
       if (target <= 0) continue;
+      if (this.#state.hasFactors) {
+        this.#weighAllExchanges(rank, other, target);
+        continue;
+      }
       this.#nearest.fill(target);
       this.#findNearest(rank, other, target);
       for (let kind = 0; kind < classes; kind += 1) {
         if (this.#nearest[kind] >= target) continue;
-        const slot = this.#nearestSlots[kind];
-        const otherSlot = this.#nearestOthers[kind];
-        const shift = this.#shareIn(slot) - this.#shareIn(otherSlot);
-        const after =
-          this.#term(load - shift * weight) + this.#term(otherLoad + shift * otherWeight);
-        this.#offer(kind, this.#terms[rank] + this.#terms[other] - after, slot, otherSlot);
+        this.#weighExchange(kind, this.#nearestSlots[kind], this.#nearestOthers[kind]);
       }
     }
+  }
+
+  #weighExchange(kind: number, slot: number, otherSlot: number): void {
+    const { row, shape } = this.#state;
+    const rank = shape.rankOfSlot[slot];
+    const other = shape.rankOfSlot[otherSlot];
+    const shift = this.#shareIn(slot) - this.#shareIn(otherSlot);
+    let one = 0;
+    let two = 0;
+    if (this.#state.hasFactors) {
+      const [first, second] = this.#state.factorShares;
+      const expert = row[slot];
+      const otherExpert = row[otherSlot];
+      one = first[expert] - (otherExpert < 0 ? 0 : first[otherExpert]);
+      two = second[expert] - (otherExpert < 0 ? 0 : second[otherExpert]);
+    }
+    const after =
+      this.#term(this.#loadAfter(rank, -shift, -one, -two)) +
+      this.#term(this.#loadAfter(other, shift, one, two));
+    this.#offer(kind, this.#terms[rank] + this.#terms[other] - after, slot, otherSlot);
   }
 
   #shareIn(slot: number): number {
     const expert = this.#state.row[slot];
     return expert < 0 ? 0 : this.#state.shares[expert];
+  }
+
+  /** Every exchange that shifts load the right way: what is nearest says too little with factors. */
+  #weighAllExchanges(rank: number, other: number, target: number): void {
+    const { row, shares, held, shape } = this.#state;
+    const { slotOffsets, numExperts, pinned } = shape;
+    const at = rank * numExperts;
+    const otherAt = other * numExperts;
+    for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
+      const expert = row[slot];
+      if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
+      this.work += slotOffsets[other + 1] - slotOffsets[other];
+      for (let otherSlot = slotOffsets[other]; otherSlot < slotOffsets[other + 1]; otherSlot += 1) {
+        const otherExpert = row[otherSlot];
+        const shift = shares[expert] - (otherExpert < 0 ? 0 : shares[otherExpert]);
+        if (!(Math.abs(shift - target) < target) || pinned[otherSlot] === 1) continue;
+        if (otherExpert >= 0 && held[at + otherExpert] !== 0) continue;
+        this.#weighExchange(this.#exchangeKind(at, otherAt, expert, otherExpert), slot, otherSlot);
+      }
+    }
+  }
+
+  #exchangeKind(at: number, otherAt: number, expert: number, otherExpert: number): number {
+    const { heldBefore } = this.#state;
+    const kind = 2 + heldBefore[at + expert] - heldBefore[otherAt + expert];
+    if (otherExpert < 0) return kind;
+    return kind + heldBefore[otherAt + otherExpert] - heldBefore[at + otherExpert];
   }
 
   /** Of each class the exchange between two ranks that shifts nearest to `target`. */
@@ -278,43 +346,58 @@ export class LayerSearch {
 
   /** A further copy of an expert over what a slot holds. */
   #weighCopy(expert: number, slot: number): void {
-    const { row, sharesWithMore, held, heldBefore, shape, rankLoads } = this.#state;
-    const { rankOfSlot, numExperts, capacities } = shape;
-    const rank = rankOfSlot[slot];
-    const at = rank * numExperts;
+    const { row, held, heldBefore, shape } = this.#state;
+    const rank = shape.rankOfSlot[slot];
+    const at = rank * shape.numExperts;
     if (held[at + expert] !== 0) return;
     const other = row[slot];
-    const dropped = other < 0 ? 0 : this.#droppedLoad(other, held[at + other]);
-    const load = (rankLoads[rank] - dropped + sharesWithMore[expert]) / capacities[rank];
+    const load = this.#loadAfterCopy(rank, expert, other);
     const kind = 3 - heldBefore[at + expert] - (other < 0 ? 0 : 1 - heldBefore[at + other]);
     const best = this.#bestFalls[kind];
     const relief = -this.#addGain(expert);
     // Dropping only adds to other ranks' terms, so without it a change looks no worse than it is.
-    if (relief <= best && load * capacities[rank] >= rankLoads[rank]) return;
+    if (relief <= best && load >= this.#relativeLoad(rank)) return;
     if (relief + this.#terms[rank] <= best) return;
     const least = relief + this.#terms[rank] - this.#term(load);
     if (least <= best) return;
-    const fall = other < 0 ? least : least - this.#dropCost(other, slot);
+    let fall = other < 0 ? least : least - this.#dropCost(other, slot);
+    // With factors two changes on one rank may add up to more than each alone.
+    if (other >= 0 && fall > best && this.#state.hasFactors) {
+      fall -= this.#excessOfBoth(expert, other, rank);
+    }
     this.#offer(kind, fall, slot, none - expert);
   }
 
-  /** What a rank with `copies` of an expert is rid of when one of them goes. */
-  #droppedLoad(expert: number, copies: number): number {
-    const { shares, sharesWithFewer } = this.#state;
-    return copies * shares[expert] - (copies - 1) * sharesWithFewer[expert];
+  /** Relative load of a rank that gets a replica of `added` in place of one of `dropped`. */
+  #loadAfterCopy(rank: number, added: number, dropped: number): number {
+    const { counts, shares, sharesWithMore, sharesWithFewer, factorShares, held, shape } =
+      this.#state;
+    const copies = dropped < 0 ? 0 : held[rank * shape.numExperts + dropped];
+    let load = sharesWithMore[added];
+    if (copies > 0) load += (copies - 1) * sharesWithFewer[dropped] - copies * shares[dropped];
+    if (!this.#state.hasFactors) return this.#loadAfter(rank, load, 0, 0);
+    const scale = counts[added] / (counts[added] + 1);
+    const [first, second] = factorShares;
+    let one = first[added] * scale;
+    let two = second[added] * scale;
+    if (copies > 0) {
+      const dropScale = ((copies - 1) * counts[dropped]) / (counts[dropped] - 1) - copies;
+      one += first[dropped] * dropScale;
+      two += second[dropped] * dropScale;
+    }
+    return this.#loadAfter(rank, load, one, two);
   }
 
   /** Change of the holders' terms by a further replica of an expert: at most 0. */
   #addGain(expert: number): number {
     if (this.#addGainKnown[expert] === 1) return this.#addGains[expert];
-    const { shares, sharesWithMore, firstSlot, nextSlot, held, shape } = this.#state;
-    const change = sharesWithMore[expert] - shares[expert];
+    const { counts, firstSlot, nextSlot, held, shape } = this.#state;
     let gain = 0;
     for (let slot = firstSlot[expert]; slot >= 0; slot = nextSlot[slot]) {
       const rank = shape.rankOfSlot[slot];
       // A rank with several copies comes up once for each.
       const copies = held[rank * shape.numExperts + expert];
-      const load = this.#relativeLoad(rank) + (copies * change) / shape.capacities[rank];
+      const load = this.#loadWithCount(rank, expert, copies, counts[expert] + 1);
       gain += (this.#term(load) - this.#terms[rank]) / copies;
     }
     this.#addGains[expert] = gain;
@@ -327,23 +410,49 @@ export class LayerSearch {
    * them gains a share from at the same time makes it less, never more.
    */
   #dropCost(expert: number, slot: number): number {
-    if (this.#dropCostKnown[expert] === 0) this.#sumDropCosts(expert);
-    return this.#dropCosts[expert] - this.#ownDropCosts[slot];
+    if (this.#dropCostKnown[slot] === 1) return this.#dropCosts[slot];
+    const { counts, firstSlot, nextSlot, held, shape } = this.#state;
+    const own = shape.rankOfSlot[slot];
+    let cost = 0;
+    for (let at = firstSlot[expert]; at >= 0; at = nextSlot[at]) {
+      const rank = shape.rankOfSlot[at];
+      if (rank === own) continue;
+      const copies = held[rank * shape.numExperts + expert];
+      const load = this.#loadWithCount(rank, expert, copies, counts[expert] - 1);
+      cost += (this.#term(load) - this.#terms[rank]) / copies;
+    }
+    this.#dropCosts[slot] = cost;
+    this.#dropCostKnown[slot] = 1;
+    return cost;
   }
 
-  #sumDropCosts(expert: number): void {
-    const { shares, sharesWithFewer, firstSlot, nextSlot, held, shape } = this.#state;
-    const rise = sharesWithFewer[expert] - shares[expert];
-    let sum = 0;
-    for (let slot = firstSlot[expert]; slot >= 0; slot = nextSlot[slot]) {
-      const rank = shape.rankOfSlot[slot];
-      const copies = held[rank * shape.numExperts + expert];
-      const load = this.#relativeLoad(rank) + (copies * rise) / shape.capacities[rank];
-      const cost = (this.#term(load) - this.#terms[rank]) / copies;
-      this.#ownDropCosts[slot] = cost;
-      sum += cost;
+  /** What a replica more of one expert and one fewer of another add to common holders' terms. */
+  #excessOfBoth(added: number, dropped: number, except: number): number {
+    const { counts, shares, sharesWithMore, sharesWithFewer, factorShares } = this.#state;
+    const { firstSlot, nextSlot, held, shape } = this.#state;
+    const [one, two] = factorShares;
+    const less = counts[added] / (counts[added] + 1) - 1;
+    const more = counts[dropped] / (counts[dropped] - 1) - 1;
+    let excess = 0;
+    for (let at = firstSlot[dropped]; at >= 0; at = nextSlot[at]) {
+      const rank = shape.rankOfSlot[at];
+      const own = held[rank * shape.numExperts + added];
+      const copies = held[rank * shape.numExperts + dropped];
+      if (rank === except || own === 0) continue;
+      const load =
+        own * (sharesWithMore[added] - shares[added]) +
+        copies * (sharesWithFewer[dropped] - shares[dropped]);
+      const both = this.#loadAfter(
+        rank,
+        load,
+        own * less * one[added] + copies * more * one[dropped],
+        own * less * two[added] + copies * more * two[dropped],
+      );
+      const apart =
+        this.#term(this.#loadWithCount(rank, added, own, counts[added] + 1)) +
+        this.#term(this.#loadWithCount(rank, dropped, copies, counts[dropped] - 1));
+      excess += (this.#term(both) + this.#terms[rank] - apart) / copies;
     }
-    this.#dropCosts[expert] = sum;
-    this.#dropCostKnown[expert] = 1;
+    return excess;
   }
 }

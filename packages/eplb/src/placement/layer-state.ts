@@ -20,6 +20,10 @@ export interface SlotShape {
  * load, and as a price of uncertainty its variance. With Σ exp(β × load) as the measure of a
  * placement and normal loads, risk = β ÷ 2 is exact: the expectation of exp(β x) is
  * exp(β mean + β² variance ÷ 2).
+ *
+ * Where loads err together, a factor says by how many tokens each expert is off at one standard
+ * deviation. On a rank these add up before they are squared, so that experts which rise and fall
+ * together are kept apart, and those that take turns are put together.
  */
 export class LayerState {
   readonly shape: SlotShape;
@@ -33,6 +37,11 @@ export class LayerState {
   readonly sharesWithFewer: Float64Array;
   /** [ranks] */
   readonly rankLoads: Float64Array;
+  /** Tokens on one replica at one standard deviation of each factor, [factors][experts]. */
+  readonly factorShares: readonly [Float64Array, Float64Array];
+  /** The same on each rank, [factors][ranks]. */
+  readonly rankFactors: readonly [Float64Array, Float64Array];
+  hasFactors = false;
   /** Replicas of each expert on each rank, [ranks × experts]. */
   readonly held: Uint8Array;
   /** 1 where the placement that the search started from has the expert on the rank. */
@@ -44,7 +53,8 @@ export class LayerState {
   moves = 0;
   #loads: Float64Array = new Float64Array(0);
   #variances: Float64Array = new Float64Array(0);
-  #risk = 0;
+  #factors: readonly Float64Array[] = [];
+  risk = 0;
 
   constructor(shape: SlotShape) {
     this.shape = shape;
@@ -55,6 +65,8 @@ export class LayerState {
     this.sharesWithMore = new Float64Array(numExperts);
     this.sharesWithFewer = new Float64Array(numExperts);
     this.rankLoads = new Float64Array(numRanks);
+    this.factorShares = [new Float64Array(numExperts), new Float64Array(numExperts)];
+    this.rankFactors = [new Float64Array(numRanks), new Float64Array(numRanks)];
     this.held = new Uint8Array(numRanks * numExperts);
     this.heldBefore = new Uint8Array(numRanks * numExperts);
     this.firstSlot = new Int32Array(numExperts);
@@ -64,19 +76,23 @@ export class LayerState {
   /**
    * Takes up a layer.
    * @param loads [experts]
-   * @param variances of the loads, [experts]
+   * @param variances of the loads, [experts], beyond those of the factors
+   * @param factors by which loads err together, at most two, each [experts]
    * @param risk weight of the variances, per token
    * @param before the placement in force, [slots]; null: nothing is anywhere, and nothing moves
    */
   begin(
     loads: Float64Array,
     variances: Float64Array,
+    factors: readonly Float64Array[],
     risk: number,
     before: Int32Array | null,
   ): void {
     this.#loads = loads;
     this.#variances = variances;
-    this.#risk = risk;
+    this.#factors = factors;
+    this.hasFactors = factors.length > 0;
+    this.risk = risk;
     this.heldBefore.fill(before === null ? 1 : 0);
     if (before === null) return;
     const { numExperts, rankOfSlot } = this.shape;
@@ -108,26 +124,39 @@ export class LayerState {
       this.#setShares(expert, this.counts[expert]);
     }
     this.rankLoads.fill(0);
+    this.rankFactors[0].fill(0);
+    this.rankFactors[1].fill(0);
     const { rankOfSlot } = this.shape;
     for (let slot = 0; slot < this.row.length; slot += 1) {
       const expert = this.row[slot];
-      if (expert < 0) continue;
-      const rank = rankOfSlot[slot];
-      this.rankLoads[rank] += this.shares[expert];
+      if (expert >= 0) this.#addToRank(rankOfSlot[slot], expert, 1);
     }
+  }
+
+  /** Adds one replica's share to a rank's load, or takes it away (−1). */
+  #addToRank(rank: number, expert: number, sign: number): void {
+    this.rankLoads[rank] += sign * this.shares[expert];
+    if (!this.hasFactors) return;
+    this.rankFactors[0][rank] += sign * this.factorShares[0][expert];
+    this.rankFactors[1][rank] += sign * this.factorShares[1][expert];
   }
 
   #setShares(expert: number, count: number): void {
     this.shares[expert] = this.#share(expert, count);
     this.sharesWithMore[expert] = this.#share(expert, count + 1);
     this.sharesWithFewer[expert] = this.#share(expert, count - 1);
+    if (!this.hasFactors) return;
+    for (let factor = 0; factor < 2; factor += 1) {
+      const tokens = factor < this.#factors.length ? this.#factors[factor][expert] : 0;
+      this.factorShares[factor][expert] = tokens / Math.max(1, count);
+    }
   }
 
   /** Load on one replica of an expert that has `count` of them. */
   #share(expert: number, count: number): number {
     const one = 1 / (count < 1 ? 1 : count);
     const variance = this.#variances[expert];
-    return this.#loads[expert] * one + this.#risk * variance * one * one;
+    return this.#loads[expert] * one + this.risk * variance * one * one;
   }
 
   /** Puts an expert, −1 for none, into a slot. */
@@ -135,7 +164,7 @@ export class LayerState {
     const rank = this.shape.rankOfSlot[slot];
     const before = this.row[slot];
     if (before >= 0) {
-      this.rankLoads[rank] -= this.shares[before];
+      this.#addToRank(rank, before, -1);
       this.#unlink(slot, before, rank * this.shape.numExperts + before);
       this.#changeShares(before, this.counts[before]);
     }
@@ -143,7 +172,7 @@ export class LayerState {
     if (expert < 0) return;
     this.#changeShares(expert, this.counts[expert] + 1);
     this.#link(slot, expert, rank * this.shape.numExperts + expert);
-    this.rankLoads[rank] += this.shares[expert];
+    this.#addToRank(rank, expert, 1);
   }
 
   /** Exchanges what two slots hold. */
@@ -153,32 +182,31 @@ export class LayerState {
     const otherExpert = this.row[other];
     const rank = rankOfSlot[slot];
     const otherRank = rankOfSlot[other];
-    let difference = 0;
     if (expert >= 0) {
-      difference += this.shares[expert];
+      this.#addToRank(rank, expert, -1);
+      this.#addToRank(otherRank, expert, 1);
       this.#unlink(slot, expert, rank * numExperts + expert);
     }
     if (otherExpert >= 0) {
-      difference -= this.shares[otherExpert];
+      this.#addToRank(otherRank, otherExpert, -1);
+      this.#addToRank(rank, otherExpert, 1);
       this.#unlink(other, otherExpert, otherRank * numExperts + otherExpert);
     }
     this.row[slot] = otherExpert;
     this.row[other] = expert;
     if (otherExpert >= 0) this.#link(slot, otherExpert, rank * numExperts + otherExpert);
     if (expert >= 0) this.#link(other, expert, otherRank * numExperts + expert);
-    this.rankLoads[rank] -= difference;
-    this.rankLoads[otherRank] += difference;
   }
 
   /** An expert has `count` replicas from now on: those in place take another share each. */
   #changeShares(expert: number, count: number): void {
-    const before = this.shares[expert];
-    this.#setShares(expert, count);
-    const change = this.shares[expert] - before;
     const { rankOfSlot } = this.shape;
     for (let slot = this.firstSlot[expert]; slot >= 0; slot = this.nextSlot[slot]) {
-      const rank = rankOfSlot[slot];
-      this.rankLoads[rank] += change;
+      this.#addToRank(rankOfSlot[slot], expert, -1);
+    }
+    this.#setShares(expert, count);
+    for (let slot = this.firstSlot[expert]; slot >= 0; slot = this.nextSlot[slot]) {
+      this.#addToRank(rankOfSlot[slot], expert, 1);
     }
   }
 

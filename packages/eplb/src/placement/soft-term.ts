@@ -1,6 +1,8 @@
 const lowest = -40;
 const highest = 8;
 const stepsPerUnit = 64;
+/** Beyond it all is equally bad, and sums of terms must stay finite. */
+const steepest = 600;
 const knots = Float64Array.from({ length: (highest - lowest) * stepsPerUnit + 2 }, (_, index) =>
   Math.exp(lowest + index / stepsPerUnit),
 );
@@ -10,7 +12,7 @@ const knots = Float64Array.from({ length: (highest - lowest) * stepsPerUnit + 2 
  * and is convex as exp is, which is all that a search needs of it, and takes a fraction of the time.
  */
 export function softTerm(x: number): number {
-  if (x >= highest) return Math.exp(x);
+  if (x >= highest) return Math.exp(Math.min(x, steepest));
   const at = (x - lowest) * stepsPerUnit;
   if (!(at > 0)) return 0;
   const knot = at | 0;

@@ -2,7 +2,6 @@ import {
   type ClusterShape,
   crossNodeFraction,
   type ExpertMapping,
-  largestRankLoads,
   type RebalanceReport,
   type RebalanceResult,
 } from '@isobar/eplb';
@@ -66,7 +65,7 @@ export function planDocument(
       balancedness: report.balancedness,
       balancednessBefore: report.balancednessBefore,
       balancednessBound: balancednessBound(mapping.rankLoads(loads), report.lowerBound),
-      largestRankLoad: [...largestRankLoads(mapping, loads)],
+      largestRankLoad: [...mapping.largestRankLoads(loads)],
       lowerBound: [...report.lowerBound],
       moves: report.moves,
       crossNodeFraction: crossNodeFraction(mapping, loads, cluster.fastDomains),
