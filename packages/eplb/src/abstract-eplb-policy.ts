@@ -1,4 +1,5 @@
 import type { ExpertMapping } from './expert-mapping.js';
+import { largestRankLoadBound } from './placement/lower-bound.js';
 import { assertRequest } from './request-validation.js';
 
 /** What placement asks of a cluster; plain data, so that it can go to a worker. */
@@ -38,11 +39,11 @@ export interface RebalanceRequest {
   readonly numGroups?: number;
   readonly currentMapping?: ExpertMapping;
   readonly topology?: ClusterShape;
-  /** Ranks that are out or draining: they serve nothing. @default none */
+  /** Ranks that are out or draining: they serve nothing, and their slots end empty. @default none */
   readonly unavailableRanks?: readonly number[];
   /** Tokens that a rank serves in the time in which one of capacity 1 serves one, [ranks]. @default 1 */
   readonly rankCapacities?: Float64Array;
-  /** Slots that keep their expert in every layer. @default none */
+  /** Slots of ranks that serve which keep their expert in every layer. @default none */
   readonly pinnedSlots?: readonly number[];
   /** Most moves that the plan may make. @default unlimited */
   readonly maxMoves?: number;
@@ -70,7 +71,7 @@ export interface RebalanceReport {
   readonly balancedness: number;
   /** Of the current mapping, null where there is none. */
   readonly balancednessBefore: number | null;
-  /** No placement has a smaller largest relative rank load, [layers]. */
+  /** No placement has a smaller largest relative rank load, [layers]. Proven when first read. */
   readonly lowerBound: Float64Array;
   /** Slots whose weights must travel. */
   readonly moves: number;
@@ -108,27 +109,19 @@ export abstract class AbstractEplbPolicy {
   rebalanceExperts(request: RebalanceRequest): RebalanceResult {
     assertRequest(request);
     const startedMs = performance.now();
-    const lowerBound = lowerBounds(request);
-    const placement = this.place(request, lowerBound);
+    const placement = this.place(request);
     const planMs = performance.now() - startedMs;
-    return {
-      mapping: placement.mapping,
-      report: reportOf(this.name, request, placement, lowerBound, planMs),
-    };
+    return { mapping: placement.mapping, report: reportOf(this.name, request, placement, planMs) };
   }
 
-  /**
-   * The new mapping for a request that has been checked.
-   * @param lowerBound of the largest relative rank load, [layers]
-   */
-  protected abstract place(request: RebalanceRequest, lowerBound: Float64Array): Placement;
+  /** The new mapping for a request that has been checked. */
+  protected abstract place(request: RebalanceRequest): Placement;
 }
 
 function reportOf(
   policy: string,
   request: RebalanceRequest,
   { mapping, work, deadlineCut }: Placement,
-  lowerBound: Float64Array,
   planMs: number,
 ): RebalanceReport {
   const { currentMapping, loads } = request;
@@ -136,12 +129,17 @@ function reportOf(
   const means = meanRankLoads(request, capacities);
   const after = mapping.largestRankLoads(loads, capacities);
   const before = currentMapping?.largestRankLoads(loads, capacities);
+  let lowerBound: Float64Array | undefined;
   return {
     policy,
     planMs,
     balancedness: quotientOfSums(means, after),
     balancednessBefore: before === undefined ? null : quotientOfSums(means, before),
-    lowerBound,
+    // Proving it may take longer than the plan, and not everyone asks.
+    get lowerBound() {
+      lowerBound ??= lowerBounds(request, capacities);
+      return lowerBound;
+    },
     moves: currentMapping?.moves(mapping).length ?? mapping.physicalToLogical.length,
     layerGains: after.map((largest, layer) => (before?.[layer] ?? largest) - largest),
     work,
@@ -164,7 +162,7 @@ function quotientOfSums(means: Float64Array, largests: Float64Array): number {
 }
 
 /** Relative rank load of each layer if it were spread perfectly, [layers]. */
-function meanRankLoads(request: RebalanceRequest, capacities: Float64Array): Float64Array {
+export function meanRankLoads(request: RebalanceRequest, capacities: Float64Array): Float64Array {
   const { loads, numLayers, numLogicalExperts } = request;
   const capacity = capacities.reduce((sum, value) => sum + value, 0);
   return Float64Array.from({ length: numLayers }, (_, layer) => {
@@ -173,6 +171,13 @@ function meanRankLoads(request: RebalanceRequest, capacities: Float64Array): Flo
   });
 }
 
-function lowerBounds(request: RebalanceRequest): Float64Array {
-  return meanRankLoads(request, servingCapacities(request));
+function lowerBounds(request: RebalanceRequest, capacities: Float64Array): Float64Array {
+  const { loads, numLayers, numLogicalExperts, slotOffsets } = request;
+  const slotsPerRank = Int32Array.from(capacities, (capacity, rank) =>
+    capacity > 0 ? slotOffsets[rank + 1] - slotOffsets[rank] : 0,
+  );
+  return Float64Array.from({ length: numLayers }, (_, layer) => {
+    const row = loads.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);
+    return largestRankLoadBound(row, slotsPerRank, capacities);
+  });
 }

@@ -1,5 +1,6 @@
 import {
   AbstractEplbPolicy,
+  meanRankLoads,
   type Placement,
   type RebalanceRequest,
   servingCapacities,
@@ -28,16 +29,16 @@ const workPerSlotFromCurrent = 300;
 export class LocalityAwarePolicy extends AbstractEplbPolicy {
   override readonly name = 'locality-aware';
 
-  protected override place(request: RebalanceRequest, lowerBound: Float64Array): Placement {
-    const search = new Search(request, lowerBound);
-    return search.run();
+  protected override place(request: RebalanceRequest): Placement {
+    return new Search(request).run();
   }
 }
 
 /** One request on its way to a placement. */
 class Search {
   readonly #request: RebalanceRequest;
-  readonly #lowerBound: Float64Array;
+  /** Relative rank load if it were spread perfectly, [layers]. */
+  readonly #meanLoads: Float64Array;
   readonly #planner: LayerPlanner;
   readonly #physicalToLogical: Int32Array;
   readonly #variances: Float64Array;
@@ -47,11 +48,11 @@ class Search {
   #movesLeft: number;
   #deadlineCut = false;
 
-  constructor(request: RebalanceRequest, lowerBound: Float64Array) {
+  constructor(request: RebalanceRequest) {
     const { numLayers, slotOffsets, currentMapping } = request;
     const slots = slotOffsets[slotOffsets.length - 1];
     this.#request = request;
-    this.#lowerBound = lowerBound;
+    this.#meanLoads = meanRankLoads(request, servingCapacities(request));
     this.#planner = new LayerPlanner(slotShapeOf(request), request.seed ?? 1);
     this.#physicalToLogical =
       currentMapping?.physicalToLogical.slice() ?? new Int32Array(numLayers * slots).fill(-1);
@@ -91,7 +92,7 @@ class Search {
     const layers = Array.from({ length: numLayers }, (_, layer) => layer);
     if (currentMapping === undefined) return layers;
     const largest = currentMapping.largestRankLoads(loads, servingCapacities(this.#request));
-    const excess = layers.map((layer) => largest[layer] - this.#lowerBound[layer]);
+    const excess = layers.map((layer) => largest[layer] - this.#meanLoads[layer]);
     return layers.sort((a, b) => excess[b] - excess[a] || a - b);
   }
 
@@ -119,9 +120,9 @@ class Search {
       variances: own(this.#variances),
       factors: (loadFactors ?? []).map(own).filter((factor) => factor.some((off) => off !== 0)),
       before: currentMapping?.row(layer) ?? null,
-      moveCost: moveCosts?.[layer] ?? moveCostDefault * this.#lowerBound[layer],
+      moveCost: moveCosts?.[layer] ?? moveCostDefault * this.#meanLoads[layer],
       movesMax: this.#movesLeft,
-      lowerBound: this.#lowerBound[layer],
+      meanLoad: this.#meanLoads[layer],
       workMax,
       refine: true,
     };

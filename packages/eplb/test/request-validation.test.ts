@@ -342,7 +342,10 @@ function currentMappings(
   );
 }
 
-/** Of the shape asked for, every expert on a rank that serves, pinned slots as they were. */
+/**
+ * Of the shape asked for, every expert on a rank that serves, pinned slots as they were, and nothing
+ * on ranks that are out.
+ */
 function assertAnswers(request: RebalanceRequest, mapping: ExpertMapping): void {
   expect(mapping.numLayers).toBe(request.numLayers);
   expect(mapping.numLogicalExperts).toBe(request.numLogicalExperts);
@@ -355,8 +358,9 @@ function assertAnswers(request: RebalanceRequest, mapping: ExpertMapping): void 
       expect(served).toBe(true);
     }
     for (const slot of request.pinnedSlots ?? []) {
+      const isOut = request.unavailableRanks?.includes(mapping.rankOfSlot(slot)) ?? false;
       expect(mapping.getLogicalExpert(layer, slot)).toBe(
-        request.currentMapping?.getLogicalExpert(layer, slot),
+        isOut ? -1 : request.currentMapping?.getLogicalExpert(layer, slot),
       );
     }
   }

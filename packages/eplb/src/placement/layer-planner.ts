@@ -1,7 +1,7 @@
 import { placeGreedily } from './greedy-placement.js';
 import { LayerSearch, type SearchGoal } from './layer-search.js';
 import { LayerState, type SlotShape } from './layer-state.js';
-import { mend } from './mend.js';
+import { fillEmptySlots, mend } from './mend.js';
 import { SeededRandom } from './random.js';
 
 /** What is asked of one layer. */
@@ -17,8 +17,8 @@ export interface LayerTask {
   /** Tokens by which the largest rank load must fall for each move. */
   readonly moveCost: number;
   readonly movesMax: number;
-  /** Relative rank load that no placement can fall below. */
-  readonly lowerBound: number;
+  /** Relative rank load if all were spread perfectly. */
+  readonly meanLoad: number;
   /** Candidate changes that may be weighed. */
   readonly workMax: number;
   /** Whether to go on from local minima while there is work left. */
@@ -34,7 +34,7 @@ export interface LayerTask {
 const bluntness = 1.5;
 /** Sharpness of a search among certain loads, per mean rank load: first, and then. */
 const certainSharpness = [40, 400];
-/** Share of the lower bound by which a largest rank load may be above it and be left alone. */
+/** Share of the mean by which a largest rank load may be above it and be left alone. */
 const tolerance = 2e-4;
 /** Share of the objective by which a refinement's next start may be worse, at first. */
 const refinementSlack = 0.02;
@@ -50,6 +50,8 @@ export class LayerPlanner {
   readonly #kicked: Int32Array;
   readonly #seed: number;
   #random: SeededRandom;
+  #measuresLargest = false;
+  #bestMeasure = 0;
 
   constructor(shape: SlotShape, seed: number) {
     this.#shape = shape;
@@ -68,7 +70,8 @@ export class LayerPlanner {
 
   /**
    * @param row a placement to start from, [slots]; overwritten with the one found. Experts that it
-   *   lacks and second copies on one rank are mended first, whatever they cost.
+   *   lacks are mended first, whatever that costs. Among certain loads the outcome is never worse
+   *   than the start so mended.
    * @returns moves from the placement in force
    */
   plan(task: LayerTask, row: Int32Array): number {
@@ -80,12 +83,34 @@ export class LayerPlanner {
     this.#state.begin(task.loads, task.variances, task.factors, risk, task.before);
     this.#state.load(row);
     mend(this.#state, task.movesMax);
+    this.#measuresLargest = certain;
+    this.#bestMeasure = Number.POSITIVE_INFINITY;
     const workMax = this.#search.work + task.workMax;
-    let objective = 0;
-    for (const goal of goals) objective = this.#search.descend(goal, workMax);
-    if (task.refine) this.#refine(sharpest, objective, workMax);
+    this.#search.descend(sharpest, this.#search.work);
+    this.#keepIfBest(sharpest);
+    for (const goal of goals) {
+      this.#search.descend(goal, workMax);
+      this.#keepIfBest(goal);
+    }
+    if (task.refine) this.#refine(sharpest, workMax);
+    this.#state.load(this.#best);
+    if (task.before === null) fillEmptySlots(this.#state);
     row.set(this.#state.row);
     return this.#state.moves;
+  }
+
+  /** What a placement is chosen by: of certain loads the largest itself, else the soft maximum. */
+  #measure({ moveCost }: SearchGoal): number {
+    if (!this.#measuresLargest) return this.#search.objective();
+    const { moves } = this.#state;
+    return this.#search.largest + (moves > 0 ? moveCost * moves : 0);
+  }
+
+  #keepIfBest(goal: SearchGoal): void {
+    const measure = this.#measure(goal);
+    if (measure >= this.#bestMeasure) return;
+    this.#bestMeasure = measure;
+    this.#best.set(this.#state.row);
   }
 
   /** The published way's placement without its duplicates, [slots]; pinned slots keep their own. */
@@ -107,18 +132,16 @@ export class LayerPlanner {
     return largest;
   }
 
-  #goals({ loads, variances, factors, moveCost, movesMax, lowerBound }: LayerTask): SearchGoal[] {
-    const { capacities } = this.#shape;
-    const ranks = capacities.reduce((count, capacity) => count + (capacity > 0 ? 1 : 0), 0);
-    const capacity = capacities.reduce((sum, value) => sum + value, 0);
-    const mean = loads.reduce((sum, load) => sum + load, 0) / capacity;
+  #goals({ variances, factors, moveCost, movesMax, meanLoad }: LayerTask): SearchGoal[] {
     const common = { moveCost, movesMax };
-    if (!(mean > 0)) return [{ ...common, sharpness: 1, enough: Number.POSITIVE_INFINITY }];
+    if (!(meanLoad > 0)) return [{ ...common, sharpness: 1, enough: Number.POSITIVE_INFINITY }];
     const certain = certainSharpness.map((sharpness) => ({
       ...common,
-      sharpness: sharpness / mean,
-      enough: lowerBound * (1 + tolerance),
+      sharpness: sharpness / meanLoad,
+      enough: meanLoad * (1 + tolerance),
     }));
+    const { capacities } = this.#shape;
+    const ranks = capacities.reduce((count, capacity) => count + (capacity > 0 ? 1 : 0), 0);
     const variance = factors.reduce(
       (sum, factor) => sum + factor.reduce((squares, value) => squares + value * value, 0) / ranks,
       variances.reduce((sum, value) => sum + value, 0) / ranks,
@@ -128,11 +151,9 @@ export class LayerPlanner {
   }
 
   /** Iterated local search: kicks, descends, and goes on from what is not much worse. */
-  #refine(goal: SearchGoal, startObjective: number, workMax: number): void {
+  #refine(goal: SearchGoal, workMax: number): void {
     const start = this.#search.work;
-    let bestObjective = startObjective;
-    let objective = startObjective;
-    this.#best.set(this.#state.row);
+    let measure = this.#measure(goal);
     this.#kicked.set(this.#state.row);
     for (
       let kick = 1;
@@ -140,27 +161,23 @@ export class LayerPlanner {
       kick += 1
     ) {
       this.#kick();
-      const reached = this.#search.descend(goal, workMax);
+      this.#search.descend(goal, workMax);
       const used = (this.#search.work - start) / (workMax - start);
-      if (this.#state.moves > goal.movesMax) {
-        this.#state.load(this.#kicked);
-      } else if (reached <= objective * (1 + refinementSlack * (1 - used))) {
-        objective = reached;
+      const reached = this.#measure(goal);
+      const allowed = measure * (1 + refinementSlack * (1 - used));
+      if (this.#state.moves <= goal.movesMax && reached <= allowed) {
+        measure = reached;
         this.#kicked.set(this.#state.row);
-        if (reached < bestObjective) {
-          bestObjective = reached;
-          this.#best.set(this.#state.row);
-        }
+        this.#keepIfBest(goal);
       } else {
         this.#state.load(this.#kicked);
       }
       if (kick % kicksPerReturn === 0) {
-        objective = bestObjective;
+        measure = this.#bestMeasure;
         this.#kicked.set(this.#best);
         this.#state.load(this.#best);
       }
     }
-    this.#state.load(this.#best);
   }
 
   /** One to three changes at random that leave the placement valid. */

@@ -50,3 +50,37 @@ function hottestAbsent({ held, sharesWithMore, shape }: LayerState, rank: number
   }
   return hottest;
 }
+
+/**
+ * Fills what the search left empty, each slot with the expert that leaves the largest relative rank
+ * load lowest; with a second copy on the rank only where it holds every expert already.
+ */
+export function fillEmptySlots(state: LayerState): void {
+  const { row, held, shape } = state;
+  for (let slot = 0; slot < row.length; slot += 1) {
+    if (row[slot] >= 0 || !mayOverwrite(state, slot)) continue;
+    const at = shape.rankOfSlot[slot] * shape.numExperts;
+    const ownAll = held.subarray(at, at + shape.numExperts).every((copies) => copies > 0);
+    let best = -1;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (let expert = 0; expert < shape.numExperts; expert += 1) {
+      if (held[at + expert] > 0 && !ownAll) continue;
+      state.put(slot, expert);
+      const largest = largestLoad(state);
+      if (largest < lowest) {
+        lowest = largest;
+        best = expert;
+      }
+    }
+    state.put(slot, best);
+  }
+}
+
+function largestLoad({ rankLoads, shape }: LayerState): number {
+  let largest = 0;
+  for (let rank = 0; rank < shape.numRanks; rank += 1) {
+    if (!(shape.capacities[rank] > 0)) continue;
+    largest = Math.max(largest, rankLoads[rank] / shape.capacities[rank]);
+  }
+  return largest;
+}
