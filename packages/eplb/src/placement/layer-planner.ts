@@ -132,8 +132,10 @@ export class LayerPlanner {
     return largest;
   }
 
-  #goals({ variances, factors, moveCost, movesMax, meanLoad }: LayerTask): SearchGoal[] {
-    const common = { moveCost, movesMax };
+  #goals(task: LayerTask): SearchGoal[] {
+    const { variances, factors, movesMax, meanLoad } = task;
+    const moveCost = task.before === null ? 0 : task.moveCost;
+    const common = { moveCost, movesMax, thorough: task.refine };
     if (!(meanLoad > 0)) return [{ ...common, sharpness: 1, enough: Number.POSITIVE_INFINITY }];
     const certain = certainSharpness.map((sharpness) => ({
       ...common,

@@ -15,11 +15,15 @@ export interface SearchGoal {
   readonly movesMax: number;
   /** A largest rank load that needs no further search. */
   readonly enough: number;
+  /** Whether ranks that were given up are looked at again when others have changed. */
+  readonly thorough: boolean;
 }
 
 /** Kinds of change, by the moves that they add: −2 … 2. */
 const classes = 5;
 const none = -1;
+/** Ranks that are weighed as partners of a busy one before all others. */
+const lightestRanks = 8;
 
 /**
  * Descends from a layer's placement to a local minimum of the soft maximum of its rank loads,
@@ -32,9 +36,11 @@ export class LayerSearch {
   /** Candidate changes weighed so far. */
   work = 0;
   readonly #state: LayerState;
-  #goal: SearchGoal = { sharpness: 1, moveCost: 0, movesMax: 0, enough: 0 };
+  #goal: SearchGoal = { sharpness: 1, moveCost: 0, movesMax: 0, enough: 0, thorough: false };
   /** exp(β (load − reference)) of each rank, [ranks], and their sum. */
   readonly #terms: Float64Array;
+  readonly #relativeLoads: Float64Array;
+  readonly #numServing: number;
   #reference = 0;
   #sum = 0;
   /** By how much a further replica of an expert lowers its holders' terms, [experts]. */
@@ -59,7 +65,9 @@ export class LayerSearch {
     const { numRanks, numExperts } = state.shape;
     this.#state = state;
     this.#terms = new Float64Array(numRanks);
-    this.#order = new Int32Array(numRanks);
+    this.#relativeLoads = new Float64Array(numRanks);
+    this.#numServing = state.shape.capacities.reduce((sum, at) => sum + (at > 0 ? 1 : 0), 0);
+    this.#order = Int32Array.from({ length: numRanks }, (_, rank) => rank);
     this.#settled = new Uint8Array(numRanks);
     this.#addGains = new Float64Array(numExperts);
     this.#addGainKnown = new Uint8Array(numExperts);
@@ -69,17 +77,17 @@ export class LayerSearch {
 
   /**
    * Changes the state until no change pays, the largest rank load is down to `goal.enough`, or the
-   * work is used up. @returns the objective
+   * work is used up.
    */
-  descend(goal: SearchGoal, workMax: number): number {
+  descend(goal: SearchGoal, workMax: number): void {
     this.#goal = goal;
     this.#settled.fill(0);
-    let confirming = true;
+    let confirming = !goal.thorough;
     this.#refresh();
     while (this.work < workMax && this.#reference > goal.enough) {
       if (this.#improve(workMax)) {
         this.#refresh();
-        confirming = false;
+        confirming = !goal.thorough;
       } else {
         // Ranks set aside since the last full round may gain by now: one more look at them all.
         if (confirming) break;
@@ -87,7 +95,6 @@ export class LayerSearch {
         confirming = true;
       }
     }
-    return this.objective();
   }
 
   /** Soft maximum of the rank loads plus the cost of moves, in tokens, as last descended. */
@@ -140,21 +147,33 @@ export class LayerSearch {
     this.#reference = 0;
     for (let rank = 0; rank < numRanks; rank += 1) {
       const load = this.#relativeLoad(rank);
+      this.#relativeLoads[rank] = load;
       if (load > this.#reference) this.#reference = load;
-      let place = rank;
-      while (place > 0 && this.#relativeLoad(this.#order[place - 1]) < load) {
-        this.#order[place] = this.#order[place - 1];
-        place -= 1;
-      }
-      this.#order[place] = rank;
     }
+    this.#sortOrder();
     this.#sum = 0;
     for (let rank = 0; rank < numRanks; rank += 1) {
-      this.#terms[rank] = this.#term(this.#relativeLoad(rank));
+      this.#terms[rank] = this.#term(this.#relativeLoads[rank]);
       this.#sum += this.#terms[rank];
     }
     this.#addGainKnown.fill(0);
     this.#dropCostKnown.fill(0);
+  }
+
+  /** Busiest first. A change leaves most ranks in their order, so that insertion is quick. */
+  #sortOrder(): void {
+    const order = this.#order;
+    const loads = this.#relativeLoads;
+    for (let from = 1; from < order.length; from += 1) {
+      const rank = order[from];
+      const load = loads[rank];
+      let place = from;
+      while (place > 0 && loads[order[place - 1]] < load) {
+        order[place] = order[place - 1];
+        place -= 1;
+      }
+      order[place] = rank;
+    }
   }
 
   /** Fall of the objective, in tokens, for a fall of the sum of terms. */
@@ -165,18 +184,32 @@ export class LayerSearch {
   #improve(workMax: number): boolean {
     const { moveCost } = this.#goal;
     const leastGain = 1e-9 * this.#reference;
-    for (let place = 0; place < this.#order.length && this.work < workMax; place += 1) {
+    const last = this.#numServing - 1;
+    for (let place = 0; place < last && this.work < workMax; place += 1) {
       const rank = this.#order[place];
       const most = this.#gain(Math.min(this.#terms[rank], this.#sum * (1 - 1e-12)));
       if (most <= Math.max(moveCost, leastGain)) return false;
       if (this.#settled[rank] === 1) continue;
-      this.#bestFalls.fill(0);
-      this.#weighExchanges(rank);
-      this.#weighCopies(rank);
-      if (this.#takeBest(leastGain)) return true;
+      // Most of what pays is found among the lightest ranks, at a fraction of the work.
+      const near = Math.max(place + 1, this.#numServing - lightestRanks);
+      if (this.#improveWith(place, near, last, leastGain)) return true;
+      if (this.#improveWith(place, place + 1, near - 1, leastGain)) return true;
       this.#settled[rank] = 1;
     }
     return false;
+  }
+
+  /** Weighs changes between the rank at `place` and those from `first` to `last` in the order. */
+  #improveWith(place: number, first: number, last: number, leastGain: number): boolean {
+    const rank = this.#order[place];
+    this.#bestFalls.fill(0);
+    for (let at = last; at >= first; at -= 1) {
+      this.#weighExchanges(rank, this.#order[at]);
+      this.#weighCopiesTo(rank, this.#order[at]);
+    }
+    // With the last of the others come the changes that need no other rank.
+    if (first === place + 1) this.#weighCopiesOver(rank);
+    return this.#takeBest(leastGain);
   }
 
   #takeBest(leastGain: number): boolean {
@@ -213,27 +246,21 @@ export class LayerSearch {
     this.#bestOthers[kind] = other;
   }
 
-  #weighExchanges(rank: number): void {
-    const { capacities, numRanks } = this.#state.shape;
-    const load = this.#relativeLoad(rank);
-    const weight = 1 / capacities[rank];
-    for (let other = 0; other < numRanks; other += 1) {
-      if (other === rank || !(capacities[other] > 0)) continue;
-      const otherWeight = 1 / capacities[other];
-      const otherLoad = this.#relativeLoad(other);
-      // The sum of two terms is convex in what is shifted, and least where they are equal.
-      const target = (load - otherLoad) / (weight + otherWeight);
-      if (target <= 0) continue;
-      if (this.#state.hasFactors) {
-        this.#weighAllExchanges(rank, other, target);
-        continue;
-      }
-      this.#nearest.fill(target);
-      this.#findNearest(rank, other, target);
-      for (let kind = 0; kind < classes; kind += 1) {
-        if (this.#nearest[kind] >= target) continue;
-        this.#weighExchange(kind, this.#nearestSlots[kind], this.#nearestOthers[kind]);
-      }
+  #weighExchanges(rank: number, other: number): void {
+    const { capacities } = this.#state.shape;
+    // The sum of two terms is convex in what is shifted, and least where they are equal.
+    const weights = 1 / capacities[rank] + 1 / capacities[other];
+    const target = (this.#relativeLoads[rank] - this.#relativeLoads[other]) / weights;
+    if (target <= 0) return;
+    if (this.#state.hasFactors) {
+      this.#weighAllExchanges(rank, other, target);
+      return;
+    }
+    this.#nearest.fill(target);
+    this.#findNearest(rank, other, target);
+    for (let kind = 0; kind < classes; kind += 1) {
+      if (this.#nearest[kind] >= target) continue;
+      this.#weighExchange(kind, this.#nearestSlots[kind], this.#nearestOthers[kind]);
     }
   }
 
@@ -321,21 +348,24 @@ export class LayerSearch {
     }
   }
 
-  #weighCopies(rank: number): void {
-    const { row, held, shape } = this.#state;
-    const { slotOffsets, numExperts } = shape;
-    const first = slotOffsets[rank];
-    const last = slotOffsets[rank + 1];
-    for (let slot = 0; slot < row.length; slot += 1) {
-      if (slot === first) slot = last;
-      if (slot >= row.length) break;
+  /** Further copies of a rank's experts over redundant copies and empty slots of another. */
+  #weighCopiesTo(rank: number, other: number): void {
+    const { row, shape } = this.#state;
+    const { slotOffsets } = shape;
+    for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
       if (!mayOverwrite(this.#state, slot)) continue;
-      this.work += last - first;
-      for (let own = first; own < last; own += 1) {
+      this.work += slotOffsets[rank + 1] - slotOffsets[rank];
+      for (let own = slotOffsets[rank]; own < slotOffsets[rank + 1]; own += 1) {
         if (row[own] >= 0) this.#weighCopy(row[own], slot);
       }
     }
-    for (let slot = first; slot < last; slot += 1) {
+  }
+
+  /** Copies of other experts over a rank's own redundant copies and empty slots. */
+  #weighCopiesOver(rank: number): void {
+    const { held, shape } = this.#state;
+    const { slotOffsets, numExperts } = shape;
+    for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       if (!mayOverwrite(this.#state, slot)) continue;
       this.work += numExperts;
       for (let expert = 0; expert < numExperts; expert += 1) {
@@ -356,7 +386,7 @@ export class LayerSearch {
     const best = this.#bestFalls[kind];
     const relief = -this.#addGain(expert);
     // Dropping only adds to other ranks' terms, so without it a change looks no worse than it is.
-    if (relief <= best && load >= this.#relativeLoad(rank)) return;
+    if (relief <= best && load >= this.#relativeLoads[rank]) return;
     if (relief + this.#terms[rank] <= best) return;
     const least = relief + this.#terms[rank] - this.#term(load);
     if (least <= best) return;
