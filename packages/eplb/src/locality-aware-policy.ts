@@ -11,12 +11,12 @@ import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
-const moveCostDefault = 0.001;
+const moveCostDefault = 0.0012;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 5_000_000;
 /** The same from a current placement: the first local minimum is mostly reached sooner. */
-const workPerSlotFromCurrent = 300;
+const workPerSlotFromCurrent = 200;
 
 /**
  * Replication and packing as one search, layer by layer, from the current placement where there is

@@ -350,12 +350,25 @@ export class LayerSearch {
 
   /** Further copies of a rank's experts over redundant copies and empty slots of another. */
   #weighCopiesTo(rank: number, other: number): void {
-    const { row, shape } = this.#state;
-    const { slotOffsets } = shape;
+    const { row, heldBefore, shape } = this.#state;
+    const { slotOffsets, numExperts } = shape;
+    const first = slotOffsets[rank];
+    const last = slotOffsets[rank + 1];
+    let relief = 0;
+    for (let own = first; own < last; own += 1) {
+      if (row[own] >= 0) relief = Math.max(relief, -this.#addGain(row[own]));
+    }
     for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
       if (!mayOverwrite(this.#state, slot)) continue;
-      this.work += slotOffsets[rank + 1] - slotOffsets[rank];
-      for (let own = slotOffsets[rank]; own < slotOffsets[rank + 1]; own += 1) {
+      const dropped = row[slot];
+      const cost = dropped < 0 ? 0 : this.#dropCost(dropped, slot);
+      const kind = 2 + (dropped < 0 ? 1 : heldBefore[other * numExperts + dropped]);
+      const best = Math.min(this.#bestFalls[kind], this.#bestFalls[kind - 1]);
+      this.work += 1;
+      // With factors a drop can lighten ranks, and what it costs bounds nothing.
+      if (!this.#state.hasFactors && relief + this.#terms[other] - cost <= best) continue;
+      this.work += last - first;
+      for (let own = first; own < last; own += 1) {
         if (row[own] >= 0) this.#weighCopy(row[own], slot);
       }
     }
@@ -381,13 +394,13 @@ export class LayerSearch {
     const at = rank * shape.numExperts;
     if (held[at + expert] !== 0) return;
     const other = row[slot];
-    const load = this.#loadAfterCopy(rank, expert, other);
     const kind = 3 - heldBefore[at + expert] - (other < 0 ? 0 : 1 - heldBefore[at + other]);
     const best = this.#bestFalls[kind];
     const relief = -this.#addGain(expert);
     // Dropping only adds to other ranks' terms, so without it a change looks no worse than it is.
-    if (relief <= best && load >= this.#relativeLoads[rank]) return;
     if (relief + this.#terms[rank] <= best) return;
+    const load = this.#loadAfterCopy(rank, expert, other);
+    if (relief <= best && load >= this.#relativeLoads[rank]) return;
     const least = relief + this.#terms[rank] - this.#term(load);
     if (least <= best) return;
     let fall = other < 0 ? least : least - this.#dropCost(other, slot);
