@@ -15,8 +15,12 @@ const moveCostDefault = 0.0012;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 5_000_000;
-/** The same from a current placement: the first local minimum is mostly reached sooner. */
+/**
+ * The same from a current placement, where the first local minimum is mostly reached sooner; only
+ * placements so small that it takes little time are searched further.
+ */
 const workPerSlotFromCurrent = 200;
+const workFromCurrentMin = 2_000_000;
 
 /**
  * Replication and packing as one search, layer by layer, from the current placement where there is
@@ -44,6 +48,7 @@ class Search {
   readonly #variances: Float64Array;
   readonly #deadlineMs: number;
   readonly #workBudget: number;
+  readonly #refines: boolean;
   #published: Int32Array | null | undefined;
   #movesLeft: number;
   #deadlineCut = false;
@@ -63,7 +68,11 @@ class Search {
       request.workBudget ??
       (currentMapping === undefined
         ? Math.max(workDefaultMin, numLayers * slots * workPerSlotDefault)
-        : numLayers * slots * workPerSlotFromCurrent);
+        : Math.max(workFromCurrentMin, numLayers * slots * workPerSlotFromCurrent));
+    this.#refines =
+      request.workBudget !== undefined ||
+      currentMapping === undefined ||
+      numLayers * slots * workPerSlotFromCurrent < workFromCurrentMin;
   }
 
   run(): Placement {
@@ -97,7 +106,7 @@ class Search {
   }
 
   #placeLayer(layer: number, row: Int32Array, layersLeft: number): void {
-    const { currentMapping, workBudget } = this.#request;
+    const { currentMapping } = this.#request;
     if (performance.now() > this.#deadlineMs) this.#deadlineCut = true;
     const workLeft = this.#deadlineCut ? 0 : this.#workBudget - this.#planner.work;
     const task = this.#task(layer, Math.floor(Math.max(0, workLeft) / layersLeft));
@@ -107,8 +116,7 @@ class Search {
       this.#keepWithPublished(layer, task, row);
       return;
     }
-    const moves = this.#planner.plan({ ...task, refine: workBudget !== undefined }, row);
-    this.#movesLeft -= moves;
+    this.#movesLeft -= this.#planner.plan(task, row);
   }
 
   #task(layer: number, workMax: number): LayerTask {
@@ -124,7 +132,7 @@ class Search {
       movesMax: this.#movesLeft,
       meanLoad: this.#meanLoads[layer],
       workMax,
-      refine: true,
+      refine: this.#refines,
     };
   }
 
