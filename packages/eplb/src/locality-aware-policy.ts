@@ -14,7 +14,7 @@ import { slotShapeOf } from './placement/slot-shape.js';
 const moveCostDefault = 0.0012;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
-const workDefaultMin = 5_000_000;
+const workDefaultMin = 2_000_000;
 /**
  * The same from a current placement, where the first local minimum is mostly reached sooner; only
  * placements so small that it takes little time are searched further.

@@ -40,6 +40,9 @@ const tolerance = 2e-4;
 const refinementSlack = 0.02;
 /** Kicks after which a refinement begins again from the best placement. */
 const kicksPerReturn = 100;
+/** Kicks in vain, in all and for each slot, after which it ends. */
+const kicksInVainMax = 600;
+const kicksInVainPerSlotMax = 20;
 
 /** Plans layers one after another, in buffers that it keeps. */
 export class LayerPlanner {
@@ -135,7 +138,7 @@ export class LayerPlanner {
   #goals(task: LayerTask): SearchGoal[] {
     const { variances, factors, movesMax, meanLoad } = task;
     const moveCost = task.before === null ? 0 : task.moveCost;
-    const common = { moveCost, movesMax, thorough: task.refine };
+    const common = { moveCost, movesMax, thorough: task.refine, mayEmpty: task.before === null };
     if (!(meanLoad > 0)) return [{ ...common, sharpness: 1, enough: Number.POSITIVE_INFINITY }];
     const certain = certainSharpness.map((sharpness) => ({
       ...common,
@@ -157,12 +160,11 @@ export class LayerPlanner {
     const start = this.#search.work;
     let measure = this.#measure(goal);
     this.#kicked.set(this.#state.row);
-    for (
-      let kick = 1;
-      this.#search.work < workMax && this.#search.largest > goal.enough;
-      kick += 1
-    ) {
-      this.#kick();
+    const inVainMax = kicksInVainMax + kicksInVainPerSlotMax * this.#kicked.length;
+    let lastGain = 0;
+    for (let kick = 1; kick - lastGain <= inVainMax; kick += 1) {
+      if (this.#search.work >= workMax || this.#search.largest <= goal.enough) return;
+      this.#kick(goal.mayEmpty);
       this.#search.descend(goal, workMax);
       const used = (this.#search.work - start) / (workMax - start);
       const reached = this.#measure(goal);
@@ -170,6 +172,7 @@ export class LayerPlanner {
       if (this.#state.moves <= goal.movesMax && reached <= allowed) {
         measure = reached;
         this.#kicked.set(this.#state.row);
+        if (reached < this.#bestMeasure) lastGain = kick;
         this.#keepIfBest(goal);
       } else {
         this.#state.load(this.#kicked);
@@ -183,11 +186,11 @@ export class LayerPlanner {
   }
 
   /** One to three changes at random that leave the placement valid. */
-  #kick(): void {
+  #kick(mayEmpty: boolean): void {
     const changes = 1 + this.#random.below(3);
     for (let change = 0; change < changes; change += 1) {
       if (this.#random.below(2) === 0) this.#exchangeAtRandom();
-      else this.#copyAtRandom();
+      else this.#copyAtRandom(mayEmpty);
     }
     // A kick costs work too, so that one which finds nothing to change ends all the same.
     this.#search.work += this.#shape.rankOfSlot.length;
@@ -201,20 +204,19 @@ export class LayerPlanner {
     const rank = rankOfSlot[slot];
     const otherRank = rankOfSlot[other];
     if (rank === otherRank || !this.#mayChange(slot) || !this.#mayChange(other)) return;
-    if (row[slot] < 0 || row[other] < 0) return;
-    if (held[otherRank * numExperts + row[slot]] > 0) return;
-    if (held[rank * numExperts + row[other]] > 0) return;
+    if (row[slot] >= 0 && held[otherRank * numExperts + row[slot]] > 0) return;
+    if (row[other] >= 0 && held[rank * numExperts + row[other]] > 0) return;
     this.#state.exchange(slot, other);
   }
 
-  #copyAtRandom(): void {
+  #copyAtRandom(mayEmpty: boolean): void {
     const { row, held, counts } = this.#state;
     const { rankOfSlot, numExperts } = this.#shape;
     const slot = this.#random.below(row.length);
-    const expert = this.#random.below(numExperts);
+    const expert = this.#random.below(numExperts + (mayEmpty ? 1 : 0));
     if (!this.#mayChange(slot) || (row[slot] >= 0 && counts[row[slot]] < 2)) return;
-    if (held[rankOfSlot[slot] * numExperts + expert] > 0) return;
-    this.#state.put(slot, expert);
+    if (expert === numExperts) this.#state.put(slot, -1);
+    else if (held[rankOfSlot[slot] * numExperts + expert] === 0) this.#state.put(slot, expert);
   }
 
   #mayChange(slot: number): boolean {

@@ -17,11 +17,16 @@ export interface SearchGoal {
   readonly enough: number;
   /** Whether ranks that were given up are looked at again when others have changed. */
   readonly thorough: boolean;
+  /** Whether redundant copies may go with nothing in their place. */
+  readonly mayEmpty: boolean;
 }
 
 /** Kinds of change, by the moves that they add: −2 … 2. */
 const classes = 5;
 const none = -1;
+/** A negative code for an expert, or none, and back. */
+const copyOf = (expert: number) => -2 - expert;
+const expertOf = (code: number) => -2 - code;
 /** Ranks that are weighed as partners of a busy one before all others. */
 const lightestRanks = 8;
 
@@ -36,7 +41,14 @@ export class LayerSearch {
   /** Candidate changes weighed so far. */
   work = 0;
   readonly #state: LayerState;
-  #goal: SearchGoal = { sharpness: 1, moveCost: 0, movesMax: 0, enough: 0, thorough: false };
+  #goal: SearchGoal = {
+    sharpness: 1,
+    moveCost: 0,
+    movesMax: 0,
+    enough: 0,
+    thorough: false,
+    mayEmpty: false,
+  };
   /** exp(β (load − reference)) of each rank, [ranks], and their sum. */
   readonly #terms: Float64Array;
   readonly #relativeLoads: Float64Array;
@@ -55,7 +67,7 @@ export class LayerSearch {
   /** The best change of each class: fall of the sum of terms, and the change itself. */
   readonly #bestFalls = new Float64Array(classes);
   readonly #bestSlots = new Int32Array(classes);
-  /** The other slot of an exchange, or −1 − expert for a copy over `slot`. */
+  /** The other slot of an exchange, or what `copyOf` makes of an expert that takes `slot`. */
   readonly #bestOthers = new Int32Array(classes);
   readonly #nearest = new Float64Array(classes);
   readonly #nearestSlots = new Int32Array(classes);
@@ -230,7 +242,7 @@ export class LayerSearch {
     const other = this.#bestOthers[best];
     this.#unsettle(this.#bestSlots[best]);
     if (other >= 0) this.#unsettle(other);
-    if (other < 0) this.#state.put(this.#bestSlots[best], none - other);
+    if (other < 0) this.#state.put(this.#bestSlots[best], expertOf(other));
     else this.#state.exchange(this.#bestSlots[best], other);
     return true;
   }
@@ -376,15 +388,25 @@ export class LayerSearch {
 
   /** Copies of other experts over a rank's own redundant copies and empty slots. */
   #weighCopiesOver(rank: number): void {
-    const { held, shape } = this.#state;
+    const { row, held, shape } = this.#state;
     const { slotOffsets, numExperts } = shape;
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       if (!mayOverwrite(this.#state, slot)) continue;
       this.work += numExperts;
+      if (this.#goal.mayEmpty && row[slot] >= 0) this.#weighDrop(rank, slot);
       for (let expert = 0; expert < numExperts; expert += 1) {
         if (held[rank * numExperts + expert] === 0) this.#weighCopy(expert, slot);
       }
     }
+  }
+
+  #weighDrop(rank: number, slot: number): void {
+    const { row, heldBefore, shape } = this.#state;
+    const dropped = row[slot];
+    const kind = 1 + heldBefore[rank * shape.numExperts + dropped];
+    const after = this.#term(this.#loadAfterCopy(rank, none, dropped));
+    const fall = this.#terms[rank] - after - this.#dropCost(dropped, slot);
+    this.#offer(kind, fall, slot, copyOf(none));
   }
 
   /** A further copy of an expert over what a slot holds. */
@@ -408,21 +430,21 @@ export class LayerSearch {
     if (other >= 0 && fall > best && this.#state.hasFactors) {
       fall -= this.#excessOfBoth(expert, other, rank);
     }
-    this.#offer(kind, fall, slot, none - expert);
+    this.#offer(kind, fall, slot, copyOf(expert));
   }
 
-  /** Relative load of a rank that gets a replica of `added` in place of one of `dropped`. */
+  /** Relative load of a rank that gets a replica of `added`, or none, in place of `dropped`. */
   #loadAfterCopy(rank: number, added: number, dropped: number): number {
     const { counts, shares, sharesWithMore, sharesWithFewer, factorShares, held, shape } =
       this.#state;
     const copies = dropped < 0 ? 0 : held[rank * shape.numExperts + dropped];
-    let load = sharesWithMore[added];
+    let load = added < 0 ? 0 : sharesWithMore[added];
     if (copies > 0) load += (copies - 1) * sharesWithFewer[dropped] - copies * shares[dropped];
     if (!this.#state.hasFactors) return this.#loadAfter(rank, load, 0, 0);
-    const scale = counts[added] / (counts[added] + 1);
     const [first, second] = factorShares;
-    let one = first[added] * scale;
-    let two = second[added] * scale;
+    const scale = added < 0 ? 0 : counts[added] / (counts[added] + 1);
+    let one = added < 0 ? 0 : first[added] * scale;
+    let two = added < 0 ? 0 : second[added] * scale;
     if (copies > 0) {
       const dropScale = ((copies - 1) * counts[dropped]) / (counts[dropped] - 1) - copies;
       one += first[dropped] * dropScale;

@@ -53,21 +53,32 @@ function hottestAbsent({ held, sharesWithMore, shape }: LayerState, rank: number
 
 /**
  * Fills what the search left empty, each slot with the expert that leaves the largest relative rank
- * load lowest; with a second copy on the rank only where it holds every expert already.
+ * load lowest; with a second copy on the rank only where it holds every expert already. Slots stay
+ * empty where filling them would raise the largest load.
  */
 export function fillEmptySlots(state: LayerState): void {
+  const before = state.row.slice();
+  const largest = largestLoad(state) * (1 + 1e-9);
+  fill(state, Number.POSITIVE_INFINITY);
+  if (largestLoad(state) <= largest) return;
+  state.load(before);
+  fill(state, largest);
+}
+
+/** @param largestMax a slot stays empty where the largest load would be above it */
+function fill(state: LayerState, largestMax: number): void {
   const { row, held, shape } = state;
   for (let slot = 0; slot < row.length; slot += 1) {
     if (row[slot] >= 0 || !mayOverwrite(state, slot)) continue;
     const at = shape.rankOfSlot[slot] * shape.numExperts;
     const ownAll = held.subarray(at, at + shape.numExperts).every((copies) => copies > 0);
     let best = -1;
-    let lowest = Number.POSITIVE_INFINITY;
+    let lowest = largestMax;
     for (let expert = 0; expert < shape.numExperts; expert += 1) {
       if (held[at + expert] > 0 && !ownAll) continue;
       state.put(slot, expert);
       const largest = largestLoad(state);
-      if (largest < lowest) {
+      if (best < 0 ? largest <= lowest : largest < lowest) {
         lowest = largest;
         best = expert;
       }
