@@ -5,6 +5,7 @@ export {
   type RebalanceReport,
   type RebalanceRequest,
   type RebalanceResult,
+  type TrafficUnit,
 } from './abstract-eplb-policy.js';
 export {
   AsyncExpertRebalancer,
@@ -15,6 +16,13 @@ export {
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
+export {
+  crossNodeFraction,
+  crossNodeTraffic,
+  dispatchRankLoads,
+} from './dispatch/dispatch-metrics.js';
+export { type DispatchTable, uniformDispatch } from './dispatch/dispatch-table.js';
+export { type DispatchRequest, planDispatch } from './dispatch/plan-dispatch.js';
 export { EplbError } from './eplb-error.js';
 export { EplbMetrics } from './eplb-metrics.js';
 export {
@@ -31,6 +39,12 @@ export {
   uniformSlotOffsets,
 } from './expert-mapping.js';
 export { ExpertType } from './expert-type.js';
+export {
+  improveLocality,
+  type LocalityRequest,
+  type LocalityResult,
+} from './locality/improve-locality.js';
+export type { RouteSample } from './locality/route-sample.js';
 export { type LocalityAwareOptions, LocalityAwarePolicy } from './locality-aware-policy.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { planWaves, type WaveLimits } from './rebalance-waves.js';
