@@ -253,29 +253,49 @@ class LocalityPlanner {
       }
     }
     const routes = this.#request.routes;
-    if (routes === undefined || routes.numRoutes < BLOCKS * 64) {
-      return { bySource, blocks: new Float64Array(0), numBlocks: 0 };
+    const numBlocks = routes !== undefined && routes.numRoutes >= BLOCKS * 64 ? BLOCKS : 0;
+    const pooled = new Float64Array((1 + numBlocks) * (numExperts + 1));
+    for (let expert = 0; expert < numExperts; expert += 1) {
+      pooled[expert] = (this.#facts.loads[layer * numExperts + expert] ?? 0) * scale;
     }
-    return { bySource, blocks: this.#blockLoads(layer, routes), numBlocks: BLOCKS };
+    if (numBlocks > 0 && routes !== undefined) this.#addBlocks(layer, routes, pooled);
+    const variances = new Float64Array(numExperts + 1);
+    if (numBlocks > 0) {
+      let q = 0, sq = 0;
+      for (let e = 0; e < numExperts; e += 1) {
+        let v = 0;
+        for (let b = 1; b <= numBlocks; b += 1) v += ((pooled[b*(numExperts+1)+e]??0) - (pooled[e]??0)) ** 2;
+        variances[e] = v / (numBlocks - 1) / numBlocks;
+        q += variances[e] ?? 0; sq += (pooled[e]??0) ** 2;
+      }
+      const H = +(process.env.H ?? 0.5);
+      for (let e = 0; e < numExperts; e += 1) variances[e] = H * (variances[e]??0) + (1-H) * q / sq * (pooled[e]??0) ** 2;
+    }
+    return { bySource, pooled: +(process.env.NB??1) ? pooled : pooled.subarray(0,numExperts+1), numBlocks: +(process.env.NB??1) ? numBlocks : 0, variances };
   }
 
-  #blockLoads(layer: number, routes: RouteSample): Float64Array {
+  #addBlocks(layer: number, routes: RouteSample, pooled: Float64Array): void {
     const { numLayers, numExperts, capacities } = this.#facts;
     const stride = numExperts + 1;
-    const blocks = new Float64Array(BLOCKS * stride);
-    const sums = new Float64Array(BLOCKS);
-    for (let route = 0; route < routes.numRoutes; route += 1) {
-      const block = Math.floor((route * BLOCKS) / routes.numRoutes);
-      const first = (route * numLayers + layer) * routes.topK;
-      for (let at = first; at < first + routes.topK; at += 1) {
-        const expert = routes.experts[at] ?? -1;
-        if (expert < 0) continue;
-        blocks[block * stride + expert] = (blocks[block * stride + expert] ?? 0) + 1;
-        sums[block] = (sums[block] ?? 0) + 1;
+    const capacity = capacities.reduce((sum, value) => sum + value, 0);
+    for (let block = 0; block < BLOCKS; block += 1) {
+      const firstRoute = Math.floor((block * routes.numRoutes) / BLOCKS);
+      const lastRoute = Math.floor(((block + 1) * routes.numRoutes) / BLOCKS);
+      const loads = pooled.subarray((1 + block) * stride, (2 + block) * stride);
+      let sum = 0;
+      for (let route = firstRoute; route < lastRoute; route += 1) {
+        const first = (route * numLayers + layer) * routes.topK;
+        for (let at = first; at < first + routes.topK; at += 1) {
+          const expert = routes.experts[at] ?? -1;
+          if (expert < 0) continue;
+          loads[expert] = (loads[expert] ?? 0) + 1;
+          sum += 1;
+        }
+      }
+      for (let expert = 0; expert < numExperts; expert += 1) {
+        loads[expert] = sum > 0 ? ((loads[expert] ?? 0) * capacity) / sum : 0;
       }
     }
-    const capacity = capacities.reduce((sum, value) => sum + value, 0);
-    return blocks.map((load, at) => (load * capacity) / (sums[Math.floor(at / stride)] || 1));
   }
 
   /** What a send to a domain costs, beside the search's own choice, which costs nothing. */

@@ -4,16 +4,21 @@
 export interface LayerLoads {
   /** By source domain, [domains × (experts + 1)]; the last expert is none, and has no load. */
   readonly bySource: Float64Array;
-  /** In parts of the time, sources pooled, [blocks × (experts + 1)]. */
-  readonly blocks: Float64Array;
+  /**
+   * Sources pooled, as if each domain sent alike, [(1 + blocks) × (experts + 1)]: of all the time,
+   * and of parts of it.
+   */
+  readonly pooled: Float64Array;
   readonly numBlocks: number;
+  readonly variances: Float64Array;
 }
 
 /**
- * Rank loads of one layer while replicas come and go: under the loads by source, and in each block
- * of time. A replica's share is that of the source domains which its domain serves, split evenly
+ * Rank loads of one layer while replicas come and go: under the loads by source, under pooled
+ * loads, and in each block of time. A replica's share is that of the source domains which its domain serves, split evenly
  * over the domain's replicas.
  */
+const BWC = +(process.env.BW ?? 2);
 export class RankLoadLedger {
   readonly #loads: LayerLoads;
   readonly #numRanks: number;
@@ -21,9 +26,11 @@ export class RankLoadLedger {
   readonly #stride: number;
   /** 1 ÷ capacity, [ranks] */
   readonly #perCapacity: Float64Array;
-  /** [(1 + blocks) × ranks], the loads by source first. */
+  /** [(2 + blocks) × ranks]: by source, pooled, and the blocks. */
   readonly #rankLoads: Float64Array;
   readonly #committed: Float64Array;
+  readonly #variances: Float64Array;
+  readonly #committedVariances: Float64Array;
 
   constructor(loads: LayerLoads, capacities: Float64Array, numDomains: number) {
     this.#loads = loads;
@@ -31,21 +38,26 @@ export class RankLoadLedger {
     this.#numDomains = numDomains;
     this.#stride = loads.bySource.length / numDomains;
     this.#perCapacity = capacities.map((capacity) => (capacity > 0 ? 1 / capacity : 0));
-    this.#rankLoads = new Float64Array((1 + loads.numBlocks) * this.#numRanks);
+    this.#rankLoads = new Float64Array((2 + loads.numBlocks) * this.#numRanks);
     this.#committed = this.#rankLoads.slice();
+    this.#variances = new Float64Array(this.#numRanks);
+    this.#committedVariances = this.#variances.slice();
   }
 
   clear(): void {
     this.#rankLoads.fill(0);
+    this.#variances.fill(0);
   }
 
   commit(): void {
     this.#committed.set(this.#rankLoads);
+    this.#committedVariances.set(this.#variances);
   }
 
   /** Back to the last commit. */
   revert(): void {
     this.#rankLoads.set(this.#committed);
+    this.#variances.set(this.#committedVariances);
   }
 
   /**
@@ -62,7 +74,7 @@ export class RankLoadLedger {
     sign: number,
   ): void {
     const stride = this.#stride;
-    const { bySource, blocks, numBlocks } = this.#loads;
+    const { bySource } = this.#loads;
     let load = 0;
     let sources = 0;
     for (let source = 0; source < this.#numDomains; source += 1) {
@@ -74,31 +86,67 @@ export class RankLoadLedger {
     const weight = (sign * (this.#perCapacity[rank] ?? 0)) / copies;
     const rankLoads = this.#rankLoads;
     rankLoads[rank] = (rankLoads[rank] ?? 0) + load * weight;
-    const blockWeight = (weight * sources) / this.#numDomains;
+    this.#addPooled(expert, rank, (weight * sources) / this.#numDomains);
+  }
+
+  /** Adds one of an expert's replicas that all take the same share, under pooled loads only. */
+  addEven(expert: number, rank: number, replicas: number): void {
+    this.#addPooled(expert, rank, (this.#perCapacity[rank] ?? 0) / replicas);
+  }
+
+  #addPooled(expert: number, rank: number, weight: number): void {
+    const { pooled, numBlocks } = this.#loads;
+    const rankLoads = this.#rankLoads;
     let at = rank;
-    for (let block = 0; block < numBlocks; block += 1) {
+    for (let block = 0; block <= numBlocks; block += 1) {
       at += this.#numRanks;
-      rankLoads[at] = (rankLoads[at] ?? 0) + (blocks[block * stride + expert] ?? 0) * blockWeight;
+      rankLoads[at] = (rankLoads[at] ?? 0) + (pooled[block * this.#stride + expert] ?? 0) * weight;
     }
   }
 
-  /** What ranks carry above a cap, summed. */
+  risk(z: number, cap: number): number {
+    let sum = 0;
+    for (let at = 0; at < this.#numRanks; at += 1) {
+      const risk = (this.#rankLoads[this.#numRanks + at] ?? 0) + z*Math.sqrt(Math.max(0,this.#variances[at]??0)) - cap;
+      if (risk > 0) sum += risk;
+    }
+    return sum;
+  }
+  maxRisk(z: number): number {
+    let sum = 0;
+    for (let at = 0; at < this.#numRanks; at += 1) {
+      const risk = (this.#rankLoads[this.#numRanks + at] ?? 0) + z*Math.sqrt(Math.max(0,this.#variances[at]??0));
+      if (risk > sum) sum = risk;
+    }
+    return sum;
+  }
+
+  /** What ranks carry above a cap, by source and pooled, summed. */
   excess(cap: number): number {
     let sum = 0;
-    for (let rank = 0; rank < this.#numRanks; rank += 1) {
-      const over = (this.#rankLoads[rank] ?? 0) - cap;
+    for (let at = 0; at < 2 * this.#numRanks; at += 1) {
+      const over = (this.#rankLoads[at] ?? 0) - cap;
       if (over > 0) sum += over;
     }
     return sum;
   }
 
-  largest(): number {
-    let largest = 0;
-    for (let rank = 0; rank < this.#numRanks; rank += 1) {
-      const load = this.#rankLoads[rank] ?? 0;
-      if (load > largest) largest = load;
+  spread(): number {
+    const { numBlocks } = this.#loads;
+    const R = this.#numRanks;
+    let own = 0;
+    let blocks = 0;
+    for (let rank = 0; rank < R; rank += 1) {
+      const pooled = this.#rankLoads[R + rank] ?? 0;
+      own += (pooled - 1) ** 2;
+      for (let block = 0, at = 2 * R + rank; block < numBlocks; block += 1, at += R) {
+        const d = (this.#rankLoads[at] ?? 0) - pooled;
+        blocks += d * d;
+      }
     }
-    return largest;
+    const BW = BWC;
+    if (numBlocks > 0) own += (blocks * BW) / numBlocks / numBlocks;
+    return Math.sqrt(own / R);
   }
 
   /** Largest rank load in a block, on average over blocks; 0 where there are none. */
@@ -106,7 +154,7 @@ export class RankLoadLedger {
     const { numBlocks } = this.#loads;
     if (numBlocks === 0) return 0;
     let sum = 0;
-    let at = this.#numRanks;
+    let at = 2 * this.#numRanks;
     for (let block = 0; block < numBlocks; block += 1) {
       let largest = 0;
       for (let rank = 0; rank < this.#numRanks; rank += 1, at += 1) {

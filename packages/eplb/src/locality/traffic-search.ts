@@ -22,6 +22,7 @@ export interface TrafficSearchLimits {
 
 /** Visits per route that an excess of one mean rank load is worth: balance goes first. */
 const EXCESS_COST = 3;
+const EXCESS_COST_FIRST = +(process.env.XF ?? 0.1);
 /** Part of the candidates that put another copy in place of a redundant one. */
 const COPY_CHANCE = 0.35;
 /** Part of the candidates that send a source's tokens to another domain's replica. */
@@ -35,6 +36,8 @@ const ROUGH_PART = 0.25;
  * sampled routes pay to other domains, at a cost for rank load above what is allowed. An expert
  * that a source's own domain holds is served there.
  */
+const limits0=(l: TrafficSearchLimits)=>l.blockRiseMax;
+const Z=+(process.env.Z??1);const Z1=+(process.env.Z1??0);const SW=+(process.env.SW??2);
 export class TrafficSearch {
   readonly #cluster: SearchCluster;
   readonly #limits: TrafficSearchLimits;
@@ -64,8 +67,10 @@ export class TrafficSearch {
   readonly #oldTargets: Int32Array;
   /** Largest rank load in a block that is allowed, on average. */
   #blockLargestMax = 0;
+  #riskMax=0;
+  #excessCost = EXCESS_COST;
   #moves = 0;
-  #loadCost = 0;
+  #overload = 0;
   #numRoutes = 1;
 
   /**
@@ -105,9 +110,12 @@ export class TrafficSearch {
       this.#moves += this.#moveOf(slot, expert);
     });
     for (let expert = 0; expert < numExperts; expert += 1) this.#chooseTargets(expert);
+    for (let expert = 0; expert < numExperts; expert += 1) this.#addEven(expert);
+    const reference = this.#ledger.spread() * (1 + limits.blockRiseMax);
     this.#sumLoads();
-    this.#blockLargestMax = this.#ledger.meanLargestOfBlocks() * (1 + limits.blockRiseMax);
-    this.#loadCost = this.#weighLoads();
+    this.#riskMax = this.#ledger.maxRisk(Z)*(1+limits.blockRiseMax);
+    this.#blockLargestMax = reference;
+    this.#overload = this.#excess();
   }
 
   /** Expert of each slot, [slots]; −1 for none. */
@@ -133,7 +141,7 @@ export class TrafficSearch {
 
   /** Visits per route, and what moves and excess load cost in the same unit. */
   cost(): number {
-    return this.traffic() + this.#loadCost + this.#moves * this.#limits.moveCost;
+    return this.traffic() + this.#overload * EXCESS_COST + this.#moves * this.#limits.moveCost;
   }
 
   /** Visits to other domains per sampled route. */
@@ -168,12 +176,14 @@ export class TrafficSearch {
     const half = steps >> 1;
     for (let step = 0; step < steps; step += 1) {
       if (step === half) this.#coverAll(1);
+      this.#excessCost = EXCESS_COST_FIRST * (EXCESS_COST / EXCESS_COST_FIRST) ** (step / steps);
       const temperature = hot * (cold / hot) ** (step / steps);
       this.#try(-temperature * Math.log(1 - this.#random.next()));
     }
     this.#coverAll(1);
     this.#sumLoads();
-    this.#loadCost = this.#weighLoads();
+    this.#overload = this.#excess();
+    if (process.env.DBG) console.log('blocks', (this.#blockLargestMax/(1+limits0(this.#limits))).toFixed(3), this.#ledger.spread().toFixed(3), 'excess', this.#ledger.excess(this.#limits.largestLoadMax).toFixed(4), this.#limits.largestLoadMax.toFixed(4));
   }
 
   #serves(slot: number): boolean {
@@ -269,6 +279,14 @@ export class TrafficSearch {
     this.#ledger.commit();
   }
 
+  #addEven(expert: number): void {
+    const first = expert * this.#row.length;
+    const replicas = this.#replicas[expert] ?? 0;
+    for (let at = first; at < first + replicas; at += 1) {
+      this.#ledger.addEven(expert, this.#rank(this.#slotsOf[at] ?? 0), replicas);
+    }
+  }
+
   #addLoads(expert: number, sign: number): void {
     if (expert === this.#numExperts) return;
     const first = expert * this.#row.length;
@@ -281,12 +299,10 @@ export class TrafficSearch {
     }
   }
 
-  #weighLoads(): number {
-    const blockExcess = this.#ledger.meanLargestOfBlocks() - this.#blockLargestMax;
-    return (
-      EXCESS_COST *
-      (this.#ledger.excess(this.#limits.largestLoadMax) + (blockExcess > 0 ? blockExcess : 0))
-    );
+  /** Relative load above what is allowed. */
+  #excess(): number {
+    const blockExcess = this.#ledger.spread() - this.#blockLargestMax;
+    return this.#ledger.excess(this.#limits.largestLoadMax) + Z1*this.#ledger.risk(Z, this.#riskMax) + (blockExcess > 0 ? SW * blockExcess : 0);
   }
 
   /** Weighs one change, drawn by chance, and makes it where it costs no more than `allowed`. */
@@ -321,17 +337,17 @@ export class TrafficSearch {
       this.#coverage.change(source, before, expert, none, none) +
       this.#coverage.change(source, domain, none, expert, none);
     const rise = visits / this.#numRoutes;
-    if (rise > allowed + this.#loadCost) return;
+    if (rise > allowed + this.#overload * this.#excessCost) return;
     this.#addLoads(expert, -1);
     this.#targets[at] = domain;
     this.#addLoads(expert, 1);
-    const loadCost = this.#weighLoads();
-    if (rise + loadCost - this.#loadCost > allowed) {
+    const overload = this.#excess();
+    if (rise + (overload - this.#overload) * this.#excessCost > allowed) {
       this.#targets[at] = before;
       this.#ledger.revert();
       return;
     }
-    this.#loadCost = loadCost;
+    this.#overload = overload;
     this.#ledger.commit();
     this.#coverage.cover(source, before, this.#targets, this.#numExperts);
     this.#coverage.cover(source, domain, this.#targets, this.#numExperts);
@@ -356,8 +372,8 @@ export class TrafficSearch {
     this.#chooseTargets(otherExpert);
     this.#addLoads(expert, 1);
     this.#addLoads(otherExpert, 1);
-    const loadCost = this.#weighLoads();
-    const rise = loadCost - this.#loadCost + moveCost;
+    const overload = this.#excess();
+    const rise = (overload - this.#overload) * this.#excessCost + moveCost;
     // No change of two experts saves more visits than routes ask for the two.
     const accepted =
       rise <= allowed + 1 &&
@@ -369,7 +385,7 @@ export class TrafficSearch {
       return;
     }
     this.#moves += moves;
-    this.#loadCost = loadCost;
+    this.#overload = overload;
     this.#ledger.commit();
     this.#coverChange(expert, otherExpert);
   }
