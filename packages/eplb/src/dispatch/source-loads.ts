@@ -37,7 +37,7 @@ export function loadsBySourceDomain(facts: SourceLoadFacts, layer: number): Floa
     });
   }
   const total = seen.reduce((sum, load) => sum + load, 0);
-  if (total === 0) domainOfRank.forEach((domain) => (seen[domain] = (seen[domain] ?? 0) + 1));
+  if (total === 0) for (const domain of domainOfRank) seen[domain] = (seen[domain] ?? 0) + 1;
   const whole = total === 0 ? numRanks : total;
   for (let expert = 0; expert < numExperts; expert += 1) {
     scaleToPooled(byDomain, expert, numExperts, pooled[expert] ?? 0, seen, whole, total > 0);

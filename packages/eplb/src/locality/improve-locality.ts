@@ -78,6 +78,9 @@ const BLOCKS = 8;
 const STEPS_PER_SLOT = 800;
 const STEPS_MAX = 4_000_000;
 const MOVE_COST = 0.005;
+/** Temperatures, by how often a token asks for an expert: exchanging two changes visits so much. */
+const HOT = 0.05;
+const COLD = 0.003;
 
 /**
  * Changes a balanced mapping so that tokens visit fewer fast domains, and plans who serves whom.
@@ -183,17 +186,16 @@ class LocalityPlanner {
   }
 
   #limits(layer: number, largestLoadMax: number): TrafficSearchLimits {
-    const { currentMapping, routes, moveCost, mapping, balanceLossMax, seed } = this.#request;
+    const { currentMapping, routes, moveCost, mapping, seed } = this.#request;
     const cost = moveCost ?? (currentMapping === undefined ? 0 : MOVE_COST);
     const frequency = (routes?.topK ?? 1) / mapping.numLogicalExperts;
     return {
       largestLoadMax,
-      blockRiseMax: balanceLossMax ?? BALANCE_LOSS_MAX,
       moveCost: cost,
       maxMoves: Math.floor(this.#movesLeft / (mapping.numLayers - layer)),
       steps: this.#stepsPerLayer,
-      hot: cost > 0 ? Math.min(cost, 0.1 * frequency) : 0.1 * frequency,
-      cold: cost > 0 ? Math.min(cost, 0.003 * frequency) : 0.003 * frequency,
+      hot: cost > 0 ? Math.min(cost, HOT * frequency) : HOT * frequency,
+      cold: cost > 0 ? Math.min(cost, COLD * frequency) : COLD * frequency,
       seed: ((seed ?? 1) * 0x9e3779b1 + layer) | 0,
     };
   }
@@ -259,19 +261,7 @@ class LocalityPlanner {
       pooled[expert] = (this.#facts.loads[layer * numExperts + expert] ?? 0) * scale;
     }
     if (numBlocks > 0 && routes !== undefined) this.#addBlocks(layer, routes, pooled);
-    const variances = new Float64Array(numExperts + 1);
-    if (numBlocks > 0) {
-      let q = 0, sq = 0;
-      for (let e = 0; e < numExperts; e += 1) {
-        let v = 0;
-        for (let b = 1; b <= numBlocks; b += 1) v += ((pooled[b*(numExperts+1)+e]??0) - (pooled[e]??0)) ** 2;
-        variances[e] = v / (numBlocks - 1) / numBlocks;
-        q += variances[e] ?? 0; sq += (pooled[e]??0) ** 2;
-      }
-      const H = +(process.env.H ?? 0.5);
-      for (let e = 0; e < numExperts; e += 1) variances[e] = H * (variances[e]??0) + (1-H) * q / sq * (pooled[e]??0) ** 2;
-    }
-    return { bySource, pooled: +(process.env.NB??1) ? pooled : pooled.subarray(0,numExperts+1), numBlocks: +(process.env.NB??1) ? numBlocks : 0, variances };
+    return { bySource, pooled, numBlocks };
   }
 
   #addBlocks(layer: number, routes: RouteSample, pooled: Float64Array): void {

@@ -10,15 +10,19 @@ export interface LayerLoads {
    */
   readonly pooled: Float64Array;
   readonly numBlocks: number;
-  readonly variances: Float64Array;
 }
+
+/**
+ * The mean of n blocks is off by a 1/n part of a block's variance, and so are the loads to come;
+ * blocks understate both, since tokens of one sequence fall into one or two: twice as much again.
+ */
+const BLOCKS_WEIGHT = 4;
 
 /**
  * Rank loads of one layer while replicas come and go: under the loads by source, under pooled
  * loads, and in each block of time. A replica's share is that of the source domains which its domain serves, split evenly
  * over the domain's replicas.
  */
-const BWC = +(process.env.BW ?? 2);
 export class RankLoadLedger {
   readonly #loads: LayerLoads;
   readonly #numRanks: number;
@@ -29,8 +33,6 @@ export class RankLoadLedger {
   /** [(2 + blocks) × ranks]: by source, pooled, and the blocks. */
   readonly #rankLoads: Float64Array;
   readonly #committed: Float64Array;
-  readonly #variances: Float64Array;
-  readonly #committedVariances: Float64Array;
 
   constructor(loads: LayerLoads, capacities: Float64Array, numDomains: number) {
     this.#loads = loads;
@@ -40,24 +42,19 @@ export class RankLoadLedger {
     this.#perCapacity = capacities.map((capacity) => (capacity > 0 ? 1 / capacity : 0));
     this.#rankLoads = new Float64Array((2 + loads.numBlocks) * this.#numRanks);
     this.#committed = this.#rankLoads.slice();
-    this.#variances = new Float64Array(this.#numRanks);
-    this.#committedVariances = this.#variances.slice();
   }
 
   clear(): void {
     this.#rankLoads.fill(0);
-    this.#variances.fill(0);
   }
 
   commit(): void {
     this.#committed.set(this.#rankLoads);
-    this.#committedVariances.set(this.#variances);
   }
 
   /** Back to the last commit. */
   revert(): void {
     this.#rankLoads.set(this.#committed);
-    this.#variances.set(this.#committedVariances);
   }
 
   /**
@@ -104,23 +101,6 @@ export class RankLoadLedger {
     }
   }
 
-  risk(z: number, cap: number): number {
-    let sum = 0;
-    for (let at = 0; at < this.#numRanks; at += 1) {
-      const risk = (this.#rankLoads[this.#numRanks + at] ?? 0) + z*Math.sqrt(Math.max(0,this.#variances[at]??0)) - cap;
-      if (risk > 0) sum += risk;
-    }
-    return sum;
-  }
-  maxRisk(z: number): number {
-    let sum = 0;
-    for (let at = 0; at < this.#numRanks; at += 1) {
-      const risk = (this.#rankLoads[this.#numRanks + at] ?? 0) + z*Math.sqrt(Math.max(0,this.#variances[at]??0));
-      if (risk > sum) sum = risk;
-    }
-    return sum;
-  }
-
   /** What ranks carry above a cap, by source and pooled, summed. */
   excess(cap: number): number {
     let sum = 0;
@@ -131,38 +111,25 @@ export class RankLoadLedger {
     return sum;
   }
 
+  /**
+   * How unevenly ranks are expected to be loaded next time: root of the mean square of what they
+   * are off 1 by under pooled loads, and of what blocks differ from those by.
+   */
   spread(): number {
     const { numBlocks } = this.#loads;
-    const R = this.#numRanks;
-    let own = 0;
-    let blocks = 0;
-    for (let rank = 0; rank < R; rank += 1) {
-      const pooled = this.#rankLoads[R + rank] ?? 0;
-      own += (pooled - 1) ** 2;
-      for (let block = 0, at = 2 * R + rank; block < numBlocks; block += 1, at += R) {
-        const d = (this.#rankLoads[at] ?? 0) - pooled;
-        blocks += d * d;
+    const numRanks = this.#numRanks;
+    let uneven = 0;
+    let varying = 0;
+    for (let rank = 0; rank < numRanks; rank += 1) {
+      const pooled = this.#rankLoads[numRanks + rank] ?? 0;
+      uneven += (pooled - 1) ** 2;
+      let at = numRanks + rank;
+      for (let block = 0; block < numBlocks; block += 1) {
+        at += numRanks;
+        varying += ((this.#rankLoads[at] ?? 0) - pooled) ** 2;
       }
     }
-    const BW = BWC;
-    if (numBlocks > 0) own += (blocks * BW) / numBlocks / numBlocks;
-    return Math.sqrt(own / R);
-  }
-
-  /** Largest rank load in a block, on average over blocks; 0 where there are none. */
-  meanLargestOfBlocks(): number {
-    const { numBlocks } = this.#loads;
-    if (numBlocks === 0) return 0;
-    let sum = 0;
-    let at = 2 * this.#numRanks;
-    for (let block = 0; block < numBlocks; block += 1) {
-      let largest = 0;
-      for (let rank = 0; rank < this.#numRanks; rank += 1, at += 1) {
-        const load = this.#rankLoads[at] ?? 0;
-        if (load > largest) largest = load;
-      }
-      sum += largest;
-    }
-    return sum / numBlocks;
+    const blocksWeight = numBlocks > 0 ? BLOCKS_WEIGHT / numBlocks ** 2 : 0;
+    return Math.sqrt((uneven + blocksWeight * varying) / numRanks);
   }
 }

@@ -6,8 +6,6 @@ import type { SearchCluster } from './search-cluster.js';
 export interface TrafficSearchLimits {
   /** Largest relative rank load allowed; where the row has more, no more than it has. */
   readonly largestLoadMax: number;
-  /** Rise allowed of the largest rank load in a block, as a part of it. */
-  readonly blockRiseMax: number;
   /** Visits per route that a move must save. */
   readonly moveCost: number;
   /** Most moves from the row before, those already in the row included. */
@@ -20,14 +18,25 @@ export interface TrafficSearchLimits {
   readonly seed: number;
 }
 
-/** Visits per route that an excess of one mean rank load is worth: balance goes first. */
+/**
+ * Visits per route that an excess of one mean rank load costs: little while it is hot, so that
+ * experts may change domains before ranks are packed again, and at the end so much that balance
+ * goes first.
+ */
+const EXCESS_COST_FIRST = 0.02;
 const EXCESS_COST = 3;
-const EXCESS_COST_FIRST = +(process.env.XF ?? 0.1);
+/** The largest of 16 ranks is expected some 1.8 standard deviations above the mean. */
+const SPREAD_COST = 2;
+/**
+ * Part of the spread of the row given that may stay. Experts that fire together grow together, and
+ * together they are in one domain: in every other way loads must vary less than before.
+ */
+const SPREAD_KEPT = 0.75;
 /** Part of the candidates that put another copy in place of a redundant one. */
-const COPY_CHANCE = 0.35;
+const COPY_CHANCE = 0.3;
 /** Part of the candidates that send a source's tokens to another domain's replica. */
-const RETARGET_CHANCE = 0.15;
-/** While it is hotter than it will be half-way a quarter of the routes tells enough. */
+const RETARGET_CHANCE = 0.1;
+/** In the first, hotter half a quarter of the routes tells enough. */
 const ROUGH_PART = 0.25;
 
 /**
@@ -36,8 +45,6 @@ const ROUGH_PART = 0.25;
  * sampled routes pay to other domains, at a cost for rank load above what is allowed. An expert
  * that a source's own domain holds is served there.
  */
-const limits0=(l: TrafficSearchLimits)=>l.blockRiseMax;
-const Z=+(process.env.Z??1);const Z1=+(process.env.Z1??0);const SW=+(process.env.SW??2);
 export class TrafficSearch {
   readonly #cluster: SearchCluster;
   readonly #limits: TrafficSearchLimits;
@@ -65,9 +72,9 @@ export class TrafficSearch {
   readonly #targets: Int32Array;
   /** Targets before a change of its two experts, [2 × domains]. */
   readonly #oldTargets: Int32Array;
-  /** Largest rank load in a block that is allowed, on average. */
-  #blockLargestMax = 0;
-  #riskMax=0;
+  /** Spread of rank loads that is allowed. */
+  #spreadMax = 0;
+  /** Visits per route that an excess of one mean rank load costs now. */
   #excessCost = EXCESS_COST;
   #moves = 0;
   #overload = 0;
@@ -111,10 +118,8 @@ export class TrafficSearch {
     });
     for (let expert = 0; expert < numExperts; expert += 1) this.#chooseTargets(expert);
     for (let expert = 0; expert < numExperts; expert += 1) this.#addEven(expert);
-    const reference = this.#ledger.spread() * (1 + limits.blockRiseMax);
+    this.#spreadMax = this.#ledger.spread() * SPREAD_KEPT;
     this.#sumLoads();
-    this.#riskMax = this.#ledger.maxRisk(Z)*(1+limits.blockRiseMax);
-    this.#blockLargestMax = reference;
     this.#overload = this.#excess();
   }
 
@@ -183,7 +188,6 @@ export class TrafficSearch {
     this.#coverAll(1);
     this.#sumLoads();
     this.#overload = this.#excess();
-    if (process.env.DBG) console.log('blocks', (this.#blockLargestMax/(1+limits0(this.#limits))).toFixed(3), this.#ledger.spread().toFixed(3), 'excess', this.#ledger.excess(this.#limits.largestLoadMax).toFixed(4), this.#limits.largestLoadMax.toFixed(4));
   }
 
   #serves(slot: number): boolean {
@@ -279,6 +283,7 @@ export class TrafficSearch {
     this.#ledger.commit();
   }
 
+  /** Adds an expert's replicas as if each took the same share. */
   #addEven(expert: number): void {
     const first = expert * this.#row.length;
     const replicas = this.#replicas[expert] ?? 0;
@@ -301,8 +306,9 @@ export class TrafficSearch {
 
   /** Relative load above what is allowed. */
   #excess(): number {
-    const blockExcess = this.#ledger.spread() - this.#blockLargestMax;
-    return this.#ledger.excess(this.#limits.largestLoadMax) + Z1*this.#ledger.risk(Z, this.#riskMax) + (blockExcess > 0 ? SW * blockExcess : 0);
+    const spread = this.#ledger.spread() - this.#spreadMax;
+    const overload = this.#ledger.excess(this.#limits.largestLoadMax);
+    return overload + (spread > 0 ? SPREAD_COST * spread : 0);
   }
 
   /** Weighs one change, drawn by chance, and makes it where it costs no more than `allowed`. */
