@@ -34,32 +34,33 @@ export class DomainCoverage {
   /** Routes that visit a domain for some expert, and for two or more, [domains × words]. */
   readonly #once: Int32Array;
   readonly #twice: Int32Array;
-  /** The part of each source domain's words that is looked at, from 0 to 1. */
-  #part = 1;
+  /** After the last word of each source domain that is looked at, [domains]. */
+  readonly #lastWords: Int32Array;
 
   constructor(routes: RouteBits, numDomains: number) {
     this.#routes = routes;
     this.#numDomains = numDomains;
     this.#once = new Int32Array(numDomains * routes.words);
     this.#twice = new Int32Array(numDomains * routes.words);
+    this.#lastWords = new Int32Array(numDomains);
+    this.usePart(1);
   }
 
-  /** Looks at a part of the routes only, where a rough answer will do; then cover anew. */
+  /** Looks at a part of the routes only, 0 to 1, where a rough answer will do; then cover anew. */
   usePart(part: number): void {
-    this.#part = part;
-  }
-
-  #lastWord(source: number): number {
-    const first = this.#routes.wordOffsets[source] ?? 0;
-    const words = (this.#routes.wordOffsets[source + 1] ?? 0) - first;
-    return first + Math.ceil(words * this.#part);
+    const { wordOffsets } = this.#routes;
+    for (let source = 0; source < this.#numDomains; source += 1) {
+      const first = wordOffsets[source] ?? 0;
+      const words = (wordOffsets[source + 1] ?? 0) - first;
+      this.#lastWords[source] = first + Math.ceil(words * part);
+    }
   }
 
   /** Routes looked at. */
   get numRoutes(): number {
     let total = 0;
     for (let source = 0; source < this.#numDomains; source += 1) {
-      const words = this.#lastWord(source) - (this.#routes.wordOffsets[source] ?? 0);
+      const words = (this.#lastWords[source] ?? 0) - (this.#routes.wordOffsets[source] ?? 0);
       total += Math.min(words * 32, this.#routes.numRoutes[source] ?? 0);
     }
     return total;
@@ -73,7 +74,7 @@ export class DomainCoverage {
     if (source === domain) return;
     const { bits, words, wordOffsets } = this.#routes;
     const first = wordOffsets[source] ?? 0;
-    const last = this.#lastWord(source);
+    const last = this.#lastWords[source] ?? 0;
     const base = domain * words;
     this.#once.fill(0, base + first, base + last);
     this.#twice.fill(0, base + first, base + last);
@@ -93,7 +94,7 @@ export class DomainCoverage {
   visits(source: number, domain: number): number {
     if (source === domain) return 0;
     const base = domain * this.#routes.words;
-    const last = this.#lastWord(source);
+    const last = this.#lastWords[source] ?? 0;
     let sum = 0;
     for (let word = this.#routes.wordOffsets[source] ?? 0; word < last; word += 1) {
       sum += bitCount(this.#once[base + word] ?? 0);
@@ -114,7 +115,7 @@ export class DomainCoverage {
     const removedRow = removed * words;
     const addedRow = added * words;
     const alsoRow = alsoAdded * words;
-    const last = this.#lastWord(source);
+    const last = this.#lastWords[source] ?? 0;
     let sum = 0;
     for (let word = wordOffsets[source] ?? 0; word < last; word += 1) {
       const before = once[base + word] ?? 0;
@@ -127,7 +128,7 @@ export class DomainCoverage {
 
   /** Routes of a source domain that ask for an expert. */
   asking(source: number, expert: number): number {
-    const last = this.#lastWord(source);
+    const last = this.#lastWords[source] ?? 0;
     let sum = 0;
     for (let word = this.#routes.wordOffsets[source] ?? 0; word < last; word += 1) {
       sum += bitCount(this.#routes.bits[expert * this.#routes.words + word] ?? 0);

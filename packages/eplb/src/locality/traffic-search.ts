@@ -25,13 +25,13 @@ export interface TrafficSearchLimits {
  */
 const EXCESS_COST_FIRST = 0.02;
 const EXCESS_COST = 3;
-/** The largest of 16 ranks is expected some 1.8 standard deviations above the mean. */
-const SPREAD_COST = 2;
+/** The largest of 16 ranks is expected some 1.8 standard deviations above the mean; twice that. */
+const SPREAD_COST = 4;
 /**
  * Part of the spread of the row given that may stay. Experts that fire together grow together, and
  * together they are in one domain: in every other way loads must vary less than before.
  */
-const SPREAD_KEPT = 0.75;
+const SPREAD_KEPT = 0.85;
 /** Part of the candidates that put another copy in place of a redundant one. */
 const COPY_CHANCE = 0.3;
 /** Part of the candidates that send a source's tokens to another domain's replica. */
@@ -72,6 +72,8 @@ export class TrafficSearch {
   readonly #targets: Int32Array;
   /** Targets before a change of its two experts, [2 × domains]. */
   readonly #oldTargets: Int32Array;
+  /** Part of the routes that ask for each expert, [stride]. */
+  readonly #asked: Float64Array;
   /** Spread of rank loads that is allowed. */
   #spreadMax = 0;
   /** Visits per route that an excess of one mean rank load costs now. */
@@ -109,6 +111,7 @@ export class TrafficSearch {
     this.#held = new Int32Array(numRanks * this.#stride);
     this.#targets = new Int32Array(numDomains * this.#stride).fill(-1);
     this.#oldTargets = new Int32Array(2 * numDomains);
+    this.#asked = this.#askedByExpert();
     this.#row.forEach((expert, slot) => {
       if (this.#serves(slot)) this.#insert(expert, slot);
     });
@@ -188,6 +191,17 @@ export class TrafficSearch {
     this.#coverAll(1);
     this.#sumLoads();
     this.#overload = this.#excess();
+  }
+
+  #askedByExpert(): Float64Array {
+    const routes = Math.max(1, this.#coverage.numRoutes);
+    return Float64Array.from({ length: this.#stride }, (_, expert) => {
+      let asking = 0;
+      for (let source = 0; source < this.#cluster.numDomains; source += 1) {
+        asking += this.#coverage.asking(source, expert);
+      }
+      return asking / routes;
+    });
   }
 
   #serves(slot: number): boolean {
@@ -306,17 +320,34 @@ export class TrafficSearch {
 
   /** Relative load above what is allowed. */
   #excess(): number {
+    return this.#ledger.excess(this.#limits.largestLoadMax) + this.#excessSpread();
+  }
+
+  #excessSpread(): number {
     const spread = this.#ledger.spread() - this.#spreadMax;
-    const overload = this.#ledger.excess(this.#limits.largestLoadMax);
-    return overload + (spread > 0 ? SPREAD_COST * spread : 0);
+    return spread > 0 ? SPREAD_COST * spread : 0;
+  }
+
+  /** What the ledger's loads cost more than before; Infinity where that is above a limit. */
+  #riseOfLoads(most: number): number {
+    const floor = this.#overload + most / this.#excessCost;
+    let overload = this.#ledger.excess(this.#limits.largestLoadMax);
+    if (overload <= floor) overload += this.#excessSpread();
+    return overload <= floor
+      ? (overload - this.#overload) * this.#excessCost
+      : Number.POSITIVE_INFINITY;
+  }
+
+  #anySlot(): number {
+    return this.#free[this.#random.integer(this.#free.length)] ?? 0;
   }
 
   /** Weighs one change, drawn by chance, and makes it where it costs no more than `allowed`. */
   #try(allowed: number): void {
-    const slot = this.#free[this.#random.integer(this.#free.length)] ?? 0;
-    const other = this.#free[this.#random.integer(this.#free.length)] ?? 0;
-    const chance = this.#random.next();
+    const slot = this.#anySlot();
     const expert = this.#row[slot] ?? 0;
+    const chance = this.#random.next();
+    const other = this.#anySlot();
     const otherExpert = this.#row[other] ?? 0;
     if (chance < RETARGET_CHANCE) {
       this.#tryTarget(expert, this.#random.integer(this.#cluster.numDomains), slot, allowed);
@@ -378,20 +409,21 @@ export class TrafficSearch {
     this.#chooseTargets(otherExpert);
     this.#addLoads(expert, 1);
     this.#addLoads(otherExpert, 1);
-    const overload = this.#excess();
-    const rise = (overload - this.#overload) * this.#excessCost + moveCost;
     // No change of two experts saves more visits than routes ask for the two.
+    const rise = this.#riseOfLoads(
+      allowed + (this.#asked[expert] ?? 0) + (this.#asked[otherExpert] ?? 0) - moveCost,
+    );
     const accepted =
-      rise <= allowed + 1 &&
+      rise < Number.POSITIVE_INFINITY &&
       this.#spreads(expert) &&
       this.#spreads(otherExpert) &&
-      rise + this.#visitsOfChange(expert, otherExpert) / this.#numRoutes <= allowed;
+      rise + moveCost + this.#visitsOfChange(expert, otherExpert) / this.#numRoutes <= allowed;
     if (!accepted) {
       this.#takeBack(slot, other, expert, otherExpert);
       return;
     }
     this.#moves += moves;
-    this.#overload = overload;
+    this.#overload += rise / this.#excessCost;
     this.#ledger.commit();
     this.#coverChange(expert, otherExpert);
   }
