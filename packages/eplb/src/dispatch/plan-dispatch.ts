@@ -31,9 +31,9 @@ export const BALANCE_LOSS_MAX = 0.005;
 /**
  * Shares for a mapping: first the largest relative rank load as small as shares can make it, but
  * for the loss allowed; then tokens as near as that lets them: in the source's own domain, then by
- * cost of the topology; a source rank's own replica before others of its domain. Ranks that sent
- * nothing get the shares of their domain. No weight moves, so it may be planned anew whenever loads
- * change.
+ * cost of the topology. All ranks of a domain have the same shares, also those that have sent
+ * nothing: a rank's own tokens are too few to tell its load by. No weight moves, so it may be
+ * planned anew whenever loads change. An expert that only ranks which are out hold has no shares.
  * @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field
  */
 export function planDispatch(request: DispatchRequest): DispatchTable {
@@ -115,7 +115,8 @@ function assertLoads(field: string, loads: Float64Array, length: number): void {
   if (wrong >= 0) refuse(field, `has ${loads[wrong]} at entry ${wrong}`);
 }
 
-function refuse(field: string, what: string): never {
+/** @throws EplbError ISOBAR_EPLB_REQUEST_INVALID */
+export function refuse(field: string, what: string): never {
   throw new EplbError('ISOBAR_EPLB_REQUEST_INVALID', `${field} ${what}`, { field });
 }
 

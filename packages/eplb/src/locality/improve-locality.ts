@@ -9,6 +9,7 @@ import {
   fillTable,
   layerFlows,
   meanLoad,
+  refuse,
   servingRow,
 } from '../dispatch/plan-dispatch.js';
 import { loadsBySourceDomain } from '../dispatch/source-loads.js';
@@ -89,6 +90,7 @@ const COLD = 0.003;
  */
 export function improveLocality(request: LocalityRequest): LocalityResult {
   const facts = dispatchFacts(request);
+  assertRequest(request);
   const plans = new LocalityPlanner(request, facts);
   const { mapping } = request;
   const physicalToLogical = mapping.physicalToLogical.slice();
@@ -121,6 +123,29 @@ export function improveLocality(request: LocalityRequest): LocalityResult {
   };
 }
 
+function assertRequest(request: LocalityRequest): void {
+  const { mapping, currentMapping, routes, pinnedSlots } = request;
+  const { numLayers, numRanks, numLogicalExperts, numPhysicalExperts } = mapping;
+  if (currentMapping !== undefined && !currentMapping.sameShape(mapping)) {
+    refuse('currentMapping', 'has another shape than the mapping');
+  }
+  for (const slot of pinnedSlots ?? []) {
+    if (Number.isInteger(slot) && slot >= 0 && slot < numPhysicalExperts) continue;
+    refuse('pinnedSlots', `names slot ${slot} of ${numPhysicalExperts}`);
+  }
+  if (routes === undefined) return;
+  const { numRoutes, topK, experts, sourceRanks } = routes;
+  if (experts.length !== numRoutes * numLayers * topK || sourceRanks.length !== numRoutes) {
+    refuse('routes', `are not of ${numRoutes} routes × ${numLayers} layers × ${topK} experts`);
+  }
+  if (experts.some((expert) => expert < -1 || expert >= numLogicalExperts)) {
+    refuse('routes', `name an expert beyond ${numLogicalExperts}`);
+  }
+  if (sourceRanks.some((rank) => rank < -1 || rank >= numRanks)) {
+    refuse('routes', `name a source rank beyond ${numRanks}`);
+  }
+}
+
 interface LayerPlan {
   readonly row: Int32Array;
   /** [domains × experts × domains] */
@@ -141,7 +166,7 @@ class LocalityPlanner {
   #movesLeft: number;
 
   constructor(request: LocalityRequest, facts: DispatchFacts) {
-    const { mapping, topology, routes, trafficUnit } = request;
+    const { mapping, currentMapping, topology, routes, trafficUnit } = request;
     this.#request = request;
     this.#facts = facts;
     this.#cluster = searchCluster(request, facts);
@@ -153,7 +178,8 @@ class LocalityPlanner {
         : routesBySourceDomain(routes, facts.domainOfRank, facts.numDomains, perDomain);
     const work = Math.min(STEPS_MAX, STEPS_PER_SLOT * mapping.physicalToLogical.length);
     this.#stepsPerLayer = Math.floor((request.workBudget ?? work) / mapping.numLayers);
-    this.#movesLeft = request.maxMoves ?? Number.POSITIVE_INFINITY;
+    const made = currentMapping?.moves(mapping).length ?? 0;
+    this.#movesLeft = Math.max(0, (request.maxMoves ?? Number.POSITIVE_INFINITY) - made);
   }
 
   layer(layer: number): LayerPlan {
@@ -163,24 +189,24 @@ class LocalityPlanner {
     const largest = largestEvenLoad(facts, layer);
     const mean = meanLoad(facts, layer);
     const cap = capAfterLoss(largest, mean, balanceLossMax ?? BALANCE_LOSS_MAX);
-    const search = new TrafficSearch(
-      this.#cluster,
-      row,
-      currentMapping?.row(layer) ?? null,
-      this.#bits(layer),
-      this.#layerLoads(layer, mean),
-      this.#limits(layer, mean > 0 ? cap / mean : Number.MAX_VALUE),
-    );
-    const trafficBefore = search.traffic();
+    const bits = this.#bits(layer);
+    const loads = this.#layerLoads(layer, mean);
+    const rowBefore = currentMapping?.row(layer) ?? null;
+    const limits = this.#limits(layer, mean > 0 ? cap / mean : Number.MAX_VALUE);
+    const start = new TrafficSearch(this.#cluster, row, rowBefore, bits, loads, limits);
+    const search = new TrafficSearch(this.#cluster, row, rowBefore, bits, loads, limits);
     search.run();
-    const trafficAfter = search.traffic();
-    this.#movesLeft -= search.moves;
+    return this.#plan(search.cost() < start.cost() ? search : start, start, cap);
+  }
+
+  #plan(search: TrafficSearch, start: TrafficSearch, cap: number): LayerPlan {
+    this.#movesLeft -= search.moves - start.moves;
     return {
       row: search.row(),
       costs: this.#costs(search),
       cap,
-      trafficBefore,
-      trafficAfter,
+      trafficBefore: start.traffic(),
+      trafficAfter: search.traffic(),
       moves: search.moves,
     };
   }

@@ -8,7 +8,7 @@ export interface TrafficSearchLimits {
   readonly largestLoadMax: number;
   /** Visits per route that a move must save. */
   readonly moveCost: number;
-  /** Most moves from the row before, those already in the row included. */
+  /** Most moves more than the row given has made. */
   readonly maxMoves: number;
   /** Candidate changes to weigh. */
   readonly steps: number;
@@ -79,6 +79,7 @@ export class TrafficSearch {
   /** Visits per route that an excess of one mean rank load costs now. */
   #excessCost = EXCESS_COST;
   #moves = 0;
+  #movesMax = 0;
   #overload = 0;
   #numRoutes = 1;
 
@@ -119,6 +120,7 @@ export class TrafficSearch {
     this.#row.forEach((expert, slot) => {
       this.#moves += this.#moveOf(slot, expert);
     });
+    this.#movesMax = this.#moves + limits.maxMoves;
     for (let expert = 0; expert < numExperts; expert += 1) this.#chooseTargets(expert);
     for (let expert = 0; expert < numExperts; expert += 1) this.#addEven(expert);
     this.#spreadMax = this.#ledger.spread() * SPREAD_KEPT;
@@ -179,7 +181,7 @@ export class TrafficSearch {
 
   run(): void {
     const { steps, hot, cold } = this.#limits;
-    if (this.#free.length < 2) return;
+    if (this.#free.length < 2 || this.#cluster.numDomains < 2) return;
     this.#coverAll(ROUGH_PART);
     const half = steps >> 1;
     for (let step = 0; step < steps; step += 1) {
@@ -399,7 +401,7 @@ export class TrafficSearch {
     allowed: number,
   ): void {
     const moves = this.#movesOfChange(slot, other, expert, otherExpert);
-    if (moves > 0 && this.#moves + moves > this.#limits.maxMoves) return;
+    if (moves > 0 && this.#moves + moves > this.#movesMax) return;
     const moveCost = moves * this.#limits.moveCost;
     this.#keepTargets(expert, otherExpert);
     this.#addLoads(expert, -1);
