@@ -35,7 +35,6 @@ describe.skipIf(!isPresent)(`captured traces (skipped where ${folder} is absent)
 
   it('know the sequence of each token', () => {
     const last = tokens.map((trace) => trace.sequences(trace.numSteps - 1).at(-1));
-    // The tokens of intent's last sequences are fewer than a step.
     expect(last).toEqual([126, 32]);
     expect(loads.sequences(0)).toEqual(new Int32Array(64).fill(-1));
   });

@@ -76,6 +76,8 @@ export interface LocalityResult {
 const ROUTES_MAX = 4096;
 /** Parts that the routes are cut into, to see how rank loads vary. */
 const BLOCKS = 8;
+/** Part of the loss allowed that is planned for: sources are not known exactly. */
+const LOSS_PLANNED = 0.7;
 const STEPS_PER_SLOT = 800;
 const STEPS_MAX = 4_000_000;
 const MOVE_COST = 0.005;
@@ -188,7 +190,8 @@ class LocalityPlanner {
     const facts = this.#facts;
     const largest = largestEvenLoad(facts, layer);
     const mean = meanLoad(facts, layer);
-    const cap = capAfterLoss(largest, mean, balanceLossMax ?? BALANCE_LOSS_MAX);
+    const loss = LOSS_PLANNED * (balanceLossMax ?? BALANCE_LOSS_MAX);
+    const cap = capAfterLoss(largest, mean, loss);
     const bits = this.#bits(layer);
     const loads = this.#layerLoads(layer, mean);
     const rowBefore = currentMapping?.row(layer) ?? null;

@@ -17,6 +17,11 @@ export interface LayerLoads {
  * blocks understate both, since tokens of one sequence fall into one or two: twice as much again.
  */
 const BLOCKS_WEIGHT = 4;
+/**
+ * Relative load by which ranks may be over under the loads by source: shares take that away, and a
+ * placement that fits every source's taste of the moment fits no other.
+ */
+const BY_SOURCE_SLACK = 0.06;
 
 /**
  * Rank loads of one layer while replicas come and go: under the loads by source, under pooled
@@ -105,7 +110,7 @@ export class RankLoadLedger {
   excess(cap: number): number {
     let sum = 0;
     for (let at = 0; at < 2 * this.#numRanks; at += 1) {
-      const over = (this.#rankLoads[at] ?? 0) - cap;
+      const over = (this.#rankLoads[at] ?? 0) - (at < this.#numRanks ? cap + BY_SOURCE_SLACK : cap);
       if (over > 0) sum += over;
     }
     return sum;
