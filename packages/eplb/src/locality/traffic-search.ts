@@ -36,6 +36,9 @@ const SPREAD_KEPT = 0.85;
 const COPY_CHANCE = 0.3;
 /** Part of the candidates that send a source's tokens to another domain's replica. */
 const RETARGET_CHANCE = 0.1;
+/** Of the routes that ask for two experts a change hardly spares more than this part a visit. */
+const SAVED_PART = 0.3;
+const COOLING_STEPS = 64;
 /** In the first, hotter half a quarter of the routes tells enough. */
 const ROUGH_PART = 0.25;
 
@@ -184,12 +187,17 @@ export class TrafficSearch {
     if (this.#free.length < 2 || this.#cluster.numDomains < 2) return;
     this.#coverAll(ROUGH_PART);
     const half = steps >> 1;
+    let temperature = hot;
     for (let step = 0; step < steps; step += 1) {
       if (step === half) this.#coverAll(1);
-      this.#excessCost = EXCESS_COST_FIRST * (EXCESS_COST / EXCESS_COST_FIRST) ** (step / steps);
-      const temperature = hot * (cold / hot) ** (step / steps);
+      if (step % COOLING_STEPS === 0) {
+        const done = step / steps;
+        temperature = hot * (cold / hot) ** done;
+        this.#excessCost = EXCESS_COST_FIRST * (EXCESS_COST / EXCESS_COST_FIRST) ** done;
+      }
       this.#try(-temperature * Math.log(1 - this.#random.next()));
     }
+    this.#excessCost = EXCESS_COST;
     this.#coverAll(1);
     this.#sumLoads();
     this.#overload = this.#excess();
@@ -411,10 +419,8 @@ export class TrafficSearch {
     this.#chooseTargets(otherExpert);
     this.#addLoads(expert, 1);
     this.#addLoads(otherExpert, 1);
-    // No change of two experts saves more visits than routes ask for the two.
-    const rise = this.#riseOfLoads(
-      allowed + (this.#asked[expert] ?? 0) + (this.#asked[otherExpert] ?? 0) - moveCost,
-    );
+    const asked = (this.#asked[expert] ?? 0) + (this.#asked[otherExpert] ?? 0);
+    const rise = this.#riseOfLoads(allowed + SAVED_PART * asked - moveCost);
     const accepted =
       rise < Number.POSITIVE_INFINITY &&
       this.#spreads(expert) &&
