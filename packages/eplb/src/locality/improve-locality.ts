@@ -52,7 +52,7 @@ export interface LocalityRequest {
    * @default 0.005
    */
   readonly balanceLossMax?: number | undefined;
-  /** Candidate changes to weigh, over all layers. @default 800 by slot and layer, at most 4,000,000 */
+  /** Candidate changes to weigh, over all layers. @default 800 by slot and layer, at most 2,000,000 */
   readonly workBudget?: number | undefined;
   /** @default 1 */
   readonly seed?: number | undefined;
@@ -79,7 +79,7 @@ const BLOCKS = 8;
 /** Part of the loss allowed that is planned for: sources are not known exactly. */
 const LOSS_PLANNED = 0.7;
 const STEPS_PER_SLOT = 800;
-const STEPS_MAX = 4_000_000;
+const STEPS_MAX = 2_000_000;
 const MOVE_COST = 0.005;
 /** Temperatures, by how often a token asks for an expert: exchanging two changes visits so much. */
 const HOT = 0.05;

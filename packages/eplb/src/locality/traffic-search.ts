@@ -37,7 +37,7 @@ const COPY_CHANCE = 0.3;
 /** Part of the candidates that send a source's tokens to another domain's replica. */
 const RETARGET_CHANCE = 0.1;
 /** Of the routes that ask for two experts a change hardly spares more than this part a visit. */
-const SAVED_PART = 0.3;
+const SAVED_PART = 0.15;
 const COOLING_STEPS = 64;
 /** In the first, hotter half a quarter of the routes tells enough. */
 const ROUGH_PART = 0.25;
