@@ -1,9 +1,11 @@
 import {
+  crossNodeFraction,
   crossNodeTraffic,
   ExpertMapping,
   improveLocality,
   type LocalityRequest,
   planDispatch,
+  uniformDispatch,
 } from '@isobar/eplb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -161,6 +163,32 @@ describe('improveLocality', () => {
     expect(improved.balancedness(tokens.loads)).toBeGreaterThan(
       mapping.balancedness(tokens.loads) - 0.005,
     );
+  });
+
+  it('without routes brings experts to the domain that asks for them', () => {
+    const mapping = ExpertMapping.contiguous({
+      numLayers: 1,
+      numLogicalExperts: 8,
+      numRanks: 4,
+      numPhysicalExperts: 8,
+    });
+    // Ranks 0 and 1 ask for experts 4 to 7 only, which ranks 2 and 3 hold, and the other way round.
+    const sourceLoads = Float64Array.from({ length: 32 }, (_, at) =>
+      at < 16 === at % 8 < 4 ? 0 : 100,
+    );
+    const loads = new Float64Array(8).fill(200);
+    const cluster = clusterOf(4, 2);
+    const plan = improveLocality({ mapping, topology: cluster, loads, sourceLoads });
+    const improved = ExpertMapping.create({
+      numLayers: 1,
+      numLogicalExperts: 8,
+      slotOffsets: mapping.slotOffsets,
+      physicalToLogical: plan.physicalToLogical,
+    });
+    const crossing = (of: ExpertMapping, dispatch = uniformDispatch(of)) =>
+      crossNodeFraction(of, dispatch, sourceLoads, cluster.fastDomains);
+    expect(crossing(mapping)).toBe(1);
+    expect(crossing(improved, plan.dispatch)).toBe(0);
   });
 
   it('changes nothing in one domain, or without load', () => {

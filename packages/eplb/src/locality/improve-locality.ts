@@ -217,7 +217,8 @@ class LocalityPlanner {
   #limits(layer: number, largestLoadMax: number): TrafficSearchLimits {
     const { currentMapping, routes, moveCost, mapping, seed } = this.#request;
     const cost = moveCost ?? (currentMapping === undefined ? 0 : MOVE_COST);
-    const frequency = (routes?.topK ?? 1) / mapping.numLogicalExperts;
+    const asked = this.#routes === null ? 1 : (routes?.topK ?? 1);
+    const frequency = asked / mapping.numLogicalExperts;
     return {
       largestLoadMax,
       moveCost: cost,
