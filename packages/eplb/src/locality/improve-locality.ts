@@ -52,7 +52,7 @@ export interface LocalityRequest {
    * @default 0.005
    */
   readonly balanceLossMax?: number | undefined;
-  /** Candidate changes to weigh, over all layers. @default 800 by slot and layer, at most 2,000,000 */
+  /** Candidate changes to weigh, over all layers. @default 1,000 by slot and layer, at most 2,500,000 */
   readonly workBudget?: number | undefined;
   /** @default 1 */
   readonly seed?: number | undefined;
@@ -77,9 +77,9 @@ const ROUTES_MAX = 4096;
 /** Parts that the routes are cut into, to see how rank loads vary. */
 const BLOCKS = 8;
 /** Part of the loss allowed that is planned for: sources are not known exactly. */
-const LOSS_PLANNED = 0.7;
-const STEPS_PER_SLOT = 800;
-const STEPS_MAX = 2_000_000;
+const LOSS_PLANNED = 0.85;
+const STEPS_PER_SLOT = 1_000;
+const STEPS_MAX = 2_500_000;
 const MOVE_COST = 0.005;
 /** Temperatures, by how often a token asks for an expert: exchanging two changes visits so much. */
 const HOT = 0.05;

@@ -21,7 +21,7 @@ const BLOCKS_WEIGHT = 4;
  * Relative load by which ranks may be over under the loads by source: shares take that away, and a
  * placement that fits every source's taste of the moment fits no other.
  */
-const BY_SOURCE_SLACK = 0.06;
+const BY_SOURCE_SLACK = 0.01;
 
 /**
  * Rank loads of one layer while replicas come and go: under the loads by source, under pooled
