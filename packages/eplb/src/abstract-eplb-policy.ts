@@ -1,4 +1,12 @@
-import type { ExpertMapping } from './expert-mapping.js';
+import {
+  crossNodeFraction,
+  crossNodeTraffic,
+  dispatchRankLoads,
+} from './dispatch/dispatch-metrics.js';
+import { type DispatchTable, uniformDispatch } from './dispatch/dispatch-table.js';
+import { scaleSourceLoads } from './dispatch/source-loads.js';
+import { type ExpertMapping, largestRelativeLoads } from './expert-mapping.js';
+import type { RouteSample } from './locality/route-sample.js';
 import { largestRankLoadBound } from './placement/lower-bound.js';
 import { assertRequest } from './request-validation.js';
 
@@ -16,8 +24,8 @@ export interface ClusterShape {
 /** How an engine's kernels count what a token sends across fast domains. */
 export type TrafficUnit = 'domain' | 'rank' | 'expert';
 
-/** How an engine chooses among an expert's replicas. */
-export type ReplicaChoice = 'uniform' | 'nearest' | 'weighted';
+/** How an engine chooses among an expert's replicas: all alike, or by a dispatch table. */
+export type ReplicaChoice = 'uniform' | 'weighted';
 
 export interface RebalanceRequest {
   readonly numLayers: number;
@@ -52,6 +60,24 @@ export interface RebalanceRequest {
    * the layer. @default 0.1 % of the layer's mean rank load
    */
   readonly moveCosts?: Float64Array;
+  /** @default 'uniform' */
+  readonly replicaChoice?: ReplicaChoice;
+  /**
+   * Where tokens come from, [layers × ranks × experts], in any scale; heeded with the choice
+   * `weighted`. @default unknown: every rank sends alike
+   */
+  readonly sourceLoads?: Float64Array;
+  /** Which experts share a token; heeded with the choice `weighted`. @default unknown */
+  readonly routes?: RouteSample;
+  /** @default 'domain' */
+  readonly trafficUnit?: TrafficUnit;
+  /** Balancedness that may be given up for less traffic across fast domains. @default 0.005 */
+  readonly balanceLossMax?: number;
+  /**
+   * Visits to other fast domains, per token of a layer, that a move must save where it is made for
+   * traffic. @default 0.001 with a current mapping, else 0
+   */
+  readonly trafficMoveCost?: number;
   /**
    * Most candidate changes that the search may weigh: with a current mapping too, it then goes on
    * from local minima until they are weighed. @default by sizes; with a current mapping it ends at
@@ -80,6 +106,13 @@ export interface RebalanceReport {
    * mapping.
    */
   readonly layerGains: Float64Array;
+  /** Part of all sends to an expert that leave the source's fast domain; null without topology. */
+  readonly crossNodeFraction: number | null;
+  /**
+   * Visits to other fast domains per sampled token and layer; null where no routes are known or
+   * the policy plans no dispatch.
+   */
+  readonly crossNodeTraffic: number | null;
   /** Candidate changes that the search weighed. */
   readonly work: number;
   /** The deadline ended the search early: another run of the same request may plan otherwise. */
@@ -88,12 +121,15 @@ export interface RebalanceReport {
 
 export interface RebalanceResult {
   readonly mapping: ExpertMapping;
+  /** Who serves whom; null where replicas are chosen alike. */
+  readonly dispatch: DispatchTable | null;
   readonly report: RebalanceReport;
 }
 
 /** What a policy's search comes to. */
 export interface Placement {
   readonly mapping: ExpertMapping;
+  readonly dispatch: DispatchTable | null;
   readonly work: number;
   readonly deadlineCut: boolean;
 }
@@ -111,7 +147,8 @@ export abstract class AbstractEplbPolicy {
     const startedMs = performance.now();
     const placement = this.place(request);
     const planMs = performance.now() - startedMs;
-    return { mapping: placement.mapping, report: reportOf(this.name, request, placement, planMs) };
+    const { mapping, dispatch } = placement;
+    return { mapping, dispatch, report: reportOf(this.name, request, placement, planMs) };
   }
 
   /** The new mapping for a request that has been checked. */
@@ -121,13 +158,19 @@ export abstract class AbstractEplbPolicy {
 function reportOf(
   policy: string,
   request: RebalanceRequest,
-  { mapping, work, deadlineCut }: Placement,
+  { mapping, dispatch, work, deadlineCut }: Placement,
   planMs: number,
 ): RebalanceReport {
-  const { currentMapping, loads } = request;
+  const { currentMapping, loads, topology, routes, trafficUnit } = request;
   const capacities = servingCapacities(request);
   const means = meanRankLoads(request, capacities);
-  const after = mapping.largestRankLoads(loads, capacities);
+  const after =
+    dispatch === null
+      ? mapping.largestRankLoads(loads, capacities)
+      : largestRelativeLoads(
+          dispatchRankLoads(mapping, dispatch, sourceLoadsOf(request)),
+          capacities,
+        );
   const before = currentMapping?.largestRankLoads(loads, capacities);
   let lowerBound: Float64Array | undefined;
   return {
@@ -135,16 +178,31 @@ function reportOf(
     planMs,
     balancedness: quotientOfSums(means, after),
     balancednessBefore: before === undefined ? null : quotientOfSums(means, before),
-    // Proving it may take longer than the plan, and not everyone asks.
+    // What follows as a getter may take longer than the plan, and not everyone asks.
     get lowerBound() {
       lowerBound ??= lowerBounds(request, capacities);
       return lowerBound;
     },
     moves: currentMapping?.moves(mapping).length ?? mapping.physicalToLogical.length,
     layerGains: after.map((largest, layer) => (before?.[layer] ?? largest) - largest),
+    get crossNodeFraction() {
+      if (topology === undefined) return null;
+      const table = dispatch ?? uniformDispatch(mapping);
+      return crossNodeFraction(mapping, table, sourceLoadsOf(request), topology.fastDomains);
+    },
+    get crossNodeTraffic() {
+      if (dispatch === null || topology === undefined || routes === undefined) return null;
+      return crossNodeTraffic(mapping, dispatch, routes, topology.fastDomains, trafficUnit);
+    },
     work,
     deadlineCut,
   };
+}
+
+function sourceLoadsOf(request: RebalanceRequest): Float64Array {
+  const { numLayers, numLogicalExperts: numExperts, slotOffsets, loads, sourceLoads } = request;
+  const numRanks = slotOffsets.length - 1;
+  return scaleSourceLoads(loads, { numLayers, numRanks, numExperts }, sourceLoads);
 }
 
 /** Relative speeds of ranks, 0 for those that are out, [ranks]. */

@@ -128,11 +128,10 @@ export class AsyncExpertRebalancer {
 
   async #plan(request: RebalanceRequest): Promise<RebalanceResult> {
     const { currentMapping, ...plain } = request;
-    // Copied, so that the copies can be given away to the worker instead of being cloned.
-    const loads = plain.loads.slice();
+    const { copy, buffers } = copyArrays(plain);
     const question: PlanQuestion = {
       policy: this.#options.balancer.policy.name,
-      request: { ...plain, loads },
+      request: copy,
       currentMapping:
         currentMapping === undefined
           ? null
@@ -143,9 +142,10 @@ export class AsyncExpertRebalancer {
               physicalToLogical: currentMapping.physicalToLogical,
             },
     };
-    const answer = await this.#ask(question, [loads.buffer]);
+    const answer = await this.#ask(question, buffers);
     if (!answer.ok) throw new EplbError(answer.code, answer.message, answer.fields);
-    return { mapping: ExpertMapping.create(answer.mapping), report: answer.report };
+    const { mapping, dispatch, report } = answer;
+    return { mapping: ExpertMapping.create(mapping), dispatch, report };
   }
 
   #ask(question: PlanQuestion, transfer: readonly ArrayBuffer[]): Promise<PlanAnswer> {
@@ -179,6 +179,38 @@ export class AsyncExpertRebalancer {
       worker.postMessage(question, [...transfer]);
     });
   }
+}
+
+/**
+ * Large arrays of a request copied, so that the copies can be given away to the worker at once
+ * instead of being cloned there and back.
+ */
+function copyArrays(request: Omit<RebalanceRequest, 'currentMapping'>) {
+  const { routes } = request;
+  const copy = {
+    ...request,
+    loads: request.loads.slice(),
+    ...(request.loadDeviations && { loadDeviations: request.loadDeviations.slice() }),
+    ...(request.loadFactors && { loadFactors: request.loadFactors.map((own) => own.slice()) }),
+    ...(request.sourceLoads && { sourceLoads: request.sourceLoads.slice() }),
+    ...(routes && {
+      routes: {
+        ...routes,
+        experts: routes.experts.slice(),
+        sourceRanks: routes.sourceRanks.slice(),
+      },
+    }),
+  };
+  const arrays = [
+    copy.loads,
+    copy.loadDeviations,
+    ...(copy.loadFactors ?? []),
+    copy.sourceLoads,
+    copy.routes?.experts,
+    copy.routes?.sourceRanks,
+  ];
+  const buffers = arrays.flatMap((array) => (array === undefined ? [] : [array.buffer]));
+  return { copy, buffers: buffers as ArrayBuffer[] };
 }
 
 function workerFailed(how: string, cause?: unknown): EplbError {

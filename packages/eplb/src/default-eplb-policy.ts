@@ -35,6 +35,7 @@ export class DefaultEplbPolicy extends AbstractEplbPolicy {
         slotOffsets,
         physicalToLogical,
       }),
+      dispatch: null,
       work: 0,
       deadlineCut: false,
     };

@@ -245,24 +245,34 @@ export class ExpertMapping {
    * @param capacities of the ranks, [ranks]. @default 1
    */
   largestRankLoads(logicalLoads: Float64Array, capacities?: Float64Array): Float64Array {
-    const { numLayers, numRanks } = this;
-    const rankLoads = this.rankLoads(logicalLoads);
-    const largests = new Float64Array(numLayers);
-    for (let layer = 0; layer < numLayers; layer += 1) {
-      for (let rank = 0; rank < numRanks; rank += 1) {
-        const capacity = capacities === undefined ? 1 : capacities[rank];
-        if (!(capacity > 0)) continue;
-        const load = rankLoads[layer * numRanks + rank] / capacity;
-        if (load > largests[layer]) largests[layer] = load;
-      }
-    }
-    return largests;
+    const ones = capacities ?? new Float64Array(this.numRanks).fill(1);
+    return largestRelativeLoads(this.rankLoads(logicalLoads), ones);
   }
 
   /** Balancedness under these loads, [layers × experts], an expert's split evenly. */
   balancedness(logicalLoads: Float64Array): number {
     return balancedness(this.rankLoads(logicalLoads), this.numLayers, this.numRanks);
   }
+}
+
+/**
+ * Largest load ÷ capacity over the ranks with any, by layer, [layers].
+ * @param rankLoads [layers × ranks]
+ * @param capacities [ranks]
+ */
+export function largestRelativeLoads(
+  rankLoads: Float64Array,
+  capacities: Float64Array,
+): Float64Array {
+  const numRanks = capacities.length;
+  const largests = new Float64Array(rankLoads.length / numRanks);
+  for (let index = 0; index < rankLoads.length; index += 1) {
+    const capacity = capacities[index % numRanks];
+    if (!(capacity > 0)) continue;
+    const layer = Math.floor(index / numRanks);
+    largests[layer] = Math.max(largests[layer], rankLoads[index] / capacity);
+  }
+  return largests;
 }
 
 /** First slot of each rank: of S slots on R ranks the first S mod R ranks get one more. */

@@ -4,6 +4,8 @@ export {
   type RebalanceReport,
   type RebalanceRequest,
   type RebalanceResult,
+  type ReplicaChoice,
+  type TrafficUnit,
 } from './abstract-eplb-policy.js';
 export {
   AsyncExpertRebalancer,
@@ -11,8 +13,14 @@ export {
   type RebalanceDecision,
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';
-export { crossNodeFraction } from './cross-node-traffic.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
+export {
+  crossNodeFraction,
+  crossNodeTraffic,
+  dispatchRankLoads,
+} from './dispatch/dispatch-metrics.js';
+export { type DispatchTable, uniformDispatch } from './dispatch/dispatch-table.js';
+export { type DispatchRequest, planDispatch } from './dispatch/plan-dispatch.js';
 export type { SlopeEstimate } from './economy/common-slope.js';
 export {
   type Interference,
@@ -56,6 +64,13 @@ export {
   LoadForecaster,
   type LoadForecasterOptions,
 } from './forecast/load-forecaster.js';
+export {
+  improveLocality,
+  type LocalityRequest,
+  type LocalityResult,
+} from './locality/improve-locality.js';
+export type { RouteSample } from './locality/route-sample.js';
+export { RouteWindow, sourceLoadsOfRoutes } from './locality/route-window.js';
 export { LocalityAwarePolicy } from './locality-aware-policy.js';
 export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';

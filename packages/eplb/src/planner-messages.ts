@@ -4,6 +4,7 @@ import type {
   RebalanceRequest,
 } from './abstract-eplb-policy.js';
 import { DefaultEplbPolicy } from './default-eplb-policy.js';
+import type { DispatchTable } from './dispatch/dispatch-table.js';
 import { EplbError } from './eplb-error.js';
 import type { ExpertMappingSpec } from './expert-mapping.js';
 import { LocalityAwarePolicy } from './locality-aware-policy.js';
@@ -29,7 +30,12 @@ export interface PlanQuestion {
 }
 
 export type PlanAnswer =
-  | { readonly ok: true; readonly mapping: ExpertMappingSpec; readonly report: RebalanceReport }
+  | {
+      readonly ok: true;
+      readonly mapping: ExpertMappingSpec;
+      readonly dispatch: DispatchTable | null;
+      readonly report: RebalanceReport;
+    }
   | {
       readonly ok: false;
       readonly code: string;

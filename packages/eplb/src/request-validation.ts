@@ -14,6 +14,9 @@ const loadMax = Number.MAX_SAFE_INTEGER;
 /** Ranks may differ by this factor from capacity 1, up or down. */
 const rankCapacityMax = 1e6;
 const seedMax = 2 ** 32 - 1;
+/** The search keeps the sums of so many factors by rank. */
+const factorsMax = 2;
+const routesMax = 2 ** 20;
 /** The longest time that a timer can be set to. */
 const deadlineMsMax = 2 ** 31 - 1;
 
@@ -28,6 +31,7 @@ export function assertRequest(request: RebalanceRequest): void {
   assertSizes(request);
   assertLoads(request);
   assertRanks(request);
+  assertTraffic(request);
   if (request.topology !== undefined) {
     assertTopology(request.topology, request.slotOffsets.length - 1);
   }
@@ -116,9 +120,52 @@ function assertLoads(request: RebalanceRequest): void {
     assertLength('loadDeviations', loadDeviations, numLayers * numLogicalExperts);
     assertWithin('loadDeviations', loadDeviations, 0, loadMax);
   }
+  assertFactors(request);
   if (moveCosts !== undefined) {
     assertLength('moveCosts', moveCosts, numLayers);
     assertWithin('moveCosts', moveCosts, 0, Number.POSITIVE_INFINITY);
+  }
+}
+
+function assertFactors({ numLayers, numLogicalExperts, loadFactors = [] }: RebalanceRequest): void {
+  if (loadFactors.length > factorsMax) {
+    refuse('loadFactors', `are ${loadFactors.length}: at most ${factorsMax} are heeded`);
+  }
+  for (const factor of loadFactors) {
+    assertLength('loadFactors', factor, numLayers * numLogicalExperts);
+    assertWithin('loadFactors', factor, -loadMax, loadMax);
+  }
+}
+
+function assertTraffic(request: RebalanceRequest): void {
+  const { numLayers, numLogicalExperts, slotOffsets, sourceLoads, routes } = request;
+  const { balanceLossMax = 0, trafficMoveCost = 0, replicaChoice, trafficUnit } = request;
+  const numRanks = slotOffsets.length - 1;
+  assertWithin('balanceLossMax', Float64Array.of(balanceLossMax), 0, 1);
+  assertWithin('trafficMoveCost', Float64Array.of(trafficMoveCost), 0, Number.POSITIVE_INFINITY);
+  assertOneOf('replicaChoice', replicaChoice, ['uniform', 'weighted']);
+  assertOneOf('trafficUnit', trafficUnit, ['domain', 'rank', 'expert']);
+  if (sourceLoads !== undefined) {
+    assertLength('sourceLoads', sourceLoads, numLayers * numRanks * numLogicalExperts);
+    assertWithin('sourceLoads', sourceLoads, 0, loadMax);
+  }
+  if (routes === undefined) return;
+  const { numRoutes, topK, experts, sourceRanks } = routes;
+  if (!isIntegerWithin(numRoutes, 0, routesMax)) {
+    refuse('routes.numRoutes', `is ${numRoutes}: it must be of 0 to ${routesMax}`);
+  }
+  if (!isIntegerWithin(topK, 1, numLogicalExperts)) {
+    refuse('routes.topK', `is ${topK}: it must be of 1 to ${numLogicalExperts}`);
+  }
+  assertLength('routes.experts', experts, numRoutes * numLayers * topK);
+  assertWithin('routes.experts', experts, -1, numLogicalExperts - 1);
+  assertLength('routes.sourceRanks', sourceRanks, numRoutes);
+  assertWithin('routes.sourceRanks', sourceRanks, -1, numRanks - 1);
+}
+
+function assertOneOf(field: string, value: string | undefined, values: readonly string[]): void {
+  if (value !== undefined && !values.includes(value)) {
+    refuse(field, `is ${JSON.stringify(value)}: it must be one of ${values.join(', ')}`);
   }
 }
 
@@ -128,7 +175,7 @@ function assertLength(field: string, values: ArrayLike<number>, length: number):
 
 function assertWithin(
   field: string,
-  values: Int32Array | Float64Array,
+  values: Int16Array | Int32Array | Float64Array,
   least: number,
   most: number,
 ): void {

@@ -56,7 +56,8 @@ export function generateTrace(options: GeneratorOptions): Trace {
   const sizes = sizesOf(options);
   const { numLayers, numExperts, topK, tokensPerStep } = sizes;
   const header = { model: 'synthetic', numLayers, numExperts, topK };
-  return new TokenTrace(header, tokensPerStep, new TokenGenerator(random, sizes).generate());
+  const { experts, sequenceTokens } = new TokenGenerator(random, sizes).generate();
+  return new TokenTrace(header, tokensPerStep, experts, sequenceTokens);
 }
 
 function sizesOf({ seed: _, ...options }: GeneratorOptions): Sizes {
@@ -96,6 +97,8 @@ class TokenGenerator {
   /** The entry, counted from 1, that last took each expert, [experts]. */
   readonly #takenBy: Int32Array;
   #sequenceTokensLeft: number;
+  /** Tokens of each sequence so far; the last may end with the trace. */
+  readonly #sequenceTokens: number[] = [0];
 
   constructor(random: Random, sizes: Sizes) {
     const { numLayers, numExperts, topK, tokensPerStep, numSteps } = sizes;
@@ -115,7 +118,7 @@ class TokenGenerator {
     return FITTED.sequenceTokens / 2 + this.#random.integer(FITTED.sequenceTokens);
   }
 
-  generate(): Int16Array {
+  generate(): { readonly experts: Int16Array; readonly sequenceTokens: Int32Array } {
     const { numSteps, numDomains, tokensPerStep, numLayers } = this.#sizes;
     for (let step = 0; step < numSteps; step += 1) {
       if (step > 0) this.#startStep(changesDomain(step, numSteps, numDomains));
@@ -123,11 +126,13 @@ class TokenGenerator {
       for (let position = 0; position < tokensPerStep; position += 1) {
         if (this.#sequenceTokensLeft === 0) this.#startSequence();
         this.#sequenceTokensLeft -= 1;
+        const sequence = this.#sequenceTokens.length - 1;
+        this.#sequenceTokens[sequence] = (this.#sequenceTokens[sequence] ?? 0) + 1;
         const token = step * tokensPerStep + position;
         for (let layer = 0; layer < numLayers; layer += 1) this.#choose(token, layer);
       }
     }
-    return this.#experts;
+    return { experts: this.#experts, sequenceTokens: Int32Array.from(this.#sequenceTokens) };
   }
 
   #startStep(domainChanges: boolean): void {
@@ -137,6 +142,7 @@ class TokenGenerator {
 
   #startSequence(): void {
     this.#sequenceTokensLeft = this.#sequenceLength();
+    this.#sequenceTokens.push(0);
     this.#popularity.changeSequence();
     this.#updateWeights();
   }

@@ -60,6 +60,11 @@ export class LoadTrace implements Trace {
     });
   }
 
+  /** Its tokens are of no sequence. */
+  sequences(step: number): Int32Array {
+    return new Int32Array(this.numTokens(step)).fill(-1);
+  }
+
   loads(step: number): Float64Array {
     return Float64Array.from(this.#step(step));
   }

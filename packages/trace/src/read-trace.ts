@@ -50,6 +50,7 @@ async function readTokenTrace(
   lines: AsyncIterable<Line>,
 ): Promise<Trace> {
   const sequences: Uint8Array[] = [];
+  const sequenceTokens: number[] = [];
   const maxTokens = maxSteps(header, header.layers * header.topK) * header.tokensPerStep;
   let numTokens = 0;
   let expected = 0;
@@ -58,6 +59,7 @@ async function readTokenTrace(
     const row = parseLine(sequenceSchema, text, place, 'ISOBAR_TRACE_INVALID');
     assertNumber(row.sequence, expected, 'sequence', place);
     sequences.push(decodeExperts(row, header, place));
+    sequenceTokens.push(row.tokens);
     numTokens += row.tokens;
     if (numTokens > maxTokens) throw tooMany(place, 'tokens', maxTokens);
     expected += 1;
@@ -65,7 +67,9 @@ async function readTokenTrace(
   if (numTokens < header.tokensPerStep) {
     throw noSteps(path, `${numTokens} tokens are not one step of ${header.tokensPerStep}`);
   }
-  return new TokenTrace(headerOf(header), header.tokensPerStep, Buffer.concat(sequences));
+  const experts = Buffer.concat(sequences);
+  const tokens = Int32Array.from(sequenceTokens);
+  return new TokenTrace(headerOf(header), header.tokensPerStep, experts, tokens);
 }
 
 /** Most steps that fit the limit on steps and, at so many entries a token, on entries. */

@@ -7,15 +7,25 @@ export class TokenTrace implements Trace {
   readonly #tokensPerStep: number;
   /** [steps × tokensPerStep × layers × topK] */
   readonly #experts: Uint8Array | Int16Array;
+  /** [sequences] */
+  readonly #sequenceTokens: Int32Array;
 
   /**
    * @param experts [tokens × layers × topK], checked and not written again; what is left after
    *   the last whole step is no step
+   * @param sequenceTokens tokens of each sequence, [sequences], end to end; at least as many in all
+   *   as the steps have
    */
-  constructor(header: TraceHeader, tokensPerStep: number, experts: Uint8Array | Int16Array) {
+  constructor(
+    header: TraceHeader,
+    tokensPerStep: number,
+    experts: Uint8Array | Int16Array,
+    sequenceTokens: Int32Array,
+  ) {
     this.header = header;
     this.#tokensPerStep = tokensPerStep;
     this.#experts = experts;
+    this.#sequenceTokens = sequenceTokens;
     this.numSteps = Math.floor(experts.length / this.#entriesPerStep());
   }
 
@@ -32,6 +42,22 @@ export class TokenTrace implements Trace {
     assertStep(step, this.numSteps);
     const entries = this.#entriesPerStep();
     return new Int16Array(this.#experts.subarray(step * entries, (step + 1) * entries));
+  }
+
+  sequences(step: number): Int32Array {
+    assertStep(step, this.numSteps);
+    const first = step * this.#tokensPerStep;
+    const last = first + this.#tokensPerStep;
+    const sequences = new Int32Array(this.#tokensPerStep);
+    let start = 0;
+    this.#sequenceTokens.forEach((tokens, sequence) => {
+      const end = start + tokens;
+      if (end > first && start < last) {
+        sequences.fill(sequence, Math.max(0, start - first), Math.min(end, last) - first);
+      }
+      start = end;
+    });
+    return sequences;
   }
 
   loads(step: number): Float64Array {

@@ -23,6 +23,13 @@ export interface Trace {
    */
   tokens(step: number): Int16Array;
   /**
+   * Sequence of each token, [numTokens], counted from 0 over the whole trace, whose tokens lie in
+   * order: a sequence may begin in one step and end in another. −1 where a trace knows none, as a
+   * load trace.
+   * @throws TraceError ISOBAR_TRACE_INVALID where there is no such step
+   */
+  sequences(step: number): Int32Array;
+  /**
    * Tokens per expert of one step, [numLayers × numExperts].
    * @throws TraceError ISOBAR_TRACE_INVALID where there is no such step
    */

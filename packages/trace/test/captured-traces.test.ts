@@ -33,6 +33,12 @@ describe.skipIf(!isPresent)(`captured traces (skipped where ${folder} is absent)
     }
   });
 
+  it('know the sequence of each token', () => {
+    const last = tokens.map((trace) => trace.sequences(trace.numSteps - 1).at(-1));
+    expect(last).toEqual([126, 32]);
+    expect(loads.sequences(0)).toEqual(new Int32Array(64).fill(-1));
+  });
+
   it('agree: the token traces cut into steps have the load trace loads exactly', () => {
     const steps = tokens.flatMap((trace) =>
       Array.from({ length: trace.numSteps }, (_, step) => trace.loads(step)),

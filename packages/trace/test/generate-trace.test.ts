@@ -47,6 +47,21 @@ describe('generateTrace', () => {
     expect(trace.tokens(7)).toEqual(first);
   });
 
+  it('tells the sequences of its tokens: in order, none left out, of more than one length', () => {
+    const trace = generateTrace({ seed: 1 });
+    const all = Array.from({ length: trace.numSteps }, (_, step) => [
+      ...trace.sequences(step),
+    ]).flat();
+    expect(all).toHaveLength(256 * 64);
+    const lengths = new Map<number, number>();
+    all.forEach((sequence, token) => {
+      expect(sequence - (all[token - 1] ?? 0)).toBeOneOf([0, 1]);
+      lengths.set(sequence, (lengths.get(sequence) ?? 0) + 1);
+    });
+    expect(all[0]).toBe(0);
+    expect(new Set(lengths.values()).size).toBeGreaterThan(2);
+  });
+
   it.each([
     small,
     { ...small, topK: 16 },

@@ -66,6 +66,8 @@ describe('a token trace', () => {
     expect([trace.numSteps, trace.numTokens(1)]).toEqual([2, 2]);
     expect(Array.from(trace.tokens(1))).toEqual([1, 2, 3, 0, 3, 1, 2, 0]);
     expect(Array.from(trace.loads(0))).toEqual([2, 1, 1, 0, 1, 1, 1, 1]);
+    expect([...trace.sequences(0), ...trace.sequences(1)]).toEqual([0, 0, 0, 1]);
+    expect(() => trace.sequences(2)).toThrow(TraceError);
   });
 
   it('has steps of 64 positions where its header says nothing', async () => {
@@ -121,6 +123,7 @@ describe('a load trace', () => {
     const trace = await readTrace(await fileOf(lines(loadHeader, row)));
     expect(Array.from(trace.loads(0))).toEqual([2, 1, 1, 0, 0, 0, 1, 0]);
     expect(Array.from(trace.tokens(0))).toEqual([0, 1, 2, -1, 0, 2, -1, -1]);
+    expect(Array.from(trace.sequences(0))).toEqual([-1, -1]);
     expect([trace.numSteps, trace.numTokens(0)]).toEqual([1, 2]);
   });
 
@@ -242,6 +245,7 @@ describe('writeTrace', () => {
       numSteps: 4,
       numTokens: (step) => (step === 3 ? 6 : 7),
       tokens: (step) => whole.tokens(step),
+      sequences: (step) => whole.sequences(step),
       loads: (step) => whole.loads(step),
     };
     expect((await refused(writeTrace(path, uneven))).fields).toMatchObject({ step: 3 });

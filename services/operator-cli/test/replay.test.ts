@@ -13,6 +13,7 @@ function prefix(trace: Trace, numSteps: number): Trace {
     numSteps,
     numTokens: (step) => trace.numTokens(step),
     tokens: (step) => trace.tokens(step),
+    sequences: (step) => trace.sequences(step),
     loads: (step) => trace.loads(step),
   };
 }

@@ -1,8 +1,8 @@
+import { SeededRandom } from '../seeded-random.js';
 import { placeGreedily } from './greedy-placement.js';
 import { LayerSearch, type SearchGoal } from './layer-search.js';
 import { LayerState, type SlotShape } from './layer-state.js';
 import { fillEmptySlots, mend } from './mend.js';
-import { SeededRandom } from './random.js';
 
 /** What is asked of one layer. */
 export interface LayerTask {

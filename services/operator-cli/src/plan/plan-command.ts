@@ -1,6 +1,13 @@
-import { type ClusterShape, createPolicy, uniformSlotOffsets } from '@isobar/eplb';
+import {
+  type ClusterShape,
+  createPolicy,
+  type RebalanceRequest,
+  sourceLoadsOfRoutes,
+  uniformSlotOffsets,
+} from '@isobar/eplb';
 import { readTopology, type Topology, uniformTopology } from '@isobar/topology';
-import { readLoads } from '@isobar/trace';
+import { type LoadMatrix, readLoads, readTrace } from '@isobar/trace';
+import { routesOf } from '../token-routes.js';
 import { type PlanDocument, planDocument } from './plan-document.js';
 import { readCurrentMapping } from './read-current-mapping.js';
 
@@ -49,12 +56,26 @@ export async function plan(options: PlanCommandOptions): Promise<PlanDocument> {
     numNodes: options.nodes ?? cluster.numFastDomains,
     numGroups: options.groups,
     topology: cluster.shape,
+    ...(await localityOf(matrix, options)),
     ...(currentMapping !== undefined && { currentMapping }),
     ...(seed !== undefined && { seed }),
     ...(workBudget !== undefined && { workBudget }),
     ...(deadlineMs !== undefined && { deadlineMs }),
   });
-  return planDocument(matrix, cluster.shape, result);
+  return planDocument(matrix, result);
+}
+
+/** What the tokens of a token trace say of traffic: sequence i comes from rank i mod R. */
+async function localityOf(
+  { source, numLayers, numExperts }: LoadMatrix,
+  { loads: path, ranks: numRanks }: PlanCommandOptions,
+): Promise<Pick<RebalanceRequest, 'replicaChoice' | 'routes' | 'sourceLoads'>> {
+  if (source !== 'trace') return {};
+  const trace = await readTrace(path);
+  const routes = routesOf(trace, 0, trace.numSteps, numRanks);
+  if (routes === null) return {};
+  const shape = { numLayers, numRanks, numLogicalExperts: numExperts };
+  return { replicaChoice: 'weighted', routes, sourceLoads: sourceLoadsOfRoutes(routes, shape) };
 }
 
 interface Cluster {

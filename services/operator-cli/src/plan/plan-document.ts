@@ -1,11 +1,6 @@
-import {
-  type ClusterShape,
-  crossNodeFraction,
-  type ExpertMapping,
-  type RebalanceReport,
-  type RebalanceResult,
-} from '@isobar/eplb';
+import type { ExpertMapping, RebalanceResult } from '@isobar/eplb';
 import type { LoadMatrix } from '@isobar/trace';
+import { dispatchRows } from '../dispatch-rows.js';
 
 /** What loads a plan was made for: those of the file, or the sum of its steps. */
 export type PlanForecast =
@@ -27,10 +22,13 @@ export interface PlanReport {
   /** Slots whose weights must travel: all of them without a mapping to start from. */
   readonly moves: number;
   /**
-   * Share of all visits to experts that leave the source's fast domain, where tokens come evenly
-   * from all ranks and each goes to any replica alike.
+   * Part of all sends of a token to an expert that leave the source's fast domain: by `dispatch`
+   * from the sequences' ranks where there is one; else tokens come evenly from all ranks and each
+   * goes to any replica alike.
    */
   readonly crossNodeFraction: number;
+  /** Visits to other fast domains per token and layer; null where no tokens are known. */
+  readonly crossNodeTraffic: number | null;
   readonly forecast: PlanForecast;
   /** Whether the deadline ended the search. */
   readonly deadlineCut: boolean;
@@ -44,21 +42,19 @@ export interface PlanDocument {
   readonly replica_count: readonly (readonly number[])[];
   /** First slot of each rank, and the number of slots, [ranks + 1]. */
   readonly slot_offsets: readonly number[];
+  /** Share of each slot by source rank, [layers][source ranks][slots]; of token traces only. */
+  readonly dispatch?: readonly (readonly (readonly number[])[])[];
   readonly report: PlanReport;
 }
 
-export function planDocument(
-  matrix: LoadMatrix,
-  cluster: ClusterShape,
-  result: RebalanceResult,
-): PlanDocument {
-  const { mapping } = result;
-  const report: RebalanceReport & { readonly deadlineCut?: boolean } = result.report;
+export function planDocument(matrix: LoadMatrix, result: RebalanceResult): PlanDocument {
+  const { mapping, dispatch, report } = result;
   const { loads, numSteps } = matrix;
   return {
     physical_to_logical_map: rowsOf(mapping, (layer) => mapping.row(layer)),
     replica_count: rowsOf(mapping, (layer) => replicaCounts(mapping, layer)),
     slot_offsets: [...mapping.slotOffsets],
+    ...(dispatch !== null && { dispatch: dispatchRows(dispatch) }),
     report: {
       policy: report.policy,
       planMillis: report.planMs,
@@ -68,9 +64,10 @@ export function planDocument(
       largestRankLoad: [...mapping.largestRankLoads(loads)],
       lowerBound: [...report.lowerBound],
       moves: report.moves,
-      crossNodeFraction: crossNodeFraction(mapping, loads, cluster.fastDomains),
+      crossNodeFraction: report.crossNodeFraction ?? 0,
+      crossNodeTraffic: report.crossNodeTraffic,
       forecast: numSteps === null ? { method: 'given' } : { method: 'sum', steps: numSteps },
-      deadlineCut: report.deadlineCut ?? false,
+      deadlineCut: report.deadlineCut,
     },
   };
 }
@@ -106,12 +103,16 @@ export function renderPlanDocument({ report, ...document }: PlanDocument): strin
   const before = balancednessBefore === null ? '' : `${balancednessBefore.toFixed(4)} → `;
   const loads = forecast.method === 'given' ? 'as given' : `the sum of ${forecast.steps} steps`;
   const cut = report.deadlineCut ? ', cut by the deadline' : '';
+  const traffic =
+    report.crossNodeTraffic === null
+      ? ', replicas chosen alike'
+      : `, ${report.crossNodeTraffic.toFixed(3)} other nodes a token visits in a layer`;
   return [
     `policy        ${report.policy}, ${report.planMillis.toFixed(1)} ms${cut}`,
     `sizes         ${layers} layers, ${experts} experts in ${slots} slots on ${document.slot_offsets.length - 1} ranks`,
     `loads         ${loads}`,
     `balancedness  ${before}${balancedness.toFixed(4)}, no placement above ${balancednessBound.toFixed(4)}`,
     `moves         ${report.moves} of ${layers * slots} slots`,
-    `cross-node    ${(100 * report.crossNodeFraction).toFixed(1)} % of visits, replicas chosen alike`,
+    `cross-node    ${(100 * report.crossNodeFraction).toFixed(1)} % of sends${traffic}`,
   ].join('\n');
 }

@@ -1,7 +1,8 @@
-import { writeFile } from 'node:fs/promises';
 import { createPolicy, type ExpertMapping } from '@isobar/eplb';
 import { uniformTopology } from '@isobar/topology';
 import { readTrace } from '@isobar/trace';
+import { dispatchRows } from '../dispatch-rows.js';
+import { writeFileAtomically } from '../write-file-atomically.js';
 import { type ReplaySummary, type ReplayWindow, replayTrace, summarize } from './replay-trace.js';
 
 export interface ReplayCommandOptions {
@@ -15,7 +16,7 @@ export interface ReplayCommandOptions {
   readonly maps?: string;
 }
 
-/** @throws IsobarError, TraceError, EplbError, TopologyError; what `writeFile` throws */
+/** @throws IsobarError, TraceError, EplbError, TopologyError; ISOBAR_CLI_OUTPUT among the first */
 export async function replay(options: ReplayCommandOptions): Promise<ReplaySummary> {
   const { ranks, nodes, slots, window: windowSteps } = options;
   const trace = await readTrace(options.trace);
@@ -26,13 +27,21 @@ export async function replay(options: ReplayCommandOptions): Promise<ReplaySumma
   const windows = [...replayTrace({ trace, policy, ...sizes, topology })];
   if (options.maps !== undefined) {
     const lines = windows.map((window) => `${JSON.stringify(lineOf(window))}\n`);
-    await writeFile(options.maps, lines.join(''));
+    await writeFileAtomically(options.maps, lines.join(''));
   }
   return summarize(policy.name, windows);
 }
 
-function lineOf({ window, mapping, balancedness, moves }: ReplayWindow) {
-  return { window, physical_to_logical_map: rowsOf(mapping), balancedness, moves };
+function lineOf({ window, mapping, dispatch, forecast, ...judged }: ReplayWindow) {
+  const { balancedness, moves, crossNodeTraffic } = judged;
+  return {
+    window,
+    physical_to_logical_map: rowsOf(mapping),
+    balancedness,
+    moves,
+    forecast,
+    ...(dispatch !== null && { crossNodeTraffic, dispatch: dispatchRows(dispatch) }),
+  };
 }
 
 function rowsOf(mapping: ExpertMapping): number[][] {
@@ -40,12 +49,18 @@ function rowsOf(mapping: ExpertMapping): number[][] {
 }
 
 export function renderReplay(summary: ReplaySummary): string {
-  const { policy, windows, balancedness, movesPerRebalance, planMillis } = summary;
+  const { policy, windows, balancedness, movesPerRebalance, crossNodeTraffic, planMillis } =
+    summary;
   return [
     `policy             ${policy}`,
     `windows            ${windows}`,
     `balancedness       ${balancedness.toFixed(4)} (windows 1 to ${windows - 1})`,
     `moves a rebalance  ${movesPerRebalance.toFixed(1)}`,
+    ...(crossNodeTraffic === null
+      ? []
+      : [
+          `traffic            ${crossNodeTraffic.toFixed(3)} other nodes a token visits in a layer`,
+        ]),
     `plan time          ${planMillis.toFixed(1)} ms (median)`,
   ].join('\n');
 }

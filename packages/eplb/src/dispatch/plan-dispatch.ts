@@ -1,0 +1,243 @@
+import type { ClusterShape } from '../abstract-eplb-policy.js';
+import { EplbError } from '../eplb-error.js';
+import type { ExpertMapping } from '../expert-mapping.js';
+import type { DispatchTable } from './dispatch-table.js';
+import { domainCosts, type FastDomains, fastDomains } from './fast-domains.js';
+import { ReplicaFlow } from './replica-flow.js';
+import { loadsBySourceDomain } from './source-loads.js';
+
+export interface DispatchRequest {
+  readonly mapping: ExpertMapping;
+  /** Tokens expected by expert, [layers × experts]. */
+  readonly loads: Float64Array;
+  /**
+   * Where they come from, [layers × ranks × experts], in any scale.
+   * @default unknown: every rank sends alike
+   */
+  readonly sourceLoads?: Float64Array | undefined;
+  /** @default one fast domain */
+  readonly topology?: ClusterShape | undefined;
+  /** [ranks] @default 1 */
+  readonly rankCapacities?: Float64Array | undefined;
+  /** @default none */
+  readonly unavailableRanks?: readonly number[] | undefined;
+  /** Balancedness that may be given up, below the best that shares can reach. @default 0.005 */
+  readonly balanceLossMax?: number | undefined;
+}
+
+/** Half a percent of step time, well under what one window's loads differ from the next's. */
+export const BALANCE_LOSS_MAX = 0.005;
+
+/**
+ * Shares for a mapping: first the largest relative rank load as small as shares can make it, but
+ * for the loss allowed; then tokens as near as that lets them: in the source's own domain, then by
+ * cost of the topology. All ranks of a domain have the same shares, also those that have sent
+ * nothing: a rank's own tokens are too few to tell its load by. No weight moves, so it may be
+ * planned anew whenever loads change. An expert that only ranks which are out hold has no shares.
+ * @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field
+ */
+export function planDispatch(request: DispatchRequest): DispatchTable {
+  const facts = dispatchFacts(request);
+  const costs = costsByDomain(facts, domainCosts(request.topology, facts.domains));
+  const loss = request.balanceLossMax ?? BALANCE_LOSS_MAX;
+  return fillTable(request, facts, (layer, row, sourceLoads) => {
+    const least = leastLargestLoad(facts, layer, row);
+    const cap = capAfterLoss(least, meanLoad(facts, layer), loss);
+    return layerFlows(facts, row, sourceLoads, costs, cap);
+  });
+}
+
+/** What planning shares asks of a request, by layer. */
+export interface DispatchFacts {
+  readonly mapping: ExpertMapping;
+  readonly domains: FastDomains;
+  readonly numLayers: number;
+  readonly numExperts: number;
+  readonly domainOfRank: Int32Array;
+  readonly numDomains: number;
+  readonly loads: Float64Array;
+  readonly sourceLoads: Float64Array | undefined;
+  readonly rankOfSlot: Int32Array;
+  /** [ranks]; 0 where a rank is out. */
+  readonly capacities: Float64Array;
+}
+
+/** @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field */
+export function dispatchFacts(request: DispatchRequest): DispatchFacts {
+  const { mapping, loads, sourceLoads, topology } = request;
+  const { numLayers, numLogicalExperts: numExperts, numRanks, numPhysicalExperts } = mapping;
+  assertLoads('loads', loads, numLayers * numExperts);
+  if (sourceLoads !== undefined) {
+    assertLoads('sourceLoads', sourceLoads, numLayers * numRanks * numExperts);
+  }
+  if (topology !== undefined && topology.fastDomains.length !== numRanks) {
+    refuse('topology', `has ${topology.fastDomains.length} ranks, not ${numRanks}`);
+  }
+  const domains = fastDomains(topology, numRanks);
+  return {
+    mapping,
+    domains,
+    numLayers,
+    numExperts,
+    domainOfRank: domains.ofRank,
+    numDomains: domains.count,
+    loads,
+    sourceLoads,
+    rankOfSlot: Int32Array.from({ length: numPhysicalExperts }, (_, slot) =>
+      mapping.rankOfSlot(slot),
+    ),
+    capacities: servingCapacities(request, numRanks),
+  };
+}
+
+function servingCapacities(request: DispatchRequest, numRanks: number): Float64Array {
+  const { rankCapacities, unavailableRanks } = request;
+  if (rankCapacities !== undefined) {
+    if (rankCapacities.length !== numRanks) {
+      refuse('rankCapacities', `has ${rankCapacities.length} entries, not ${numRanks}`);
+    }
+    const wrong = rankCapacities.find((value) => !(value > 0 && value < Number.POSITIVE_INFINITY));
+    if (wrong !== undefined) refuse('rankCapacities', `has ${wrong}: it must be positive`);
+  }
+  const capacities = rankCapacities?.slice() ?? new Float64Array(numRanks).fill(1);
+  for (const rank of unavailableRanks ?? []) {
+    if (!Number.isInteger(rank) || rank < 0 || rank >= numRanks) {
+      refuse('unavailableRanks', `names rank ${rank} of ${numRanks}`);
+    }
+    capacities[rank] = 0;
+  }
+  return capacities;
+}
+
+function assertLoads(field: string, loads: Float64Array, length: number): void {
+  if (loads.length !== length) refuse(field, `has ${loads.length} entries, not ${length}`);
+  const wrong = loads.findIndex((load) => !(load >= 0 && load < Number.POSITIVE_INFINITY));
+  if (wrong >= 0) refuse(field, `has ${loads[wrong]} at entry ${wrong}`);
+}
+
+/** @throws EplbError ISOBAR_EPLB_REQUEST_INVALID */
+export function refuse(field: string, what: string): never {
+  throw new EplbError('ISOBAR_EPLB_REQUEST_INVALID', `${field} ${what}`, { field });
+}
+
+/** The mapping's row with −1 in the slots of ranks that are out, [slots]. */
+export function servingRow(facts: DispatchFacts, row: Int32Array): Int32Array {
+  return row.map((expert, slot) =>
+    (facts.capacities[facts.rankOfSlot[slot] ?? 0] ?? 0) > 0 ? expert : -1,
+  );
+}
+
+/** Load of a layer per capacity: what a perfect balance gives every rank, relatively. */
+export function meanLoad(facts: DispatchFacts, layer: number): number {
+  const row = facts.loads.subarray(layer * facts.numExperts, (layer + 1) * facts.numExperts);
+  const capacity = facts.capacities.reduce((sum, value) => sum + value, 0);
+  return capacity > 0 ? row.reduce((sum, load) => sum + load, 0) / capacity : 0;
+}
+
+/** The largest relative load at which balancedness has fallen by `loss` from that at `largest`. */
+export function capAfterLoss(largest: number, mean: number, loss: number): number {
+  if (!(largest > 0) || !(mean > 0)) return largest;
+  const balancedness = mean / largest - loss;
+  return balancedness > 0 ? mean / balancedness : Number.MAX_VALUE;
+}
+
+/** Smallest largest relative rank load that any shares reach, wherever tokens come from. */
+function leastLargestLoad(facts: DispatchFacts, layer: number, row: Int32Array): number {
+  const { capacities, rankOfSlot, numExperts, loads } = facts;
+  const flow = new ReplicaFlow({
+    row,
+    rankOfSlot,
+    capacities,
+    domainOfRank: new Int32Array(capacities.length),
+    numDomains: 1,
+    numSources: 1,
+    numExperts,
+    loads: loads.subarray(layer * numExperts, (layer + 1) * numExperts),
+    costs: new Float64Array(numExperts),
+  });
+  return flow.balance(meanLoad(facts, layer));
+}
+
+/** A domain's cost for every expert, [domains × experts × domains]. */
+function costsByDomain(facts: DispatchFacts, domainCost: Float64Array): Float64Array {
+  const { numDomains, numExperts } = facts;
+  const costs = new Float64Array(numDomains * numExperts * numDomains);
+  for (let source = 0; source < numDomains; source += 1) {
+    const row = domainCost.subarray(source * numDomains, (source + 1) * numDomains);
+    for (let expert = 0; expert < numExperts; expert += 1) {
+      costs.set(row, (source * numExperts + expert) * numDomains);
+    }
+  }
+  return costs;
+}
+
+/**
+ * Part of each expert's load from each source domain that each slot takes, [domains × slots], with
+ * no relative rank load above `cap` where shares can keep to it.
+ */
+export function layerFlows(
+  facts: DispatchFacts,
+  row: Int32Array,
+  sourceLoads: Float64Array,
+  costs: Float64Array,
+  cap: number,
+): Float64Array {
+  const { capacities, rankOfSlot, numExperts, numDomains, domainOfRank } = facts;
+  const flow = new ReplicaFlow({
+    row,
+    rankOfSlot,
+    capacities,
+    domainOfRank,
+    numDomains,
+    numSources: numDomains,
+    numExperts,
+    loads: neverZero(sourceLoads),
+    costs,
+  });
+  flow.balance(cap);
+  const parts = flow.flows();
+  for (let domain = 0; domain < numDomains; domain += 1) {
+    toParts(parts.subarray(domain * row.length, (domain + 1) * row.length), row, numExperts);
+  }
+  return parts;
+}
+
+/** An expert that nobody asked for still needs shares: so small a load weighs nothing. */
+function neverZero(loads: Float64Array): Float64Array {
+  const largest = loads.reduce((most, load) => Math.max(most, load), 0);
+  const least = largest > 0 ? largest * 1e-9 : 1;
+  return loads.map((load) => Math.max(load, least));
+}
+
+function toParts(flows: Float64Array, row: Int32Array, numExperts: number): void {
+  const sums = new Float64Array(numExperts);
+  row.forEach((expert, slot) => {
+    if (expert >= 0) sums[expert] = (sums[expert] ?? 0) + (flows[slot] ?? 0);
+  });
+  row.forEach((expert, slot) => {
+    if (expert >= 0) flows[slot] = (flows[slot] ?? 0) / (sums[expert] ?? 1);
+  });
+}
+
+/**
+ * The table of all layers.
+ * @param plan parts by source domain of one layer, [domains × slots]
+ */
+export function fillTable(
+  request: DispatchRequest,
+  facts: DispatchFacts,
+  plan: (layer: number, row: Int32Array, sourceLoads: Float64Array) => Float64Array,
+): DispatchTable {
+  const { numLayers, numRanks, numPhysicalExperts: slots } = request.mapping;
+  const shares = new Float32Array(numLayers * numRanks * slots);
+  for (let layer = 0; layer < numLayers; layer += 1) {
+    const row = servingRow(facts, request.mapping.row(layer));
+    const parts = plan(layer, row, loadsBySourceDomain(facts, layer));
+    for (let rank = 0; rank < numRanks; rank += 1) {
+      const domain = facts.domainOfRank[rank] ?? 0;
+      const from = parts.subarray(domain * slots, (domain + 1) * slots);
+      shares.set(from, (layer * numRanks + rank) * slots);
+    }
+  }
+  return { numLayers, numRanks, numPhysicalExperts: slots, shares };
+}

@@ -1,0 +1,73 @@
+import type { RouteSample } from './route-sample.js';
+
+/** The newest routes that were told of, up to a limit, and what they say of sources. */
+export class RouteWindow {
+  readonly #numLayers: number;
+  readonly #routesMax: number;
+  #routes: RouteSample | null = null;
+
+  /** @param routesMax routes that are kept; the oldest fall out. @default 16,384 */
+  constructor(numLayers: number, routesMax = 16_384) {
+    this.#numLayers = numLayers;
+    this.#routesMax = routesMax;
+  }
+
+  /** All of one number of experts a token. */
+  add(newest: RouteSample): void {
+    const kept = this.#routes;
+    if (kept === null) {
+      this.#routes = this.#last(newest, this.#routesMax);
+      return;
+    }
+    const added = this.#last(newest, this.#routesMax);
+    const older = this.#last(kept, this.#routesMax - added.numRoutes);
+    const experts = new Int16Array(older.experts.length + added.experts.length);
+    experts.set(older.experts);
+    experts.set(added.experts, older.experts.length);
+    const numRoutes = older.numRoutes + added.numRoutes;
+    const sourceRanks = new Int32Array(numRoutes);
+    sourceRanks.set(older.sourceRanks);
+    sourceRanks.set(added.sourceRanks, older.numRoutes);
+    this.#routes = { numRoutes, topK: newest.topK, experts, sourceRanks };
+  }
+
+  #last({ numRoutes, topK, experts, sourceRanks }: RouteSample, most: number): RouteSample {
+    const first = Math.max(0, numRoutes - most);
+    return {
+      numRoutes: numRoutes - first,
+      topK,
+      experts: experts.subarray(first * this.#numLayers * topK),
+      sourceRanks: sourceRanks.subarray(first),
+    };
+  }
+
+  /** In order of arrival; null before the first. */
+  get routes(): RouteSample | null {
+    return this.#routes;
+  }
+}
+
+/**
+ * Tokens by source rank and expert of a sample, [layers × ranks × experts]; routes of unknown source
+ * count for none.
+ */
+export function sourceLoadsOfRoutes(
+  routes: RouteSample,
+  shape: {
+    readonly numLayers: number;
+    readonly numRanks: number;
+    readonly numLogicalExperts: number;
+  },
+): Float64Array {
+  const { numLayers, numRanks, numLogicalExperts } = shape;
+  const { topK, experts, sourceRanks } = routes;
+  const loads = new Float64Array(numLayers * numRanks * numLogicalExperts);
+  for (let index = 0; index < experts.length; index += 1) {
+    const rank = sourceRanks[Math.floor(index / (numLayers * topK))];
+    const expert = experts[index];
+    if (rank < 0 || expert < 0) continue;
+    const layer = Math.floor(index / topK) % numLayers;
+    loads[(layer * numRanks + rank) * numLogicalExperts + expert] += 1;
+  }
+  return loads;
+}
