@@ -88,15 +88,13 @@ export class ExpertMapping {
   }
 
   #assertEveryExpertHeld(): void {
-    for (let index = 0; index < this.numLayers * this.numLogicalExperts; index += 1) {
-      if (this.#replicaOffsets[index] === this.#replicaOffsets[index + 1]) {
-        const layer = Math.floor(index / this.numLogicalExperts);
-        const expert = index % this.numLogicalExperts;
-        throw invalid(`layer ${layer}: no slot holds expert ${expert}`, 'physicalToLogical', {
-          layer,
-          expert,
-        });
-      }
+    const offsets = this.#replicaOffsets;
+    for (let index = 0; index + 1 < offsets.length; index += 1) {
+      if (offsets[index] < offsets[index + 1]) continue;
+      const layer = Math.floor(index / this.numLogicalExperts);
+      const expert = index % this.numLogicalExperts;
+      const what = `layer ${layer}: no slot holds expert ${expert}`;
+      throw invalid(what, 'physicalToLogical', { layer, expert });
     }
   }
 
@@ -156,7 +154,8 @@ export class ExpertMapping {
     return (
       this.numLayers === other.numLayers &&
       this.numLogicalExperts === other.numLogicalExperts &&
-      this.slotOffsets.join() === other.slotOffsets.join()
+      this.slotOffsets.length === other.slotOffsets.length &&
+      this.slotOffsets.every((offset, rank) => offset === other.slotOffsets[rank])
     );
   }
 
@@ -197,17 +196,47 @@ export class ExpertMapping {
 
   /** @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE */
   moves(to: ExpertMapping): ExpertMove[] {
+    const slots = this.numPhysicalExperts;
+    return Array.from(this.#movedSlots(to), (index) => {
+      const slot = index % slots;
+      const layer = (index - slot) / slots;
+      return { layer, slot, expert: to.physicalToLogical[index], rank: this.rankOfSlot(slot) };
+    });
+  }
+
+  /**
+   * How many moves there are, without naming them.
+   * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE
+   */
+  numMoves(to: ExpertMapping): number {
+    return this.#movedSlots(to).length;
+  }
+
+  /** Where in `to.physicalToLogical` experts are that their rank does not hold here, ascending. */
+  #movedSlots(to: ExpertMapping): Int32Array {
     this.#assertSameShape(to);
-    const moves: ExpertMove[] = [];
-    for (let layer = 0; layer < this.numLayers; layer += 1) {
-      for (let slot = 0; slot < this.numPhysicalExperts; slot += 1) {
-        const expert = to.getLogicalExpert(layer, slot);
-        if (expert < 0 || this.getLogicalExpert(layer, slot) === expert) continue;
-        const rank = this.rankOfSlot(slot);
-        if (!this.holds(layer, rank, expert)) moves.push({ layer, slot, expert, rank });
+    const { numLayers, numPhysicalExperts, numRanks, slotOffsets } = this;
+    const [before, after] = [this.physicalToLogical, to.physicalToLogical];
+    const moved = new Int32Array(after.length);
+    let numMoved = 0;
+    // The last of all [layers × ranks], counted from 1, that was seen to hold an expert before.
+    const lastHeldBy = new Int32Array(this.numLogicalExperts);
+    for (let layer = 0, holder = 1; layer < numLayers; layer += 1) {
+      const row = layer * numPhysicalExperts;
+      for (let rank = 0; rank < numRanks; rank += 1, holder += 1) {
+        const end = row + slotOffsets[rank + 1];
+        for (let index = row + slotOffsets[rank]; index < end; index += 1) {
+          if (before[index] >= 0) lastHeldBy[before[index]] = holder;
+        }
+        for (let index = row + slotOffsets[rank]; index < end; index += 1) {
+          const expert = after[index];
+          if (expert < 0 || lastHeldBy[expert] === holder) continue;
+          moved[numMoved] = index;
+          numMoved += 1;
+        }
       }
     }
-    return moves;
+    return moved.subarray(0, numMoved);
   }
 
   #assertSameShape(other: ExpertMapping): void {
@@ -225,14 +254,19 @@ export class ExpertMapping {
    * @returns [layers × ranks]
    */
   rankLoads(logicalLoads: Float64Array): Float64Array {
-    const loads = new Float64Array(this.numLayers * this.numRanks);
-    for (let layer = 0; layer < this.numLayers; layer += 1) {
-      for (let expert = 0; expert < this.numLogicalExperts; expert += 1) {
-        const slots = this.getPhysicalExperts(layer, expert);
-        const share = (logicalLoads[layer * this.numLogicalExperts + expert] ?? 0) / slots.length;
-        for (const slot of slots) {
-          const index = layer * this.numRanks + this.rankOfSlot(slot);
-          loads[index] = (loads[index] ?? 0) + share;
+    const { numLayers, numLogicalExperts, numRanks } = this;
+    const [rankOfSlot, slots, offsets] = [
+      this.#rankOfSlot,
+      this.#replicaSlots,
+      this.#replicaOffsets,
+    ];
+    const loads = new Float64Array(numLayers * numRanks);
+    for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+      const firstRank = layer * numRanks;
+      for (const end = index + numLogicalExperts; index < end; index += 1) {
+        const share = logicalLoads[index] / (offsets[index + 1] - offsets[index]);
+        for (let at = offsets[index]; at < offsets[index + 1]; at += 1) {
+          loads[firstRank + rankOfSlot[slots[at]]] += share;
         }
       }
     }
@@ -249,12 +283,14 @@ export class ExpertMapping {
     const rankLoads = this.rankLoads(logicalLoads);
     const largests = new Float64Array(numLayers);
     for (let layer = 0; layer < numLayers; layer += 1) {
+      let largest = 0;
       for (let rank = 0; rank < numRanks; rank += 1) {
         const capacity = capacities === undefined ? 1 : capacities[rank];
         if (!(capacity > 0)) continue;
         const load = rankLoads[layer * numRanks + rank] / capacity;
-        if (load > largests[layer]) largests[layer] = load;
+        if (load > largest) largest = load;
       }
+      largests[layer] = largest;
     }
     return largests;
   }
@@ -300,21 +336,17 @@ function assertShape(spec: ExpertMappingSpec): void {
       'physicalToLogical',
     );
   }
-  const wrong = physicalToLogical.findIndex(
-    (expert) => expert < -1 || expert >= spec.numLogicalExperts,
-  );
-  if (wrong >= 0) {
-    const layer = Math.floor(wrong / slots);
-    const expert = physicalToLogical[wrong];
-    throw invalid(
-      `layer ${layer}, slot ${wrong % slots}: no expert ${expert}`,
-      'physicalToLogical',
-      {
-        layer,
-        slot: wrong % slots,
-        expert,
-      },
-    );
+  assertExperts(spec, slots);
+}
+
+function assertExperts({ numLogicalExperts, physicalToLogical }: ExpertMappingSpec, slots: number) {
+  for (let index = 0; index < physicalToLogical.length; index += 1) {
+    const expert = physicalToLogical[index];
+    if (expert >= -1 && expert < numLogicalExperts) continue;
+    const layer = Math.floor(index / slots);
+    const slot = index % slots;
+    const what = `layer ${layer}, slot ${slot}: no expert ${expert}`;
+    throw invalid(what, 'physicalToLogical', { layer, slot, expert });
   }
 }
 
@@ -328,27 +360,34 @@ function ranksOfSlots(slotOffsets: Int32Array): Int32Array {
 
 function indexReplicas(mapping: ExpertMapping): { slots: Int32Array; offsets: Int32Array } {
   const { numLayers, numLogicalExperts, numPhysicalExperts, physicalToLogical } = mapping;
-  const offsets = new Int32Array(numLayers * numLogicalExperts + 1);
-  for (let index = 0; index < physicalToLogical.length; index += 1) {
-    const expert = physicalToLogical[index] ?? -1;
-    if (expert < 0) continue;
-    const at = Math.floor(index / numPhysicalExperts) * numLogicalExperts + expert + 1;
-    offsets[at] = (offsets[at] ?? 0) + 1;
-  }
-  for (let at = 1; at < offsets.length; at += 1) {
-    offsets[at] = (offsets[at] ?? 0) + (offsets[at - 1] ?? 0);
-  }
-  const slots = new Int32Array(offsets[offsets.length - 1] ?? 0);
+  const offsets = replicaOffsets(mapping);
+  const slots = new Int32Array(offsets[offsets.length - 1]);
   const next = offsets.slice();
-  for (let index = 0; index < physicalToLogical.length; index += 1) {
-    const expert = physicalToLogical[index] ?? -1;
-    if (expert < 0) continue;
-    const of = Math.floor(index / numPhysicalExperts) * numLogicalExperts + expert;
-    const at = next[of] ?? 0;
-    slots[at] = index % numPhysicalExperts;
-    next[of] = at + 1;
+  for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+    const firstExpert = layer * numLogicalExperts;
+    for (let slot = 0; slot < numPhysicalExperts; slot += 1, index += 1) {
+      const expert = physicalToLogical[index];
+      if (expert < 0) continue;
+      slots[next[firstExpert + expert]] = slot;
+      next[firstExpert + expert] += 1;
+    }
   }
   return { slots, offsets };
+}
+
+/** Replicas of all layers and experts before each, [layers × experts + 1]. */
+function replicaOffsets(mapping: ExpertMapping): Int32Array {
+  const { numLayers, numLogicalExperts, numPhysicalExperts, physicalToLogical } = mapping;
+  const offsets = new Int32Array(numLayers * numLogicalExperts + 1);
+  for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+    const firstExpert = layer * numLogicalExperts;
+    for (const end = index + numPhysicalExperts; index < end; index += 1) {
+      const expert = physicalToLogical[index];
+      if (expert >= 0) offsets[firstExpert + expert + 1] += 1;
+    }
+  }
+  for (let at = 1; at < offsets.length; at += 1) offsets[at] += offsets[at - 1];
+  return offsets;
 }
 
 function digestOf(mapping: ExpertMapping): string {
