@@ -1,5 +1,6 @@
+import { RadixOrder } from './radix-order.js';
 import { Tournament } from './tournament.js';
-import { bitsOf, heaviestFirst, indexOfKey, lightestFirst } from './weight-key.js';
+import { bitsOf, heaviestFirst, largestKey, lightestFirst } from './weight-key.js';
 
 /**
  * Packs items into packs of equal size: heaviest first, each into the lightest pack that has
@@ -12,54 +13,52 @@ export class BalancedPacking {
   readonly packOf: Int32Array;
   /** Place of each item in its pack, [items]. */
   readonly placeInPack: Int32Array;
-  readonly #numPacks: number;
-  readonly #order: Float64Array;
+  readonly #itemKeys: Int32Array;
+  readonly #order: RadixOrder;
   readonly #packItems: Int32Array;
   readonly #packWeights: Float32Array;
-  readonly #emptyPacks: Float64Array;
+  readonly #packBits: Int32Array;
   readonly #lightest: Tournament;
 
   /** @param numItems divisible by `numPacks` */
   constructor(numItems: number, numPacks: number) {
     this.packOf = Int32Array.from({ length: numItems }, (_, item) => item);
     this.placeInPack = new Int32Array(numItems);
-    this.#numPacks = numPacks;
-    this.#order = new Float64Array(numItems);
+    this.#itemKeys = new Int32Array(numItems);
+    this.#order = new RadixOrder(numItems);
     this.#packItems = new Int32Array(numPacks);
     this.#packWeights = new Float32Array(numPacks);
-    this.#emptyPacks = Float64Array.from({ length: numPacks }, (_, pack) => lightestFirst(0, pack));
+    this.#packBits = bitsOf(this.#packWeights);
     this.#lightest = new Tournament(numPacks);
   }
 
   /** @param weights [items], not negative */
   pack(weights: Float32Array): void {
-    const size = weights.length / this.#numPacks;
-    if (size === 1) return;
     const { packOf, placeInPack } = this;
     const packItems = this.#packItems.fill(0);
+    const size = weights.length / packItems.length;
+    if (size === 1) return;
     const packWeights = this.#packWeights.fill(0);
-    const packBits = bitsOf(packWeights);
+    const packBits = this.#packBits;
     const lightest = this.#lightest;
-    lightest.start(this.#emptyPacks);
+    lightest.start(packBits);
     const order = this.#heaviestFirst(weights);
     for (let at = 0; at < order.length; at += 1) {
-      const item = indexOfKey(order[at]);
-      const pack = indexOfKey(lightest.least());
+      const item = order[at];
+      const pack = lightest.winner;
       packOf[item] = pack;
       placeInPack[item] = packItems[pack];
       packItems[pack] += 1;
       packWeights[pack] += weights[item];
       const full = packItems[pack] === size;
-      lightest.replace(pack, full ? Number.POSITIVE_INFINITY : lightestFirst(packBits[pack], pack));
+      lightest.replace(pack, full ? largestKey : lightestFirst(packBits[pack]));
     }
   }
 
-  #heaviestFirst(weights: Float32Array): Float64Array {
-    const order = this.#order;
+  #heaviestFirst(weights: Float32Array): Int32Array {
+    const keys = this.#itemKeys;
     const bits = bitsOf(weights);
-    for (let item = 0; item < order.length; item += 1) {
-      order[item] = heaviestFirst(bits[item], item);
-    }
-    return order.sort();
+    for (let item = 0; item < keys.length; item += 1) keys[item] = heaviestFirst(bits[item]);
+    return this.#order.indices(keys);
   }
 }

@@ -1,5 +1,5 @@
 import { Tournament } from './tournament.js';
-import { bitsOf, heaviestFirst, indexOfKey } from './weight-key.js';
+import { bitsOf, heaviestFirst } from './weight-key.js';
 
 /**
  * One copy of each expert, then one more of whichever has the largest load ÷ copies, until all
@@ -14,7 +14,8 @@ export class GreedyReplication {
   readonly physicalLoads: Float32Array;
   readonly #replicaCounts: Int32Array;
   readonly #shares: Float32Array;
-  readonly #keys: Float64Array;
+  readonly #shareBits: Int32Array;
+  readonly #keys: Int32Array;
   readonly #largest: Tournament;
 
   /** @param numPhysicalExperts at least `numExperts` */
@@ -23,7 +24,8 @@ export class GreedyReplication {
     this.physicalLoads = new Float32Array(numPhysicalExperts);
     this.#replicaCounts = new Int32Array(numExperts);
     this.#shares = new Float32Array(numExperts);
-    this.#keys = new Float64Array(numExperts);
+    this.#shareBits = bitsOf(this.#shares);
+    this.#keys = new Int32Array(numExperts);
     this.#largest = new Tournament(numExperts);
   }
 
@@ -33,24 +35,24 @@ export class GreedyReplication {
     const replicaCounts = this.#replicaCounts.fill(1);
     const shares = this.#shares;
     shares.set(loads);
-    const shareBits = bitsOf(shares);
+    const shareBits = this.#shareBits;
     const largest = this.#startLargest(shareBits);
     for (let slot = shares.length; slot < physicalToLogical.length; slot += 1) {
-      const expert = indexOfKey(largest.least());
+      const expert = largest.winner;
       physicalToLogical[slot] = expert;
       replicaCounts[expert] += 1;
       shares[expert] = loads[expert] / replicaCounts[expert];
-      largest.replace(expert, heaviestFirst(shareBits[expert], expert));
+      largest.replace(expert, heaviestFirst(shareBits[expert]));
     }
     for (let slot = 0; slot < physicalToLogical.length; slot += 1) {
       physicalLoads[slot] = shares[physicalToLogical[slot]];
     }
   }
 
-  #startLargest(shareBits: Uint32Array): Tournament {
+  #startLargest(shareBits: Int32Array): Tournament {
     const keys = this.#keys;
     for (let expert = 0; expert < keys.length; expert += 1) {
-      keys[expert] = heaviestFirst(shareBits[expert], expert);
+      keys[expert] = heaviestFirst(shareBits[expert]);
     }
     this.#largest.start(keys);
     return this.#largest;
