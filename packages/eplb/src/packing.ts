@@ -41,9 +41,10 @@ export class BalancedPacking {
     const packWeights = this.#packWeights.fill(0);
     const packBits = this.#packBits;
     const lightest = this.#lightest;
-    lightest.start(packBits);
     const order = this.#heaviestFirst(weights);
-    for (let at = 0; at < order.length; at += 1) {
+    const numSpread = this.#spreadOverEmptyPacks(weights, order);
+    lightest.start(packBits);
+    for (let at = numSpread; at < order.length; at += 1) {
       const item = order[at];
       const pack = lightest.winner;
       packOf[item] = pack;
@@ -53,6 +54,20 @@ export class BalancedPacking {
       const full = packItems[pack] === size;
       lightest.replace(pack, full ? largestKey : lightestFirst(packBits[pack]));
     }
+  }
+
+  /** The lightest pack is the next empty one as long as items weigh anything. */
+  #spreadOverEmptyPacks(weights: Float32Array, order: Int32Array): number {
+    const packWeights = this.#packWeights;
+    let pack = 0;
+    for (; pack < packWeights.length && weights[order[pack]] > 0; pack += 1) {
+      const item = order[pack];
+      this.packOf[item] = pack;
+      this.placeInPack[item] = 0;
+      this.#packItems[pack] = 1;
+      packWeights[pack] = weights[item];
+    }
+    return pack;
   }
 
   #heaviestFirst(weights: Float32Array): Int32Array {

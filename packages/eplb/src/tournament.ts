@@ -2,7 +2,8 @@ import { largestKey } from './weight-key.js';
 
 /**
  * Knows which of a changing set of keys is least, among equals the first: a binary tree of
- * matches, so that a change costs the logarithm of their number.
+ * matches, so that a change costs the logarithm of their number. Matches are decided by the sign of
+ * a difference and not by a branch, since nobody can predict who wins.
  */
 export class Tournament {
   readonly #numLeaves: number;
@@ -29,7 +30,7 @@ export class Tournament {
     keys.set(newKeys, this.#numLeaves);
     for (let node = this.#numLeaves - 1; node > 0; node -= 1) {
       const left = 2 * node;
-      const child = keys[left + 1] < keys[left] ? left + 1 : left;
+      const child = left - ((keys[left + 1] - keys[left]) >> 31);
       keys[node] = keys[child];
       winners[node] = winners[child];
     }
@@ -45,8 +46,7 @@ export class Tournament {
     keys[node] = key;
     for (; node > 1; node >>= 1) {
       const sibling = node ^ 1;
-      // All ones where the sibling wins, which a left one does of equals; no branch, since which
-      // of two wins can't be predicted.
+      // All ones where the sibling wins, which a left one does of equals, else 0.
       const siblingWins = (keys[sibling] - key - (node & 1)) >> 31;
       key ^= (key ^ keys[sibling]) & siblingWins;
       winner ^= (winner ^ winners[sibling]) & siblingWins;
