@@ -7,15 +7,18 @@ import { largestKey } from './weight-key.js';
  */
 export class Tournament {
   readonly #numLeaves: number;
-  /** Node n has the least of nodes 2n and 2n + 1, [2 × leaves]; the leaves are last. */
+  /** [leaves]; leaves beyond the keys never win. */
   readonly #keys: Int32Array;
-  /** Index of that least key, [2 × leaves]. */
+  /** Leaf of the least key of nodes 2n and 2n + 1 at node n; leaves are last, [2 × leaves]. */
   readonly #winners: Int32Array;
 
   constructor(numKeys: number) {
     this.#numLeaves = 2 ** Math.ceil(Math.log2(numKeys));
-    this.#keys = new Int32Array(2 * this.#numLeaves).fill(largestKey);
-    this.#winners = Int32Array.from(this.#keys, (_, node) => node - this.#numLeaves);
+    this.#keys = new Int32Array(this.#numLeaves).fill(largestKey);
+    this.#winners = new Int32Array(2 * this.#numLeaves);
+    for (let leaf = 0; leaf < this.#numLeaves; leaf += 1) {
+      this.#winners[this.#numLeaves + leaf] = leaf;
+    }
   }
 
   /** Index of the least key. */
@@ -27,12 +30,11 @@ export class Tournament {
   start(newKeys: Int32Array): void {
     const keys = this.#keys;
     const winners = this.#winners;
-    keys.set(newKeys, this.#numLeaves);
+    keys.set(newKeys);
     for (let node = this.#numLeaves - 1; node > 0; node -= 1) {
-      const left = 2 * node;
-      const child = left - ((keys[left + 1] - keys[left]) >> 31);
-      keys[node] = keys[child];
-      winners[node] = winners[child];
+      const left = winners[2 * node];
+      const right = winners[2 * node + 1];
+      winners[node] = left ^ ((left ^ right) & ((keys[right] - keys[left]) >> 31));
     }
   }
 
@@ -40,17 +42,16 @@ export class Tournament {
   replace(index: number, newKey: number): void {
     const keys = this.#keys;
     const winners = this.#winners;
-    let node = this.#numLeaves + index;
+    keys[index] = newKey;
     let key = newKey;
     let winner = index;
-    keys[node] = key;
-    for (; node > 1; node >>= 1) {
-      const sibling = node ^ 1;
+    for (let node = this.#numLeaves + index; node > 1; node >>= 1) {
+      const sibling = winners[node ^ 1];
+      const siblingKey = keys[sibling];
       // All ones where the sibling wins, which a left one does of equals, else 0.
-      const siblingWins = (keys[sibling] - key - (node & 1)) >> 31;
-      key ^= (key ^ keys[sibling]) & siblingWins;
-      winner ^= (winner ^ winners[sibling]) & siblingWins;
-      keys[node >> 1] = key;
+      const siblingWins = (siblingKey - key - (node & 1)) >> 31;
+      key ^= (key ^ siblingKey) & siblingWins;
+      winner ^= (winner ^ sibling) & siblingWins;
       winners[node >> 1] = winner;
     }
   }
