@@ -1,6 +1,6 @@
 import { RadixOrder } from './radix-order.js';
 import { Tournament } from './tournament.js';
-import { bitsOf, heaviestFirst, largestKey, lightestFirst } from './weight-key.js';
+import { bitsOf, heaviestFirst, largestKey } from './weight-key.js';
 
 /**
  * Packs items into packs of equal size: heaviest first, each into the lightest pack that has
@@ -41,7 +41,8 @@ export class BalancedPacking {
     const packWeights = this.#packWeights.fill(0);
     const packBits = this.#packBits;
     const lightest = this.#lightest;
-    const order = this.#heaviestFirst(weights);
+    heaviestFirst(bitsOf(weights), this.#itemKeys);
+    const order = this.#order.indices(this.#itemKeys);
     const numSpread = this.#spreadOverEmptyPacks(weights, order);
     lightest.start(packBits);
     for (let at = numSpread; at < order.length; at += 1) {
@@ -52,7 +53,7 @@ export class BalancedPacking {
       packItems[pack] += 1;
       packWeights[pack] += weights[item];
       const full = packItems[pack] === size;
-      lightest.replace(pack, full ? largestKey : lightestFirst(packBits[pack]));
+      lightest.replace(pack, full ? largestKey : packBits[pack]);
     }
   }
 
@@ -68,12 +69,5 @@ export class BalancedPacking {
       packWeights[pack] = weights[item];
     }
     return pack;
-  }
-
-  #heaviestFirst(weights: Float32Array): Int32Array {
-    const keys = this.#itemKeys;
-    const bits = bitsOf(weights);
-    for (let item = 0; item < keys.length; item += 1) keys[item] = heaviestFirst(bits[item]);
-    return this.#order.indices(keys);
   }
 }

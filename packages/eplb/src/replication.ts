@@ -1,5 +1,5 @@
 import { Tournament } from './tournament.js';
-import { bitsOf, heaviestFirst } from './weight-key.js';
+import { bitsOf, heaviestFirst, heaviestFirstKey } from './weight-key.js';
 
 /**
  * One copy of each expert, then one more of whichever has the largest load ÷ copies, until all
@@ -36,25 +36,18 @@ export class GreedyReplication {
     const shares = this.#shares;
     shares.set(loads);
     const shareBits = this.#shareBits;
-    const largest = this.#startLargest(shareBits);
+    const largest = this.#largest;
+    heaviestFirst(shareBits, this.#keys);
+    largest.start(this.#keys);
     for (let slot = shares.length; slot < physicalToLogical.length; slot += 1) {
       const expert = largest.winner;
       physicalToLogical[slot] = expert;
       replicaCounts[expert] += 1;
       shares[expert] = loads[expert] / replicaCounts[expert];
-      largest.replace(expert, heaviestFirst(shareBits[expert]));
+      largest.replace(expert, heaviestFirstKey(shareBits[expert]));
     }
     for (let slot = 0; slot < physicalToLogical.length; slot += 1) {
       physicalLoads[slot] = shares[physicalToLogical[slot]];
     }
-  }
-
-  #startLargest(shareBits: Int32Array): Tournament {
-    const keys = this.#keys;
-    for (let expert = 0; expert < keys.length; expert += 1) {
-      keys[expert] = heaviestFirst(shareBits[expert]);
-    }
-    this.#largest.start(keys);
-    return this.#largest;
   }
 }
