@@ -31,7 +31,7 @@ export class HierarchicalPlacement {
     const { numPhysicalExperts, numGroups, numNodes, numRanks } = sizes;
     const slotsPerNode = numPhysicalExperts / numNodes;
     this.#sizes = sizes;
-    this.#nodeExperts = new Int32Array(numLogicalExperts);
+    this.#nodeExperts = Int32Array.from({ length: numLogicalExperts }, (_, expert) => expert);
     this.#groupLoads = new Float32Array(numGroups);
     this.#groupPacking = new BalancedPacking(numGroups, numNodes);
     this.#nodeLoads = new Float32Array(numLogicalExperts / numNodes);
@@ -45,37 +45,53 @@ export class HierarchicalPlacement {
    * @param slots takes the expert of each slot of the ranks that serve
    */
   place(loads: Float32Array, rankStarts: Int32Array, slots: Int32Array): void {
-    const { numNodes } = this.#sizes;
-    this.#packGroups(loads);
-    const nodeLoads = this.#nodeLoads;
+    const { numGroups, numNodes } = this.#sizes;
+    // One group a node stays where it is.
+    if (numGroups > numNodes) this.#packGroups(loads);
     for (let node = 0; node < numNodes; node += 1) {
-      const start = node * nodeLoads.length;
-      for (let index = 0; index < nodeLoads.length; index += 1) {
-        nodeLoads[index] = loads[this.#nodeExperts[start + index]];
-      }
-      this.#replication.replicate(nodeLoads);
+      this.#takeNodeLoads(node, loads);
+      this.#replication.replicate(this.#nodeLoads);
       this.#rankPacking.pack(this.#replication.physicalLoads);
       this.#fillNode(node, rankStarts, slots);
     }
   }
 
   #packGroups(loads: Float32Array): void {
-    const { numGroups, numNodes } = this.#sizes;
+    this.#sumGroupLoads(loads);
+    this.#groupPacking.pack(this.#groupLoads);
+    this.#orderExpertsByNode();
+  }
+
+  #sumGroupLoads(loads: Float32Array): void {
     const groupLoads = this.#groupLoads.fill(0);
-    const groupSize = loads.length / numGroups;
-    for (let group = 0, expert = 0; group < numGroups; group += 1) {
+    const groupSize = loads.length / groupLoads.length;
+    for (let group = 0, expert = 0; group < groupLoads.length; group += 1) {
       for (const end = expert + groupSize; expert < end; expert += 1) {
         groupLoads[group] += loads[expert];
       }
     }
-    this.#groupPacking.pack(groupLoads);
+  }
+
+  #orderExpertsByNode(): void {
+    const { numGroups, numNodes } = this.#sizes;
+    const nodeExperts = this.#nodeExperts;
+    const groupSize = nodeExperts.length / numGroups;
     const { packOf, placeInPack } = this.#groupPacking;
     const groupsPerNode = numGroups / numNodes;
     for (let group = 0, expert = 0; group < numGroups; group += 1) {
       const start = (packOf[group] * groupsPerNode + placeInPack[group]) * groupSize;
       for (let index = 0; index < groupSize; index += 1, expert += 1) {
-        this.#nodeExperts[start + index] = expert;
+        nodeExperts[start + index] = expert;
       }
+    }
+  }
+
+  #takeNodeLoads(node: number, loads: Float32Array): void {
+    const nodeLoads = this.#nodeLoads;
+    const nodeExperts = this.#nodeExperts;
+    const start = node * nodeLoads.length;
+    for (let index = 0; index < nodeLoads.length; index += 1) {
+      nodeLoads[index] = loads[nodeExperts[start + index]];
     }
   }
 

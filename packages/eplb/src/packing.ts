@@ -34,27 +34,14 @@ export class BalancedPacking {
 
   /** @param weights [items], not negative */
   pack(weights: Float32Array): void {
-    const { packOf, placeInPack } = this;
     const packItems = this.#packItems.fill(0);
-    const size = weights.length / packItems.length;
-    if (size === 1) return;
-    const packWeights = this.#packWeights.fill(0);
-    const packBits = this.#packBits;
-    const lightest = this.#lightest;
+    if (weights.length === packItems.length) return;
+    this.#packWeights.fill(0);
     heaviestFirst(bitsOf(weights), this.#itemKeys);
     const order = this.#order.indices(this.#itemKeys);
     const numSpread = this.#spreadOverEmptyPacks(weights, order);
-    lightest.start(packBits);
-    for (let at = numSpread; at < order.length; at += 1) {
-      const item = order[at];
-      const pack = lightest.winner;
-      packOf[item] = pack;
-      placeInPack[item] = packItems[pack];
-      packItems[pack] += 1;
-      packWeights[pack] += weights[item];
-      const full = packItems[pack] === size;
-      lightest.replace(pack, full ? largestKey : packBits[pack]);
-    }
+    this.#lightest.start(this.#packBits);
+    this.#packLightest(weights, order, numSpread);
   }
 
   /** The lightest pack is the next empty one as long as items weigh anything. */
@@ -69,5 +56,24 @@ export class BalancedPacking {
       packWeights[pack] = weights[item];
     }
     return pack;
+  }
+
+  /** Packs what comes in `order` from place `from` on. */
+  #packLightest(weights: Float32Array, order: Int32Array, from: number): void {
+    const { packOf, placeInPack } = this;
+    const packItems = this.#packItems;
+    const packWeights = this.#packWeights;
+    const packBits = this.#packBits;
+    const lightest = this.#lightest;
+    const size = order.length / packItems.length;
+    for (let at = from; at < order.length; at += 1) {
+      const item = order[at];
+      const pack = lightest.winner;
+      packOf[item] = pack;
+      placeInPack[item] = packItems[pack];
+      packItems[pack] += 1;
+      packWeights[pack] += weights[item];
+      lightest.replace(pack, packItems[pack] === size ? largestKey : packBits[pack]);
+    }
   }
 }

@@ -24,20 +24,25 @@ export class RadixOrder {
    */
   indices(keys: Int32Array): Int32Array {
     this.#countDigits(keys);
-    const places = this.#places;
-    let from = this.#identity;
+    let order = this.#identity;
     for (let digit = 0; digit < numDigits; digit += 1) {
-      const to = this.#buffers[digit & 1];
-      const first = digit * digitValues;
-      for (let at = 0; at < from.length; at += 1) {
-        const index = from[at];
-        const value = first + ((keys[index] >> (digit * digitBits)) & digitMask);
-        to[places[value]] = index;
-        places[value] += 1;
-      }
-      from = to;
+      order = this.#orderByDigit(keys, digit, order);
     }
-    return from;
+    return order;
+  }
+
+  #orderByDigit(keys: Int32Array, digit: number, from: Int32Array): Int32Array {
+    const places = this.#places;
+    const to = this.#buffers[digit & 1];
+    const first = digit * digitValues;
+    const shift = digit * digitBits;
+    for (let at = 0; at < from.length; at += 1) {
+      const index = from[at];
+      const value = first + ((keys[index] >> shift) & digitMask);
+      to[places[value]] = index;
+      places[value] += 1;
+    }
+    return to;
   }
 
   #countDigits(keys: Int32Array): void {

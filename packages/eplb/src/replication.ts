@@ -31,23 +31,34 @@ export class GreedyReplication {
 
   /** @param loads [experts], not negative */
   replicate(loads: Float32Array): void {
-    const { physicalToLogical, physicalLoads } = this;
-    const replicaCounts = this.#replicaCounts.fill(1);
+    this.#replicaCounts.fill(1);
+    this.#shares.set(loads);
+    heaviestFirst(this.#shareBits, this.#keys);
+    this.#largest.start(this.#keys);
+    this.#replicateLargest(loads);
+    this.#shareLoads();
+  }
+
+  #replicateLargest(loads: Float32Array): void {
+    const { physicalToLogical } = this;
+    const replicaCounts = this.#replicaCounts;
     const shares = this.#shares;
-    shares.set(loads);
     const shareBits = this.#shareBits;
     const largest = this.#largest;
-    heaviestFirst(shareBits, this.#keys);
-    largest.start(this.#keys);
-    for (let slot = shares.length; slot < physicalToLogical.length; slot += 1) {
+    for (let physical = loads.length; physical < physicalToLogical.length; physical += 1) {
       const expert = largest.winner;
-      physicalToLogical[slot] = expert;
+      physicalToLogical[physical] = expert;
       replicaCounts[expert] += 1;
       shares[expert] = loads[expert] / replicaCounts[expert];
       largest.replace(expert, heaviestFirstKey(shareBits[expert]));
     }
-    for (let slot = 0; slot < physicalToLogical.length; slot += 1) {
-      physicalLoads[slot] = shares[physicalToLogical[slot]];
+  }
+
+  #shareLoads(): void {
+    const { physicalToLogical, physicalLoads } = this;
+    const shares = this.#shares;
+    for (let physical = 0; physical < physicalLoads.length; physical += 1) {
+      physicalLoads[physical] = shares[physicalToLogical[physical]];
     }
   }
 }
