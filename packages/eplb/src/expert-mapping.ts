@@ -196,12 +196,9 @@ export class ExpertMapping {
 
   /** @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE */
   moves(to: ExpertMapping): ExpertMove[] {
-    const slots = this.numPhysicalExperts;
-    return Array.from(this.#movedSlots(to), (index) => {
-      const slot = index % slots;
-      const layer = (index - slot) / slots;
-      return { layer, slot, expert: to.physicalToLogical[index], rank: this.rankOfSlot(slot) };
-    });
+    const moves: ExpertMove[] = [];
+    this.#eachMove(to, (layer, rank, slot, expert) => moves.push({ layer, slot, expert, rank }));
+    return moves;
   }
 
   /**
@@ -209,34 +206,36 @@ export class ExpertMapping {
    * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE
    */
   numMoves(to: ExpertMapping): number {
-    return this.#movedSlots(to).length;
+    let numMoves = 0;
+    this.#eachMove(to, () => {
+      numMoves += 1;
+    });
+    return numMoves;
   }
 
-  /** Where in `to.physicalToLogical` experts are that their rank does not hold here, ascending. */
-  #movedSlots(to: ExpertMapping): Int32Array {
+  #eachMove(
+    to: ExpertMapping,
+    visit: (layer: number, rank: number, slot: number, expert: number) => void,
+  ): void {
     this.#assertSameShape(to);
     const { numLayers, numPhysicalExperts, numRanks, slotOffsets } = this;
     const [before, after] = [this.physicalToLogical, to.physicalToLogical];
-    const moved = new Int32Array(after.length);
-    let numMoved = 0;
-    // The last of all [layers × ranks], counted from 1, that was seen to hold an expert before.
-    const lastHeldBy = new Int32Array(this.numLogicalExperts);
+    // Layers' ranks, counted from 1 over all layers: the last that was seen to hold an expert.
+    const lastHolders = new Int32Array(this.numLogicalExperts);
     for (let layer = 0, holder = 1; layer < numLayers; layer += 1) {
       const row = layer * numPhysicalExperts;
       for (let rank = 0; rank < numRanks; rank += 1, holder += 1) {
-        const end = row + slotOffsets[rank + 1];
-        for (let index = row + slotOffsets[rank]; index < end; index += 1) {
-          if (before[index] >= 0) lastHeldBy[before[index]] = holder;
+        const end = slotOffsets[rank + 1];
+        for (let slot = slotOffsets[rank]; slot < end; slot += 1) {
+          const expert = before[row + slot];
+          if (expert >= 0) lastHolders[expert] = holder;
         }
-        for (let index = row + slotOffsets[rank]; index < end; index += 1) {
-          const expert = after[index];
-          if (expert < 0 || lastHeldBy[expert] === holder) continue;
-          moved[numMoved] = index;
-          numMoved += 1;
+        for (let slot = slotOffsets[rank]; slot < end; slot += 1) {
+          const expert = after[row + slot];
+          if (expert >= 0 && lastHolders[expert] !== holder) visit(layer, rank, slot, expert);
         }
       }
     }
-    return moved.subarray(0, numMoved);
   }
 
   #assertSameShape(other: ExpertMapping): void {
@@ -254,23 +253,34 @@ export class ExpertMapping {
    * @returns [layers × ranks]
    */
   rankLoads(logicalLoads: Float64Array): Float64Array {
-    const { numLayers, numLogicalExperts, numRanks } = this;
-    const [rankOfSlot, slots, offsets] = [
-      this.#rankOfSlot,
-      this.#replicaSlots,
-      this.#replicaOffsets,
-    ];
+    const { numLayers, numLogicalExperts, numPhysicalExperts, numRanks, slotOffsets } = this;
+    const { physicalToLogical } = this;
     const loads = new Float64Array(numLayers * numRanks);
-    for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
-      const firstRank = layer * numRanks;
-      for (const end = index + numLogicalExperts; index < end; index += 1) {
-        const share = logicalLoads[index] / (offsets[index + 1] - offsets[index]);
-        for (let at = offsets[index]; at < offsets[index + 1]; at += 1) {
-          loads[firstRank + rankOfSlot[slots[at]]] += share;
+    const shares = new Float64Array(numLogicalExperts);
+    for (let layer = 0; layer < numLayers; layer += 1) {
+      this.#shareLoads(layer, logicalLoads, shares);
+      const row = layer * numPhysicalExperts;
+      for (let rank = 0; rank < numRanks; rank += 1) {
+        let load = 0;
+        const end = row + slotOffsets[rank + 1];
+        for (let index = row + slotOffsets[rank]; index < end; index += 1) {
+          const expert = physicalToLogical[index];
+          if (expert >= 0) load += shares[expert];
         }
+        loads[layer * numRanks + rank] = load;
       }
     }
     return loads;
+  }
+
+  /** @param shares load of each replica of an expert, [experts], written */
+  #shareLoads(layer: number, logicalLoads: Float64Array, shares: Float64Array): void {
+    const offsets = this.#replicaOffsets;
+    const first = layer * shares.length;
+    for (let expert = 0; expert < shares.length; expert += 1) {
+      const index = first + expert;
+      shares[expert] = logicalLoads[index] / (offsets[index + 1] - offsets[index]);
+    }
   }
 
   /**
@@ -362,14 +372,16 @@ function indexReplicas(mapping: ExpertMapping): { slots: Int32Array; offsets: In
   const { numLayers, numLogicalExperts, numPhysicalExperts, physicalToLogical } = mapping;
   const offsets = replicaOffsets(mapping);
   const slots = new Int32Array(offsets[offsets.length - 1]);
-  const next = offsets.slice();
-  for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+  const next = new Int32Array(numLogicalExperts);
+  for (let layer = 0; layer < numLayers; layer += 1) {
     const firstExpert = layer * numLogicalExperts;
-    for (let slot = 0; slot < numPhysicalExperts; slot += 1, index += 1) {
-      const expert = physicalToLogical[index];
+    next.set(offsets.subarray(firstExpert, firstExpert + numLogicalExperts));
+    const row = layer * numPhysicalExperts;
+    for (let slot = 0; slot < numPhysicalExperts; slot += 1) {
+      const expert = physicalToLogical[row + slot];
       if (expert < 0) continue;
-      slots[next[firstExpert + expert]] = slot;
-      next[firstExpert + expert] += 1;
+      slots[next[expert]] = slot;
+      next[expert] += 1;
     }
   }
   return { slots, offsets };
