@@ -253,34 +253,22 @@ export class ExpertMapping {
    * @returns [layers × ranks]
    */
   rankLoads(logicalLoads: Float64Array): Float64Array {
-    const { numLayers, numLogicalExperts, numPhysicalExperts, numRanks, slotOffsets } = this;
-    const { physicalToLogical } = this;
+    const { numLayers, numLogicalExperts, numRanks } = this;
+    const rankOfSlot = this.#rankOfSlot;
+    const slots = this.#replicaSlots;
+    const offsets = this.#replicaOffsets;
     const loads = new Float64Array(numLayers * numRanks);
-    const shares = new Float64Array(numLogicalExperts);
-    for (let layer = 0; layer < numLayers; layer += 1) {
-      this.#shareLoads(layer, logicalLoads, shares);
-      const row = layer * numPhysicalExperts;
-      for (let rank = 0; rank < numRanks; rank += 1) {
-        let load = 0;
-        const end = row + slotOffsets[rank + 1];
-        for (let index = row + slotOffsets[rank]; index < end; index += 1) {
-          const expert = physicalToLogical[index];
-          if (expert >= 0) load += shares[expert];
+    // By expert, not by slot: a rank's sum must not depend on which of its slots holds what.
+    for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+      const firstRank = layer * numRanks;
+      for (const end = index + numLogicalExperts; index < end; index += 1) {
+        const share = logicalLoads[index] / (offsets[index + 1] - offsets[index]);
+        for (let at = offsets[index]; at < offsets[index + 1]; at += 1) {
+          loads[firstRank + rankOfSlot[slots[at]]] += share;
         }
-        loads[layer * numRanks + rank] = load;
       }
     }
     return loads;
-  }
-
-  /** @param shares load of each replica of an expert, [experts], written */
-  #shareLoads(layer: number, logicalLoads: Float64Array, shares: Float64Array): void {
-    const offsets = this.#replicaOffsets;
-    const first = layer * shares.length;
-    for (let expert = 0; expert < shares.length; expert += 1) {
-      const index = first + expert;
-      shares[expert] = logicalLoads[index] / (offsets[index + 1] - offsets[index]);
-    }
   }
 
   /**
