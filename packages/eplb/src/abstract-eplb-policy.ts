@@ -183,7 +183,7 @@ function reportOf(
       lowerBound ??= lowerBounds(request, capacities);
       return lowerBound;
     },
-    moves: currentMapping?.moves(mapping).length ?? mapping.physicalToLogical.length,
+    moves: currentMapping?.numMoves(mapping) ?? mapping.physicalToLogical.length,
     layerGains: after.map((largest, layer) => (before?.[layer] ?? largest) - largest),
     get crossNodeFraction() {
       if (topology === undefined) return null;
@@ -223,10 +223,13 @@ function quotientOfSums(means: Float64Array, largests: Float64Array): number {
 export function meanRankLoads(request: RebalanceRequest, capacities: Float64Array): Float64Array {
   const { loads, numLayers, numLogicalExperts } = request;
   const capacity = capacities.reduce((sum, value) => sum + value, 0);
-  return Float64Array.from({ length: numLayers }, (_, layer) => {
-    const row = loads.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);
-    return row.reduce((sum, load) => sum + load, 0) / capacity;
-  });
+  const means = new Float64Array(numLayers);
+  for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+    let sum = 0;
+    for (const end = index + numLogicalExperts; index < end; index += 1) sum += loads[index];
+    means[layer] = sum / capacity;
+  }
+  return means;
 }
 
 function lowerBounds(request: RebalanceRequest, capacities: Float64Array): Float64Array {

@@ -5,8 +5,7 @@ import {
 } from './abstract-eplb-policy.js';
 import { EplbError } from './eplb-error.js';
 import { ExpertMapping } from './expert-mapping.js';
-import { packBalanced } from './packing.js';
-import { replicateGreedily } from './replication.js';
+import { HierarchicalPlacement, type Hierarchy } from './hierarchical-placement.js';
 
 /**
  * The balancer that DeepSeek published (deepseek-ai/EPLB, `rebalance_experts`), slot for slot.
@@ -50,18 +49,15 @@ export function placePublished(request: RebalanceRequest): Int32Array | null {
 
 function placeLayers(request: RebalanceRequest, sizes: Hierarchy): Int32Array {
   const { numLayers, numLogicalExperts, slotOffsets, loads } = request;
-  const { ranks } = sizes;
-  const slotsPerRank = sizes.numPhysicalExperts / sizes.numRanks;
   const slots = slotOffsets[slotOffsets.length - 1];
   const physicalToLogical = new Int32Array(numLayers * slots).fill(-1);
+  const placement = new HierarchicalPlacement(numLogicalExperts, sizes);
+  const layerLoads = new Float32Array(numLogicalExperts);
   for (let layer = 0; layer < numLayers; layer += 1) {
     const start = layer * numLogicalExperts;
-    const row = Float32Array.from(loads.subarray(start, start + numLogicalExperts));
-    const placed = placeLayer(row, sizes);
-    ranks.forEach((rank, index) => {
-      const held = placed.subarray(index * slotsPerRank, (index + 1) * slotsPerRank);
-      physicalToLogical.set(held, layer * slots + slotOffsets[rank]);
-    });
+    layerLoads.set(loads.subarray(start, start + numLogicalExperts));
+    const row = physicalToLogical.subarray(layer * slots, (layer + 1) * slots);
+    placement.place(layerLoads, slotOffsets, row);
   }
   return physicalToLogical;
 }
@@ -70,14 +66,6 @@ function servingRanks({ slotOffsets, unavailableRanks }: RebalanceRequest): read
   const out = new Set(unavailableRanks);
   const ranks = Array.from({ length: slotOffsets.length - 1 }, (_, rank) => rank);
   return ranks.filter((rank) => !out.has(rank));
-}
-
-interface Hierarchy {
-  readonly ranks: readonly number[];
-  readonly numPhysicalExperts: number;
-  readonly numGroups: number;
-  readonly numNodes: number;
-  readonly numRanks: number;
 }
 
 /** Sizes that the published way can't place, by the field that is to blame. */
@@ -104,49 +92,4 @@ function hierarchyOf(request: RebalanceRequest): Hierarchy | Unplaceable {
     return { field: 'numNodes', what: `${numRanks} ranks don't divide by ${numNodes} nodes` };
   }
   return { ranks, numPhysicalExperts, numGroups, numNodes, numRanks };
-}
-
-/** @returns the expert of each slot, [slots] */
-function placeLayer(loads: Float32Array, sizes: Hierarchy): Int32Array {
-  const { numPhysicalExperts, numNodes, numRanks } = sizes;
-  const slotsPerNode = numPhysicalExperts / numNodes;
-  const slotsPerRank = numPhysicalExperts / numRanks;
-  const expertsPerNode = loads.length / numNodes;
-  const nodeExperts = packGroups(loads, sizes);
-  const row = new Int32Array(numPhysicalExperts);
-  for (let node = 0; node < numNodes; node += 1) {
-    const experts = nodeExperts.subarray(node * expertsPerNode, (node + 1) * expertsPerNode);
-    const nodeLoads = Float32Array.from(experts, (expert) => loads[expert] ?? 0);
-    const { physicalToLogical, replicaCounts } = replicateGreedily(nodeLoads, slotsPerNode);
-    const shares = Float32Array.from(
-      physicalToLogical,
-      (expert) => (nodeLoads[expert] ?? 0) / (replicaCounts[expert] ?? 1),
-    );
-    const { packOf, placeInPack } = packBalanced(shares, numRanks / numNodes);
-    physicalToLogical.forEach((expert, physical) => {
-      const place = (packOf[physical] ?? 0) * slotsPerRank + (placeInPack[physical] ?? 0);
-      row[node * slotsPerNode + place] = experts[expert] ?? 0;
-    });
-  }
-  return row;
-}
-
-/** Experts in the order of the nodes that their groups were packed to, [experts]. */
-function packGroups(loads: Float32Array, sizes: Hierarchy): Int32Array {
-  const { numGroups, numNodes } = sizes;
-  const groupSize = loads.length / numGroups;
-  const groupLoads = new Float32Array(numGroups);
-  loads.forEach((load, expert) => {
-    const group = Math.floor(expert / groupSize);
-    groupLoads[group] = (groupLoads[group] ?? 0) + load;
-  });
-  const { packOf, placeInPack } = packBalanced(groupLoads, numNodes);
-  const groupsPerNode = numGroups / numNodes;
-  const order = new Int32Array(loads.length);
-  for (let expert = 0; expert < loads.length; expert += 1) {
-    const group = Math.floor(expert / groupSize);
-    const packed = (packOf[group] ?? 0) * groupsPerNode + (placeInPack[group] ?? 0);
-    order[packed * groupSize + (expert % groupSize)] = expert;
-  }
-  return order;
 }

@@ -88,15 +88,13 @@ export class ExpertMapping {
   }
 
   #assertEveryExpertHeld(): void {
-    for (let index = 0; index < this.numLayers * this.numLogicalExperts; index += 1) {
-      if (this.#replicaOffsets[index] === this.#replicaOffsets[index + 1]) {
-        const layer = Math.floor(index / this.numLogicalExperts);
-        const expert = index % this.numLogicalExperts;
-        throw invalid(`layer ${layer}: no slot holds expert ${expert}`, 'physicalToLogical', {
-          layer,
-          expert,
-        });
-      }
+    const offsets = this.#replicaOffsets;
+    for (let index = 0; index + 1 < offsets.length; index += 1) {
+      if (offsets[index] < offsets[index + 1]) continue;
+      const layer = Math.floor(index / this.numLogicalExperts);
+      const expert = index % this.numLogicalExperts;
+      const what = `layer ${layer}: no slot holds expert ${expert}`;
+      throw invalid(what, 'physicalToLogical', { layer, expert });
     }
   }
 
@@ -156,7 +154,8 @@ export class ExpertMapping {
     return (
       this.numLayers === other.numLayers &&
       this.numLogicalExperts === other.numLogicalExperts &&
-      this.slotOffsets.join() === other.slotOffsets.join()
+      this.slotOffsets.length === other.slotOffsets.length &&
+      this.slotOffsets.every((offset, rank) => offset === other.slotOffsets[rank])
     );
   }
 
@@ -197,17 +196,46 @@ export class ExpertMapping {
 
   /** @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE */
   moves(to: ExpertMapping): ExpertMove[] {
-    this.#assertSameShape(to);
     const moves: ExpertMove[] = [];
-    for (let layer = 0; layer < this.numLayers; layer += 1) {
-      for (let slot = 0; slot < this.numPhysicalExperts; slot += 1) {
-        const expert = to.getLogicalExpert(layer, slot);
-        if (expert < 0 || this.getLogicalExpert(layer, slot) === expert) continue;
-        const rank = this.rankOfSlot(slot);
-        if (!this.holds(layer, rank, expert)) moves.push({ layer, slot, expert, rank });
+    this.#eachMove(to, (layer, rank, slot, expert) => moves.push({ layer, slot, expert, rank }));
+    return moves;
+  }
+
+  /**
+   * How many moves there are, without naming them.
+   * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE
+   */
+  numMoves(to: ExpertMapping): number {
+    let numMoves = 0;
+    this.#eachMove(to, () => {
+      numMoves += 1;
+    });
+    return numMoves;
+  }
+
+  #eachMove(
+    to: ExpertMapping,
+    visit: (layer: number, rank: number, slot: number, expert: number) => void,
+  ): void {
+    this.#assertSameShape(to);
+    const { numLayers, numPhysicalExperts, numRanks, slotOffsets } = this;
+    const [before, after] = [this.physicalToLogical, to.physicalToLogical];
+    // Layers' ranks, counted from 1 over all layers: the last that was seen to hold an expert.
+    const lastHolders = new Int32Array(this.numLogicalExperts);
+    for (let layer = 0, holder = 1; layer < numLayers; layer += 1) {
+      const row = layer * numPhysicalExperts;
+      for (let rank = 0; rank < numRanks; rank += 1, holder += 1) {
+        const end = slotOffsets[rank + 1];
+        for (let slot = slotOffsets[rank]; slot < end; slot += 1) {
+          const expert = before[row + slot];
+          if (expert >= 0) lastHolders[expert] = holder;
+        }
+        for (let slot = slotOffsets[rank]; slot < end; slot += 1) {
+          const expert = after[row + slot];
+          if (expert >= 0 && lastHolders[expert] !== holder) visit(layer, rank, slot, expert);
+        }
       }
     }
-    return moves;
   }
 
   #assertSameShape(other: ExpertMapping): void {
@@ -225,14 +253,18 @@ export class ExpertMapping {
    * @returns [layers × ranks]
    */
   rankLoads(logicalLoads: Float64Array): Float64Array {
-    const loads = new Float64Array(this.numLayers * this.numRanks);
-    for (let layer = 0; layer < this.numLayers; layer += 1) {
-      for (let expert = 0; expert < this.numLogicalExperts; expert += 1) {
-        const slots = this.getPhysicalExperts(layer, expert);
-        const share = (logicalLoads[layer * this.numLogicalExperts + expert] ?? 0) / slots.length;
-        for (const slot of slots) {
-          const index = layer * this.numRanks + this.rankOfSlot(slot);
-          loads[index] = (loads[index] ?? 0) + share;
+    const { numLayers, numLogicalExperts, numRanks } = this;
+    const rankOfSlot = this.#rankOfSlot;
+    const slots = this.#replicaSlots;
+    const offsets = this.#replicaOffsets;
+    const loads = new Float64Array(numLayers * numRanks);
+    // By expert, not by slot: a rank's sum must not depend on which of its slots holds what.
+    for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+      const firstRank = layer * numRanks;
+      for (const end = index + numLogicalExperts; index < end; index += 1) {
+        const share = logicalLoads[index] / (offsets[index + 1] - offsets[index]);
+        for (let at = offsets[index]; at < offsets[index + 1]; at += 1) {
+          loads[firstRank + rankOfSlot[slots[at]]] += share;
         }
       }
     }
@@ -266,11 +298,12 @@ export function largestRelativeLoads(
 ): Float64Array {
   const numRanks = capacities.length;
   const largests = new Float64Array(rankLoads.length / numRanks);
-  for (let index = 0; index < rankLoads.length; index += 1) {
-    const capacity = capacities[index % numRanks];
-    if (!(capacity > 0)) continue;
-    const layer = Math.floor(index / numRanks);
-    largests[layer] = Math.max(largests[layer], rankLoads[index] / capacity);
+  for (let layer = 0; layer < largests.length; layer += 1) {
+    for (let rank = 0; rank < numRanks; rank += 1) {
+      if (!(capacities[rank] > 0)) continue;
+      const load = rankLoads[layer * numRanks + rank] / capacities[rank];
+      if (load > largests[layer]) largests[layer] = load;
+    }
   }
   return largests;
 }
@@ -310,21 +343,17 @@ function assertShape(spec: ExpertMappingSpec): void {
       'physicalToLogical',
     );
   }
-  const wrong = physicalToLogical.findIndex(
-    (expert) => expert < -1 || expert >= spec.numLogicalExperts,
-  );
-  if (wrong >= 0) {
-    const layer = Math.floor(wrong / slots);
-    const expert = physicalToLogical[wrong];
-    throw invalid(
-      `layer ${layer}, slot ${wrong % slots}: no expert ${expert}`,
-      'physicalToLogical',
-      {
-        layer,
-        slot: wrong % slots,
-        expert,
-      },
-    );
+  assertExperts(spec, slots);
+}
+
+function assertExperts({ numLogicalExperts, physicalToLogical }: ExpertMappingSpec, slots: number) {
+  for (let index = 0; index < physicalToLogical.length; index += 1) {
+    const expert = physicalToLogical[index];
+    if (expert >= -1 && expert < numLogicalExperts) continue;
+    const layer = Math.floor(index / slots);
+    const slot = index % slots;
+    const what = `layer ${layer}, slot ${slot}: no expert ${expert}`;
+    throw invalid(what, 'physicalToLogical', { layer, slot, expert });
   }
 }
 
@@ -338,27 +367,36 @@ function ranksOfSlots(slotOffsets: Int32Array): Int32Array {
 
 function indexReplicas(mapping: ExpertMapping): { slots: Int32Array; offsets: Int32Array } {
   const { numLayers, numLogicalExperts, numPhysicalExperts, physicalToLogical } = mapping;
-  const offsets = new Int32Array(numLayers * numLogicalExperts + 1);
-  for (let index = 0; index < physicalToLogical.length; index += 1) {
-    const expert = physicalToLogical[index] ?? -1;
-    if (expert < 0) continue;
-    const at = Math.floor(index / numPhysicalExperts) * numLogicalExperts + expert + 1;
-    offsets[at] = (offsets[at] ?? 0) + 1;
-  }
-  for (let at = 1; at < offsets.length; at += 1) {
-    offsets[at] = (offsets[at] ?? 0) + (offsets[at - 1] ?? 0);
-  }
-  const slots = new Int32Array(offsets[offsets.length - 1] ?? 0);
-  const next = offsets.slice();
-  for (let index = 0; index < physicalToLogical.length; index += 1) {
-    const expert = physicalToLogical[index] ?? -1;
-    if (expert < 0) continue;
-    const of = Math.floor(index / numPhysicalExperts) * numLogicalExperts + expert;
-    const at = next[of] ?? 0;
-    slots[at] = index % numPhysicalExperts;
-    next[of] = at + 1;
+  const offsets = replicaOffsets(mapping);
+  const slots = new Int32Array(offsets[offsets.length - 1]);
+  const next = new Int32Array(numLogicalExperts);
+  for (let layer = 0; layer < numLayers; layer += 1) {
+    const firstExpert = layer * numLogicalExperts;
+    next.set(offsets.subarray(firstExpert, firstExpert + numLogicalExperts));
+    const row = layer * numPhysicalExperts;
+    for (let slot = 0; slot < numPhysicalExperts; slot += 1) {
+      const expert = physicalToLogical[row + slot];
+      if (expert < 0) continue;
+      slots[next[expert]] = slot;
+      next[expert] += 1;
+    }
   }
   return { slots, offsets };
+}
+
+/** Replicas of all layers and experts before each, [layers × experts + 1]. */
+function replicaOffsets(mapping: ExpertMapping): Int32Array {
+  const { numLayers, numLogicalExperts, numPhysicalExperts, physicalToLogical } = mapping;
+  const offsets = new Int32Array(numLayers * numLogicalExperts + 1);
+  for (let layer = 0, index = 0; layer < numLayers; layer += 1) {
+    const firstExpert = layer * numLogicalExperts;
+    for (const end = index + numPhysicalExperts; index < end; index += 1) {
+      const expert = physicalToLogical[index];
+      if (expert >= 0) offsets[firstExpert + expert + 1] += 1;
+    }
+  }
+  for (let at = 1; at < offsets.length; at += 1) offsets[at] += offsets[at - 1];
+  return offsets;
 }
 
 function digestOf(mapping: ExpertMapping): string {

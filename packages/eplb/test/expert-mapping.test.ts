@@ -74,10 +74,17 @@ describe('ExpertMapping', () => {
     expect(from.digest()).not.toBe(to.digest());
   });
 
+  it('sums a rank the same whichever of its slots holds what', () => {
+    const loads = Float64Array.of(0.1, 0.2, 0.3, 0.6);
+    const sums = [...mapping([[0, 1, 2, 3]], 1, 4).rankLoads(loads)];
+    expect([...mapping([[3, 2, 1, 0]], 1, 4).rankLoads(loads)]).toEqual(sums);
+  });
+
   it('counts as moves only experts that are new on their rank', () => {
     const from = mapping([[0, 1, 2, 0]], 2, 3);
     const to = mapping([[1, 0, 2, 1]], 2, 3);
     expect(from.moves(to)).toEqual([{ layer: 0, slot: 3, expert: 1, rank: 1 }]);
+    expect(from.numMoves(to)).toBe(1);
   });
 });
 
