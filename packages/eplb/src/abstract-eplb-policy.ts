@@ -71,11 +71,11 @@ export interface RebalanceRequest {
   readonly routes?: RouteSample;
   /** @default 'domain' */
   readonly trafficUnit?: TrafficUnit;
-  /** Balancedness that may be given up for less traffic across fast domains. @default 0.005 */
+  /** Balancedness that may be given up for less traffic across fast domains. @default 0.02 */
   readonly balanceLossMax?: number;
   /**
    * Visits to other fast domains, per token of a layer, that a move must save where it is made for
-   * traffic. @default 0.001 with a current mapping, else 0
+   * traffic. @default 0.005 with a current mapping, else 0
    */
   readonly trafficMoveCost?: number;
   /**

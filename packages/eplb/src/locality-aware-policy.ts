@@ -8,14 +8,14 @@ import {
 import { placePublished } from './default-eplb-policy.js';
 import { planDispatch } from './dispatch/plan-dispatch.js';
 import { ExpertMapping } from './expert-mapping.js';
+import { improveForAnySource } from './locality/any-source.js';
 import { improveLocality } from './locality/improve-locality.js';
+import { areSourcesSteady } from './locality/source-steadiness.js';
 import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
 const moveCostDefault = 0.0012;
-/** Visits to other fast domains, per token, that a move for traffic must save. */
-const trafficMoveCostDefault = 0.001;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 2_000_000;
@@ -99,20 +99,15 @@ class Search {
 
   /** Less traffic across fast domains, as far as balance allows, and who serves whom. */
   #localize(mapping: ExpertMapping): Pick<Placement, 'mapping' | 'dispatch'> {
-    const { topology, trafficMoveCost, workBudget, ...request } = this.#request;
+    const { topology, trafficMoveCost, ...request } = this.#request;
     const plain = topology === undefined || new Set(topology.fastDomains).size === 1;
     if (plain || performance.now() > this.#deadlineMs) {
       return { mapping, dispatch: planDispatch({ ...this.#request, mapping }) };
     }
-    const moveCost =
-      trafficMoveCost ?? (request.currentMapping === undefined ? 0 : trafficMoveCostDefault);
-    const { physicalToLogical, dispatch } = improveLocality({
-      ...request,
-      mapping,
-      topology,
-      moveCost,
-      workBudget,
-    });
+    const question = { ...request, mapping, topology, moveCost: trafficMoveCost };
+    const { physicalToLogical, dispatch } = areSourcesSteady(question)
+      ? improveLocality(question)
+      : improveForAnySource(question);
     const { numLayers, numLogicalExperts, slotOffsets } = mapping;
     const shape = { numLayers, numLogicalExperts, slotOffsets };
     return { mapping: ExpertMapping.create({ ...shape, physicalToLogical }), dispatch };

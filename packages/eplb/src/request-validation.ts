@@ -150,7 +150,7 @@ function assertTraffic(request: RebalanceRequest): void {
     assertWithin('sourceLoads', sourceLoads, 0, loadMax);
   }
   if (routes === undefined) return;
-  const { numRoutes, topK, experts, sourceRanks } = routes;
+  const { numRoutes, topK, experts, sourceRanks, windowOffsets } = routes;
   if (!isIntegerWithin(numRoutes, 0, routesMax)) {
     refuse('routes.numRoutes', `is ${numRoutes}: it must be of 0 to ${routesMax}`);
   }
@@ -161,6 +161,14 @@ function assertTraffic(request: RebalanceRequest): void {
   assertWithin('routes.experts', experts, -1, numLogicalExperts - 1);
   assertLength('routes.sourceRanks', sourceRanks, numRoutes);
   assertWithin('routes.sourceRanks', sourceRanks, -1, numRanks - 1);
+  if (windowOffsets !== undefined) assertWindowOffsets(windowOffsets, numRoutes);
+}
+
+function assertWindowOffsets(offsets: Int32Array, numRoutes: number): void {
+  const falls = offsets.some((offset, window) => window > 0 && offset < offsets[window - 1]);
+  if (offsets.length < 2 || offsets[0] !== 0 || offsets.at(-1) !== numRoutes || falls) {
+    refuse('routes.windowOffsets', `must rise from 0 to ${numRoutes}`);
+  }
 }
 
 function assertOneOf(field: string, value: string | undefined, values: readonly string[]): void {

@@ -5,9 +5,10 @@ import {
   balancedness,
   crossNodeTraffic,
   DefaultEplbPolicy,
+  type DispatchTable,
   dispatchRankLoads,
-  ExpertMapping,
-  improveLocality,
+  type ExpertMapping,
+  LocalityAwarePolicy,
   uniformDispatch,
   uniformSlotOffsets,
 } from '@isobar/eplb';
@@ -55,18 +56,23 @@ function compare(trace: Trace, planned: SourcedTokens, judged: SourcedTokens) {
   const shape = { numLayers, numLogicalExperts, slotOffsets };
   const request = { ...shape, loads: planned.loads, numNodes: 4, numGroups: 1 };
   const { mapping } = new DefaultEplbPolicy().rebalanceExperts(request);
-  const plan = improveLocality({ mapping, topology, ...planned });
-  const improved = ExpertMapping.create({ ...shape, physicalToLogical: plan.physicalToLogical });
-  const score = (of: ExpertMapping, dispatch: typeof plan.dispatch) => ({
-    traffic: crossNodeTraffic(of, dispatch, judged.routes, topology.fastDomains),
+  const plan = new LocalityAwarePolicy().rebalanceExperts({
+    ...request,
+    ...planned,
+    topology,
+    replicaChoice: 'weighted',
+  });
+  const dispatch = plan.dispatch ?? uniformDispatch(plan.mapping);
+  const score = (of: ExpertMapping, table: DispatchTable) => ({
+    traffic: crossNodeTraffic(of, table, judged.routes, topology.fastDomains),
     balancedness: balancedness(
-      dispatchRankLoads(of, dispatch, judged.sourceLoads),
+      dispatchRankLoads(of, table, judged.sourceLoads),
       numLayers,
       numRanks,
     ),
   });
   const before = score(mapping, uniformDispatch(mapping));
-  const after = score(improved, plan.dispatch);
+  const after = score(plan.mapping, dispatch);
   return {
     saved: 1 - after.traffic / before.traffic,
     lost: before.balancedness - after.balancedness,

@@ -21,12 +21,15 @@ export interface DispatchRequest {
   readonly rankCapacities?: Float64Array | undefined;
   /** @default none */
   readonly unavailableRanks?: readonly number[] | undefined;
-  /** Balancedness that may be given up, below the best that shares can reach. @default 0.005 */
+  /** Balancedness that may be given up, below the best that shares can reach. @default 0.02 */
   readonly balanceLossMax?: number | undefined;
 }
 
-/** Half a percent of step time, well under what one window's loads differ from the next's. */
-export const BALANCE_LOSS_MAX = 0.005;
+/**
+ * Two percent of the experts' time: less than a greedy placement loses, and than one window's loads
+ * differ from the next's, for a third of the traffic.
+ */
+export const BALANCE_LOSS_MAX = 0.02;
 
 /**
  * Shares for a mapping: first the largest relative rank load as small as shares can make it, but

@@ -49,10 +49,10 @@ export interface LocalityRequest {
   readonly moveCost?: number | undefined;
   /**
    * Balancedness that may be given up, against an even split of `mapping`'s replicas.
-   * @default 0.005
+   * @default 0.02
    */
   readonly balanceLossMax?: number | undefined;
-  /** Candidate changes to weigh, over all layers. @default 1,000 by slot and layer, at most 2,500,000 */
+  /** Candidate changes to weigh, over all layers. @default 2,500 by slot and layer, at most 5,000,000 */
   readonly workBudget?: number | undefined;
   /** @default 1 */
   readonly seed?: number | undefined;
@@ -78,9 +78,13 @@ const ROUTES_MAX = 4096;
 const BLOCKS = 8;
 /** Part of the loss allowed that is planned for: sources are not known exactly. */
 const LOSS_PLANNED = 0.85;
-const STEPS_PER_SLOT = 1_000;
-const STEPS_MAX = 2_500_000;
-const MOVE_COST = 0.005;
+const STEPS_PER_SLOT = 2_500;
+const STEPS_MAX = 5_000_000;
+export const MOVE_COST = 0.005;
+/** Part of the steps that a search near the current placement takes. */
+const NEARBY_STEPS = 0.3;
+/** Part of a layer's slots that it may change before the placement counts as far from settled. */
+const SETTLED_MOVES = 0.1;
 /** Temperatures, by how often a token asks for an expert: exchanging two changes visits so much. */
 const HOT = 0.05;
 const COLD = 0.003;
@@ -196,10 +200,25 @@ class LocalityPlanner {
     const loads = this.#layerLoads(layer, mean);
     const rowBefore = currentMapping?.row(layer) ?? null;
     const limits = this.#limits(layer, mean > 0 ? cap / mean : Number.MAX_VALUE);
-    const start = new TrafficSearch(this.#cluster, row, rowBefore, bits, loads, limits);
-    const search = new TrafficSearch(this.#cluster, row, rowBefore, bits, loads, limits);
-    search.run();
-    return this.#plan(search.cost() < start.cost() ? search : start, start, cap);
+    const searchWith = (changes: Partial<TrafficSearchLimits>) =>
+      new TrafficSearch(this.#cluster, row, rowBefore, bits, loads, { ...limits, ...changes });
+    const start = searchWith({});
+    let best = start;
+    const isPriced = limits.moveCost > 0;
+    if (isPriced) {
+      // So cool that a placement which was searched before keeps to its own neighbourhood.
+      const steps = Math.ceil(limits.steps * NEARBY_STEPS);
+      const hot = Math.min(limits.moveCost, limits.hot);
+      const nearby = searchWith({ steps, hot, cold: Math.min(limits.moveCost, limits.cold) });
+      nearby.run();
+      if (nearby.cost() < best.cost()) best = nearby;
+    }
+    if (!isPriced || best.moves - start.moves > row.length * SETTLED_MOVES) {
+      const anywhere = searchWith({});
+      anywhere.run();
+      if (anywhere.cost() < best.cost()) best = anywhere;
+    }
+    return this.#plan(best, start, cap);
   }
 
   #plan(search: TrafficSearch, start: TrafficSearch, cap: number): LayerPlan {
@@ -224,8 +243,8 @@ class LocalityPlanner {
       moveCost: cost,
       maxMoves: Math.floor(this.#movesLeft / (mapping.numLayers - layer)),
       steps: this.#stepsPerLayer,
-      hot: cost > 0 ? Math.min(cost, HOT * frequency) : HOT * frequency,
-      cold: cost > 0 ? Math.min(cost, COLD * frequency) : COLD * frequency,
+      hot: HOT * frequency,
+      cold: COLD * frequency,
       seed: ((seed ?? 1) * 0x9e3779b1 + layer) | 0,
     };
   }

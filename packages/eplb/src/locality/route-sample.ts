@@ -9,6 +9,11 @@ export interface RouteSample {
   readonly experts: Int16Array;
   /** Rank that each token came from, [routes]; −1 where it is not known. */
   readonly sourceRanks: Int32Array;
+  /**
+   * First route of each window of load and, after the last, the number of routes, [windows + 1]: how
+   * the mix of sources varies from window to window. @default all are of one window
+   */
+  readonly windowOffsets?: Int32Array;
 }
 
 /**

@@ -12,14 +12,14 @@ export class RouteWindow {
     this.#routesMax = routesMax;
   }
 
-  /** All of one number of experts a token. */
+  /** Takes in the routes of one window, all of one number of experts a token. */
   add(newest: RouteSample): void {
+    const added = this.#last(newest, this.#routesMax);
     const kept = this.#routes;
     if (kept === null) {
-      this.#routes = this.#last(newest, this.#routesMax);
+      this.#routes = { ...added, windowOffsets: Int32Array.of(0, added.numRoutes) };
       return;
     }
-    const added = this.#last(newest, this.#routesMax);
     const older = this.#last(kept, this.#routesMax - added.numRoutes);
     const experts = new Int16Array(older.experts.length + added.experts.length);
     experts.set(older.experts);
@@ -28,7 +28,10 @@ export class RouteWindow {
     const sourceRanks = new Int32Array(numRoutes);
     sourceRanks.set(older.sourceRanks);
     sourceRanks.set(added.sourceRanks, older.numRoutes);
-    this.#routes = { numRoutes, topK: newest.topK, experts, sourceRanks };
+    const dropped = kept.numRoutes - older.numRoutes;
+    const offsets = [...(kept.windowOffsets ?? [])].map((offset) => Math.max(0, offset - dropped));
+    const windowOffsets = Int32Array.from([...new Set(offsets), numRoutes]);
+    this.#routes = { numRoutes, topK: newest.topK, experts, sourceRanks, windowOffsets };
   }
 
   #last({ numRoutes, topK, experts, sourceRanks }: RouteSample, most: number): RouteSample {
