@@ -15,6 +15,7 @@ import {
 } from './placement-case.js';
 import { printPlacementGrowth } from './placement-growth.js';
 import { type MeasuredPlan, measure, runsMin, slowMillis } from './placement-measure.js';
+import { printTokens } from './placement-tokens.js';
 import { mean, median } from './statistics.js';
 
 const windowSteps = 8;
@@ -37,7 +38,8 @@ factor of σ 0.2 an expert. The bound is the balancedness that no placement exce
 policy's report proves it. Times are those of the whole of \`rebalanceExperts\` in this thread:
 medians of ${runsMin} or more runs after a warm-up, or of a single run where that took over
 ${slowMillis / 1_000} s. Processor time, a mean, is what other work on the machine does not lengthen.
-A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
+Of token traces sequence i comes from rank i mod 16, and replicas are chosen by the policy's dispatch
+table, or alike where it has none. A search is ended after ${deadlineMs / 1_000} s, where the policy heeds a deadline.`,
   );
   if (dataFolder === null) print('No captured loads here: ISOBAR_DATA names no folder.');
   else await printCaptured(dataFolder, print);
@@ -85,6 +87,10 @@ async function printCaptured(folder: string, print: (text: string) => void): Pro
   ] as const) {
     printWindows(trace, numPhysicalExperts, numRanks, print);
     printNextWindow(path, numPhysicalExperts, numRanks, print);
+  }
+  for (const domain of ['intent', 'law']) {
+    const tokens = await readTrace(join(folder, `dsv2lite-tokens-${domain}.jsonl.gz`));
+    printTokens(`dsv2lite-tokens-${domain}`, tokens, policyNames(), print);
   }
 }
 
