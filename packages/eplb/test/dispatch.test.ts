@@ -119,8 +119,9 @@ describe('planDispatch', () => {
     });
     const loads = Float64Array.of(30, 10);
     const { shares } = planDispatch({ mapping, loads, balanceLossMax: 0 });
+    // 2/3 and 1/3 of both ranks' tokens together: the first rank keeps all of its own.
     expect([...shares].map((share) => Math.round(share * 1e4))).toEqual([
-      6667, 3333, 10_000, 6667, 3333, 10_000,
+      10_000, 0, 10_000, 3333, 6667, 10_000,
     ]);
   });
 
@@ -134,7 +135,43 @@ describe('planDispatch', () => {
     const loads = Float64Array.of(30);
     const rankCapacities = Float64Array.of(2, 1);
     const { shares } = planDispatch({ mapping, loads, rankCapacities });
-    expect(shares[0]).toBeCloseTo(2 / 3, 5);
+    expect(((shares[0] ?? 0) + (shares[2] ?? 0)) / 2).toBeCloseTo(2 / 3, 5);
+  });
+
+  it('keeps tokens on their own rank as far as the replica there has room', () => {
+    const mapping = ExpertMapping.create({
+      numLayers: 1,
+      numLogicalExperts: 3,
+      slotOffsets: Int32Array.of(0, 2, 4, 5),
+      physicalToLogical: Int32Array.of(0, 1, 0, 2, 0),
+    });
+    const loads = Float64Array.of(90, 30, 30);
+    const { shares } = planDispatch({ mapping, loads, balanceLossMax: 0 });
+    const ofExpert0 = (rank: number) => [0, 2, 4].map((slot) => shares[rank * 5 + slot] ?? 0);
+    // 20, 20 and 50 of the 90 go to the three ranks, and each sends 30.
+    [
+      [2 / 3, 0, 1 / 3],
+      [0, 2 / 3, 1 / 3],
+      [0, 0, 1],
+    ].forEach((expected, rank) => {
+      ofExpert0(rank).forEach((share, at) => {
+        expect(share).toBeCloseTo(expected[at] ?? 0, 5);
+      });
+    });
+  });
+
+  it('leaves shares in common to ranks that send far more or less than their domain', () => {
+    const mapping = ExpertMapping.contiguous({
+      numLayers: 1,
+      numLogicalExperts: 1,
+      numRanks: 4,
+      numPhysicalExperts: 4,
+    });
+    const sourceLoads = Float64Array.of(10, 10, 0, 1);
+    const { shares } = planDispatch({ mapping, loads: Float64Array.of(21), sourceLoads });
+    const row = (rank: number) => [...shares.subarray(rank * 4, rank * 4 + 4)];
+    for (const share of [...row(2), ...row(3)]) expect(share).toBeCloseTo(0.25, 5);
+    expect(row(0)[0]).toBeCloseTo(0.5, 5);
   });
 
   it('serves a domain from its own replicas, also ranks that have sent nothing yet', () => {

@@ -3,6 +3,7 @@ import { EplbError } from '../eplb-error.js';
 import type { ExpertMapping } from '../expert-mapping.js';
 import type { DispatchTable } from './dispatch-table.js';
 import { domainCosts, type FastDomains, fastDomains } from './fast-domains.js';
+import { ownRankFirst } from './own-rank-first.js';
 import { ReplicaFlow } from './replica-flow.js';
 import { loadsBySourceDomain } from './source-loads.js';
 
@@ -34,8 +35,9 @@ export const BALANCE_LOSS_MAX = 0.02;
 /**
  * Shares for a mapping: first the largest relative rank load as small as shares can make it, but
  * for the loss allowed; then tokens as near as that lets them: in the source's own domain, then by
- * cost of the topology. All ranks of a domain have the same shares, also those that have sent
- * nothing: a rank's own tokens are too few to tell its load by. No weight moves, so it may be
+ * cost of the topology. The ranks of a domain have shares in common, also those that have sent
+ * nothing, but that ranks which send about alike keep their own tokens where the replica beside them
+ * has room. No weight moves, so it may be
  * planned anew whenever loads change. An expert that only ranks which are out hold has no shares.
  * @throws EplbError ISOBAR_EPLB_REQUEST_INVALID naming the field
  */
@@ -236,11 +238,47 @@ export function fillTable(
   for (let layer = 0; layer < numLayers; layer += 1) {
     const row = servingRow(facts, request.mapping.row(layer));
     const parts = plan(layer, row, loadsBySourceDomain(facts, layer));
-    for (let rank = 0; rank < numRanks; rank += 1) {
-      const domain = facts.domainOfRank[rank] ?? 0;
-      const from = parts.subarray(domain * slots, (domain + 1) * slots);
-      shares.set(from, (layer * numRanks + rank) * slots);
+    for (let domain = 0; domain < facts.numDomains; domain += 1) {
+      const common = parts.subarray(domain * slots, (domain + 1) * slots);
+      facts.domainOfRank.forEach((own, rank) => {
+        if (own === domain) shares.set(common, (layer * numRanks + rank) * slots);
+      });
+      const senders = sendersOf(facts, layer, domain);
+      const { rankOfSlot, numExperts } = facts;
+      ownRankFirst({ row, rankOfSlot, numExperts, ...senders }, common, (index, slot, share) => {
+        shares[(layer * numRanks + senders.ranks[index]) * slots + slot] = share;
+      });
     }
   }
   return { numLayers, numRanks, numPhysicalExperts: slots, shares };
+}
+
+/** How far a rank's tokens may be from its domain's mean, up or down, to be told by themselves. */
+const senderFactorMax = 2;
+
+/**
+ * Ranks of a domain that send about as much as each other, and their parts of what these send. Of
+ * the others too little is known, or too much is seen, to keep their tokens beside them.
+ */
+function sendersOf(
+  { sourceLoads, domainOfRank, numExperts }: DispatchFacts,
+  layer: number,
+  domain: number,
+): { readonly ranks: Int32Array; readonly parts: Float64Array } {
+  const numRanks = domainOfRank.length;
+  const tokens = Float64Array.from(domainOfRank, (own, rank) => {
+    if (own !== domain) return 0;
+    if (sourceLoads === undefined) return 1;
+    const start = (layer * numRanks + rank) * numExperts;
+    let sum = 0;
+    for (let at = start; at < start + numExperts; at += 1) sum += sourceLoads[at];
+    return sum;
+  });
+  const size = domainOfRank.reduce((count, own) => count + (own === domain ? 1 : 0), 0);
+  const mean = tokens.reduce((sum, own) => sum + own, 0) / size;
+  const isAlike = (own: number) =>
+    own > 0 && own >= mean / senderFactorMax && own <= mean * senderFactorMax;
+  const ranks = Int32Array.from([...tokens.keys()].filter((rank) => isAlike(tokens[rank])));
+  const sent = ranks.reduce((sum, rank) => sum + tokens[rank], 0);
+  return { ranks, parts: Float64Array.from(ranks, (rank) => tokens[rank] / sent) };
 }
