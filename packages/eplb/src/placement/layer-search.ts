@@ -1,5 +1,5 @@
 import type { LayerState } from './layer-state.js';
-import { mayOverwrite } from './mend.js';
+import { mayClear } from './mend.js';
 import { softTerm } from './soft-term.js';
 
 /** What the search makes smaller, and what a change may cost. */
@@ -19,6 +19,8 @@ export interface SearchGoal {
   readonly thorough: boolean;
   /** Whether redundant copies may go with nothing in their place. */
   readonly mayEmpty: boolean;
+  /** Whether changes are looked for in the busiest rank alone. */
+  readonly busiestOnly: boolean;
 }
 
 /** Kinds of change, by the moves that they add: −2 … 2. */
@@ -48,6 +50,7 @@ export class LayerSearch {
     enough: 0,
     thorough: false,
     mayEmpty: false,
+    busiestOnly: false,
   };
   /** exp(β (load − reference)) of each rank, [ranks], and their sum. */
   readonly #terms: Float64Array;
@@ -95,10 +98,10 @@ export class LayerSearch {
     this.#goal = goal;
     this.#settled.fill(0);
     let confirming = !goal.thorough;
-    this.#refresh();
+    this.refresh();
     while (this.work < workMax && this.#reference > goal.enough) {
       if (this.#improve(workMax)) {
-        this.#refresh();
+        this.refresh();
         confirming = !goal.thorough;
       } else {
         // Ranks set aside since the last full round may gain by now: one more look at them all.
@@ -154,7 +157,8 @@ export class LayerSearch {
     return softTerm(this.#goal.sharpness * (relativeLoad - this.#reference));
   }
 
-  #refresh(): void {
+  /** Takes up a state that something else has changed. */
+  refresh(): void {
     const { numRanks } = this.#state.shape;
     this.#reference = 0;
     for (let rank = 0; rank < numRanks; rank += 1) {
@@ -197,7 +201,8 @@ export class LayerSearch {
     const { moveCost } = this.#goal;
     const leastGain = 1e-9 * this.#reference;
     const last = this.#numServing - 1;
-    for (let place = 0; place < last && this.work < workMax; place += 1) {
+    const places = this.#goal.busiestOnly ? Math.min(1, last) : last;
+    for (let place = 0; place < places && this.work < workMax; place += 1) {
       const rank = this.#order[place];
       const most = this.#gain(Math.min(this.#terms[rank], this.#sum * (1 - 1e-12)));
       if (most <= Math.max(moveCost, leastGain)) return false;
@@ -277,6 +282,22 @@ export class LayerSearch {
   }
 
   #weighExchange(kind: number, slot: number, otherSlot: number): void {
+    this.#offer(kind, this.#exchangeFall(slot, otherSlot), slot, otherSlot);
+  }
+
+  /**
+   * Rise of the objective, in tokens, by an exchange of what two slots of different ranks hold, the
+   * first not empty, under the goal last descended for.
+   */
+  exchangeCost(slot: number, otherSlot: number): number {
+    const moves = this.#state.movesOfExchange(slot, otherSlot);
+    this.work += 1;
+    const gain = this.#gain(this.#exchangeFall(slot, otherSlot));
+    return (moves === 0 ? 0 : moves * this.#goal.moveCost) - gain;
+  }
+
+  /** Fall of the sum of terms. */
+  #exchangeFall(slot: number, otherSlot: number): number {
     const { row, shape } = this.#state;
     const rank = shape.rankOfSlot[slot];
     const other = shape.rankOfSlot[otherSlot];
@@ -293,7 +314,7 @@ export class LayerSearch {
     const after =
       this.#term(this.#loadAfter(rank, -shift, -one, -two)) +
       this.#term(this.#loadAfter(other, shift, one, two));
-    this.#offer(kind, this.#terms[rank] + this.#terms[other] - after, slot, otherSlot);
+    return this.#terms[rank] + this.#terms[other] - after;
   }
 
   #shareIn(slot: number): number {
@@ -303,34 +324,31 @@ export class LayerSearch {
 
   /** Every exchange that shifts load the right way: what is nearest says too little with factors. */
   #weighAllExchanges(rank: number, other: number, target: number): void {
-    const { row, shares, held, shape } = this.#state;
+    const { row, shares, held, limits, shape } = this.#state;
     const { slotOffsets, numExperts, pinned } = shape;
     const at = rank * numExperts;
     const otherAt = other * numExperts;
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
+      if (limits !== null && !limits.mayMove(expert, rank, other)) continue;
       this.work += slotOffsets[other + 1] - slotOffsets[other];
       for (let otherSlot = slotOffsets[other]; otherSlot < slotOffsets[other + 1]; otherSlot += 1) {
         const otherExpert = row[otherSlot];
         const shift = shares[expert] - (otherExpert < 0 ? 0 : shares[otherExpert]);
         if (!(Math.abs(shift - target) < target) || pinned[otherSlot] === 1) continue;
-        if (otherExpert >= 0 && held[at + otherExpert] !== 0) continue;
-        this.#weighExchange(this.#exchangeKind(at, otherAt, expert, otherExpert), slot, otherSlot);
+        if (otherExpert >= 0) {
+          if (held[at + otherExpert] !== 0) continue;
+          if (limits !== null && !limits.mayMove(otherExpert, other, rank)) continue;
+        }
+        this.#weighExchange(2 + this.#state.movesOfExchange(slot, otherSlot), slot, otherSlot);
       }
     }
   }
 
-  #exchangeKind(at: number, otherAt: number, expert: number, otherExpert: number): number {
-    const { heldBefore } = this.#state;
-    const kind = 2 + heldBefore[at + expert] - heldBefore[otherAt + expert];
-    if (otherExpert < 0) return kind;
-    return kind + heldBefore[otherAt + otherExpert] - heldBefore[at + otherExpert];
-  }
-
   /** Of each class the exchange between two ranks that shifts nearest to `target`. */
   #findNearest(rank: number, other: number, target: number): void {
-    const { row, shares, held, heldBefore, shape } = this.#state;
+    const { row, shares, held, heldBefore, limits, shape } = this.#state;
     const { slotOffsets, numExperts, pinned } = shape;
     const at = rank * numExperts;
     const otherAt = other * numExperts;
@@ -339,6 +357,7 @@ export class LayerSearch {
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
+      if (limits !== null && !limits.mayMove(expert, rank, other)) continue;
       const share = shares[expert];
       const leaving = heldBefore[otherAt + expert] - heldBefore[at + expert];
       this.work += last - first;
@@ -353,6 +372,9 @@ export class LayerSearch {
           kind += heldBefore[otherAt + otherExpert] - heldBefore[at + otherExpert];
         }
         if (distance >= this.#nearest[kind]) continue;
+        if (limits !== null && otherExpert >= 0 && !limits.mayMove(otherExpert, other, rank)) {
+          continue;
+        }
         this.#nearest[kind] = distance;
         this.#nearestSlots[kind] = slot;
         this.#nearestOthers[kind] = otherSlot;
@@ -371,7 +393,7 @@ export class LayerSearch {
       if (row[own] >= 0) relief = Math.max(relief, -this.#addGain(row[own]));
     }
     for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
-      if (!mayOverwrite(this.#state, slot)) continue;
+      if (!mayClear(this.#state, slot)) continue;
       const dropped = row[slot];
       const cost = dropped < 0 ? 0 : this.#dropCost(dropped, slot);
       const kind = 2 + (dropped < 0 ? 1 : heldBefore[other * numExperts + dropped]);
@@ -391,7 +413,7 @@ export class LayerSearch {
     const { row, held, shape } = this.#state;
     const { slotOffsets, numExperts } = shape;
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
-      if (!mayOverwrite(this.#state, slot)) continue;
+      if (!mayClear(this.#state, slot)) continue;
       this.work += numExperts;
       if (this.#goal.mayEmpty && row[slot] >= 0) this.#weighDrop(rank, slot);
       for (let expert = 0; expert < numExperts; expert += 1) {
@@ -411,7 +433,7 @@ export class LayerSearch {
 
   /** A further copy of an expert over what a slot holds. */
   #weighCopy(expert: number, slot: number): void {
-    const { row, held, heldBefore, shape } = this.#state;
+    const { row, held, heldBefore, limits, shape } = this.#state;
     const rank = shape.rankOfSlot[slot];
     const at = rank * shape.numExperts;
     if (held[at + expert] !== 0) return;
@@ -424,7 +446,7 @@ export class LayerSearch {
     const load = this.#loadAfterCopy(rank, expert, other);
     if (relief <= best && load >= this.#relativeLoads[rank]) return;
     const least = relief + this.#terms[rank] - this.#term(load);
-    if (least <= best) return;
+    if (least <= best || (limits !== null && !limits.mayAdd(expert, rank))) return;
     let fall = other < 0 ? least : least - this.#dropCost(other, slot);
     // With factors two changes on one rank may add up to more than each alone.
     if (other >= 0 && fall > best && this.#state.hasFactors) {
