@@ -1,5 +1,6 @@
+import type { DomainLimits } from './domain-limits.js';
 import type { LayerState } from './layer-state.js';
-import { mayClear } from './mend.js';
+import { mayOverwrite } from './mend.js';
 import { softTerm } from './soft-term.js';
 
 /** What the search makes smaller, and what a change may cost. */
@@ -43,6 +44,7 @@ export class LayerSearch {
   /** Candidate changes weighed so far. */
   work = 0;
   readonly #state: LayerState;
+  readonly #limits: DomainLimits | null;
   #goal: SearchGoal = {
     sharpness: 1,
     moveCost: 0,
@@ -75,10 +77,15 @@ export class LayerSearch {
   readonly #nearest = new Float64Array(classes);
   readonly #nearestSlots = new Int32Array(classes);
   readonly #nearestOthers = new Int32Array(classes);
+  /** Slots of another rank that may be exchanged, their shares, and moves that this adds. */
+  readonly #partners: Int32Array;
+  readonly #partnerShares: Float64Array;
+  readonly #partnerMoves: Int8Array;
 
   constructor(state: LayerState) {
     const { numRanks, numExperts } = state.shape;
     this.#state = state;
+    this.#limits = state.limits;
     this.#terms = new Float64Array(numRanks);
     this.#relativeLoads = new Float64Array(numRanks);
     this.#numServing = state.shape.capacities.reduce((sum, at) => sum + (at > 0 ? 1 : 0), 0);
@@ -88,6 +95,13 @@ export class LayerSearch {
     this.#addGainKnown = new Uint8Array(numExperts);
     this.#dropCosts = new Float64Array(state.row.length);
     this.#dropCostKnown = new Uint8Array(state.row.length);
+    const most = state.shape.slotOffsets.reduce(
+      (slots, offset, rank, offsets) => Math.max(slots, offset - (rank > 0 ? offsets[rank - 1] : 0)),
+      0,
+    );
+    this.#partners = new Int32Array(most);
+    this.#partnerShares = new Float64Array(most);
+    this.#partnerMoves = new Int8Array(most);
   }
 
   /**
@@ -324,7 +338,8 @@ export class LayerSearch {
 
   /** Every exchange that shifts load the right way: what is nearest says too little with factors. */
   #weighAllExchanges(rank: number, other: number, target: number): void {
-    const { row, shares, held, limits, shape } = this.#state;
+    const { row, shares, held, shape } = this.#state;
+    const limits = this.#limits;
     const { slotOffsets, numExperts, pinned } = shape;
     const at = rank * numExperts;
     const otherAt = other * numExperts;
@@ -348,38 +363,59 @@ export class LayerSearch {
 
   /** Of each class the exchange between two ranks that shifts nearest to `target`. */
   #findNearest(rank: number, other: number, target: number): void {
-    const { row, shares, held, heldBefore, limits, shape } = this.#state;
+    const { row, shares, held, heldBefore, shape } = this.#state;
     const { slotOffsets, numExperts, pinned } = shape;
     const at = rank * numExperts;
     const otherAt = other * numExperts;
-    const first = slotOffsets[other];
-    const last = slotOffsets[other + 1];
+    const limits = this.#limits;
+    const partners = this.#partners;
+    const partnerShares = this.#partnerShares;
+    const partnerMoves = this.#partnerMoves;
+    const nearest = this.#nearest;
+    const numPartners = this.#findPartners(rank, other);
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
       if (limits !== null && !limits.mayMove(expert, rank, other)) continue;
       const share = shares[expert];
-      const leaving = heldBefore[otherAt + expert] - heldBefore[at + expert];
-      this.work += last - first;
-      for (let otherSlot = first; otherSlot < last; otherSlot += 1) {
-        const otherExpert = row[otherSlot];
-        const shift = otherExpert < 0 ? share : share - shares[otherExpert];
-        const distance = Math.abs(shift - target);
-        if (!(distance < target) || pinned[otherSlot] === 1) continue;
-        let kind = 2 - leaving;
-        if (otherExpert >= 0) {
-          if (held[at + otherExpert] !== 0) continue;
-          kind += heldBefore[otherAt + otherExpert] - heldBefore[at + otherExpert];
-        }
-        if (distance >= this.#nearest[kind]) continue;
-        if (limits !== null && otherExpert >= 0 && !limits.mayMove(otherExpert, other, rank)) {
-          continue;
-        }
-        this.#nearest[kind] = distance;
+      const staying = 2 + heldBefore[at + expert] - heldBefore[otherAt + expert];
+      this.work += slotOffsets[other + 1] - slotOffsets[other];
+      for (let index = 0; index < numPartners; index += 1) {
+        const distance = Math.abs(share - partnerShares[index] - target);
+        if (!(distance < target)) continue;
+        const kind = staying + partnerMoves[index];
+        if (distance >= nearest[kind]) continue;
+        nearest[kind] = distance;
         this.#nearestSlots[kind] = slot;
-        this.#nearestOthers[kind] = otherSlot;
+        this.#nearestOthers[kind] = partners[index];
       }
     }
+  }
+
+  /** Lists the slots of a rank whose content may go to another. @returns how many */
+  #findPartners(rank: number, other: number): number {
+    const { row, shares, held, heldBefore, shape } = this.#state;
+    const { slotOffsets, numExperts, pinned } = shape;
+    const at = rank * numExperts;
+    const otherAt = other * numExperts;
+    const limits = this.#limits;
+    let count = 0;
+    for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
+      const expert = row[slot];
+      if (pinned[slot] === 1) continue;
+      if (expert >= 0) {
+        if (held[at + expert] !== 0) continue;
+        if (limits !== null && !limits.mayMove(expert, other, rank)) continue;
+        this.#partnerMoves[count] = heldBefore[otherAt + expert] - heldBefore[at + expert];
+        this.#partnerShares[count] = shares[expert];
+      } else {
+        this.#partnerMoves[count] = 0;
+        this.#partnerShares[count] = 0;
+      }
+      this.#partners[count] = slot;
+      count += 1;
+    }
+    return count;
   }
 
   /** Further copies of a rank's experts over redundant copies and empty slots of another. */
@@ -393,7 +429,7 @@ export class LayerSearch {
       if (row[own] >= 0) relief = Math.max(relief, -this.#addGain(row[own]));
     }
     for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
-      if (!mayClear(this.#state, slot)) continue;
+      if (!mayOverwrite(this.#state, slot) || this.#mustKeep(slot, other)) continue;
       const dropped = row[slot];
       const cost = dropped < 0 ? 0 : this.#dropCost(dropped, slot);
       const kind = 2 + (dropped < 0 ? 1 : heldBefore[other * numExperts + dropped]);
@@ -413,13 +449,19 @@ export class LayerSearch {
     const { row, held, shape } = this.#state;
     const { slotOffsets, numExperts } = shape;
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
-      if (!mayClear(this.#state, slot)) continue;
+      if (!mayOverwrite(this.#state, slot) || this.#mustKeep(slot, rank)) continue;
       this.work += numExperts;
       if (this.#goal.mayEmpty && row[slot] >= 0) this.#weighDrop(rank, slot);
       for (let expert = 0; expert < numExperts; expert += 1) {
         if (held[rank * numExperts + expert] === 0) this.#weighCopy(expert, slot);
       }
     }
+  }
+
+  #mustKeep(slot: number, rank: number): boolean {
+    if (this.#limits === null) return false;
+    const expert = this.#state.row[slot];
+    return expert >= 0 && !this.#limits.mayDrop(expert, rank);
   }
 
   #weighDrop(rank: number, slot: number): void {
@@ -433,7 +475,7 @@ export class LayerSearch {
 
   /** A further copy of an expert over what a slot holds. */
   #weighCopy(expert: number, slot: number): void {
-    const { row, held, heldBefore, limits, shape } = this.#state;
+    const { row, held, heldBefore, shape } = this.#state;
     const rank = shape.rankOfSlot[slot];
     const at = rank * shape.numExperts;
     if (held[at + expert] !== 0) return;
@@ -446,7 +488,7 @@ export class LayerSearch {
     const load = this.#loadAfterCopy(rank, expert, other);
     if (relief <= best && load >= this.#relativeLoads[rank]) return;
     const least = relief + this.#terms[rank] - this.#term(load);
-    if (least <= best || (limits !== null && !limits.mayAdd(expert, rank))) return;
+    if (least <= best || (this.#limits !== null && !this.#limits.mayAdd(expert, rank))) return;
     let fall = other < 0 ? least : least - this.#dropCost(other, slot);
     // With factors two changes on one rank may add up to more than each alone.
     if (other >= 0 && fall > best && this.#state.hasFactors) {
