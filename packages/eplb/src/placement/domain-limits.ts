@@ -24,8 +24,12 @@ export class DomainLimits {
   /** Failure domains that each expert can be in, [experts]. */
   readonly #widths: Int32Array;
   readonly #counts: Int32Array;
-  /** Replicas that a failure domain may hold, ⌈count ÷ width⌉, [experts]. */
+  /** 1 for experts that may not go just anywhere, so that most can be told at a glance, [experts]. */
+  readonly bound: Uint8Array;
+  /** Replicas that a failure domain may hold, ⌈count ÷ width⌉, [experts]; with one more, one fewer. */
   readonly #most: Int32Array;
+  readonly #mostWithMore: Int32Array;
+  readonly #mostWithFewer: Int32Array;
   /** Replicas in each failure domain, [domains × experts]. */
   readonly #held: Uint16Array;
 
@@ -44,7 +48,10 @@ export class DomainLimits {
     );
     this.#widths = new Int32Array(numExperts).fill(this.#widthInAll);
     this.#counts = new Int32Array(numExperts);
+    this.bound = new Uint8Array(numExperts);
     this.#most = new Int32Array(numExperts);
+    this.#mostWithMore = new Int32Array(numExperts);
+    this.#mostWithFewer = new Int32Array(numExperts);
     this.#held = new Uint16Array(this.#numFailureDomains * numExperts);
   }
 
@@ -60,7 +67,6 @@ export class DomainLimits {
       const home = this.#homes?.[expert] ?? -1;
       this.#widths[expert] = home < 0 ? this.#widthInAll : this.#widthWithin[home];
     }
-    this.clear();
   }
 
   /** Whether replicas are to be spread. */
@@ -71,20 +77,36 @@ export class DomainLimits {
   /** No spreading until the next layer. */
   letCrowd(): void {
     this.#spreads = false;
+    for (let expert = 0; expert < this.#numExperts; expert += 1) this.#bind(expert);
   }
 
   /** Counts no replica. */
   clear(): void {
     this.#counts.fill(0);
-    this.#most.fill(0);
     this.#held.fill(0);
+    this.#most.fill(0);
+    this.#mostWithMore.fill(1);
+    this.#mostWithFewer.fill(0);
+    if (this.#homes === null) this.bound.fill(0);
+    else for (let expert = 0; expert < this.#numExperts; expert += 1) this.#bind(expert);
   }
 
   /** Counts a replica in, or out (−1). */
   count(expert: number, rank: number, sign: number): void {
-    this.#counts[expert] += sign;
-    this.#most[expert] = Math.ceil(this.#counts[expert] / this.#widths[expert]);
+    const count = this.#counts[expert] + sign;
+    const width = this.#widths[expert];
+    this.#counts[expert] = count;
     this.#held[this.#failureDomains[rank] * this.#numExperts + expert] += sign;
+    this.#most[expert] = partOf(count, width);
+    this.#mostWithMore[expert] = partOf(count + 1, width);
+    this.#mostWithFewer[expert] = partOf(count - 1, width);
+    this.#bind(expert);
+  }
+
+  #bind(expert: number): void {
+    const isSpread = this.#spreads && this.#counts[expert] > 1;
+    const hasHome = this.#homes !== null && this.#homes[expert] >= 0;
+    this.bound[expert] = isSpread || hasHome ? 1 : 0;
   }
 
   /** Whether a replica may go from one rank to another. */
@@ -108,15 +130,14 @@ export class DomainLimits {
     const home = this.#homes === null ? -1 : this.#homes[expert];
     if (home >= 0 && this.#fastDomainOf(rank) !== home) return false;
     // With every domain's part full, one more replica raises what each may hold.
-    if (!this.#spreads || this.#counts[expert] % this.#widths[expert] === 0) return true;
+    if (!this.#spreads || this.#mostWithMore[expert] > this.#most[expert]) return true;
     const at = this.#failureDomains[rank] * this.#numExperts + expert;
     return this.#held[at] < this.#most[expert];
   }
 
   /** Whether the replica on a rank may go: with fewer in all, each domain may hold fewer. */
   mayDrop(expert: number, rank: number): boolean {
-    const left = this.#counts[expert] - 1;
-    if (!this.#spreads || left % this.#widths[expert] !== 0) return true;
+    if (!this.#spreads || this.#mostWithFewer[expert] === this.#most[expert]) return true;
     const most = this.#most[expert];
     const own = this.#failureDomains[rank];
     let worsening = 0;
@@ -149,6 +170,10 @@ export class DomainLimits {
   #fastDomainOf(rank: number): number {
     return this.#fastDomains === null ? -1 : this.#fastDomains[rank];
   }
+}
+
+function partOf(count: number, width: number): number {
+  return count <= width ? (count > 0 ? 1 : 0) : Math.ceil(count / width);
 }
 
 /** Ranks that serve and have slots. */

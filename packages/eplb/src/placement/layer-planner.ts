@@ -112,8 +112,8 @@ export class LayerPlanner {
       this.#keepIfBest(goal);
     }
     if (task.refine) this.#refine(sharpest, workMax - freeWork);
-    this.#state.load(this.#best);
     if (spreads) this.#spreadUnlessCostly(task, sharpest, workMax);
+    else this.#state.load(this.#best);
     if (task.before === null) fillEmptySlots(this.#state);
     row.set(this.#state.row);
     return this.#state.moves;
@@ -123,10 +123,15 @@ export class LayerPlanner {
   #spreadUnlessCostly(task: LayerTask, goal: SearchGoal, workMax: number): void {
     const state = this.#state;
     const { limits } = state;
+    this.#restore(this.#best);
     if (limits === null || !(task.meanLoad > 0)) return;
     // Without work, for the terms of the state as it is.
     this.#search.descend(goal, this.#search.work);
-    repairSpread(state, this.#search, spreadRepairCostMax * task.meanLoad, task.movesMax);
+    repairSpread(state, this.#search, {
+      enough: goal.moveCost,
+      max: spreadRepairCostMax * task.meanLoad,
+      movesMax: task.movesMax,
+    });
     this.#bestMeasure = this.#measure(goal);
     this.#best.set(state.row);
     this.#spread.set(state.row);
@@ -136,7 +141,11 @@ export class LayerPlanner {
     this.#search.descend({ ...goal, busiestOnly: !task.refine }, workMax);
     this.#keepIfBest(goal);
     if (task.refine) this.#refine(goal, workMax);
-    state.load(this.#bestMeasure < enough ? this.#best : this.#spread);
+    this.#restore(this.#bestMeasure < enough ? this.#best : this.#spread);
+  }
+
+  #restore(row: Int32Array): void {
+    if (row.some((expert, slot) => expert !== this.#state.row[slot])) this.#state.load(row);
   }
 
   /** What a placement is chosen by: of certain loads the largest itself, else the soft maximum. */

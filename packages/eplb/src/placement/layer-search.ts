@@ -20,7 +20,7 @@ export interface SearchGoal {
   readonly thorough: boolean;
   /** Whether redundant copies may go with nothing in their place. */
   readonly mayEmpty: boolean;
-  /** Whether changes are looked for in the busiest rank alone. */
+  /** Whether changes are looked for between the busiest rank and the lightest ones alone. */
   readonly busiestOnly: boolean;
 }
 
@@ -96,7 +96,8 @@ export class LayerSearch {
     this.#dropCosts = new Float64Array(state.row.length);
     this.#dropCostKnown = new Uint8Array(state.row.length);
     const most = state.shape.slotOffsets.reduce(
-      (slots, offset, rank, offsets) => Math.max(slots, offset - (rank > 0 ? offsets[rank - 1] : 0)),
+      (slots, offset, rank, offsets) =>
+        Math.max(slots, offset - (rank > 0 ? offsets[rank - 1] : 0)),
       0,
     );
     this.#partners = new Int32Array(most);
@@ -215,8 +216,7 @@ export class LayerSearch {
     const { moveCost } = this.#goal;
     const leastGain = 1e-9 * this.#reference;
     const last = this.#numServing - 1;
-    const places = this.#goal.busiestOnly ? Math.min(1, last) : last;
-    for (let place = 0; place < places && this.work < workMax; place += 1) {
+    for (let place = 0; place < last && this.work < workMax; place += 1) {
       const rank = this.#order[place];
       const most = this.#gain(Math.min(this.#terms[rank], this.#sum * (1 - 1e-12)));
       if (most <= Math.max(moveCost, leastGain)) return false;
@@ -224,6 +224,7 @@ export class LayerSearch {
       // Most of what pays is found among the lightest ranks, at a fraction of the work.
       const near = Math.max(place + 1, this.#numServing - lightestRanks);
       if (this.#improveWith(place, near, last, leastGain)) return true;
+      if (this.#goal.busiestOnly) return false;
       if (this.#improveWith(place, place + 1, near - 1, leastGain)) return true;
       this.#settled[rank] = 1;
     }
@@ -346,7 +347,7 @@ export class LayerSearch {
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
-      if (limits !== null && !limits.mayMove(expert, rank, other)) continue;
+      if (limits?.bound[expert] === 1 && !limits.mayMove(expert, rank, other)) continue;
       this.work += slotOffsets[other + 1] - slotOffsets[other];
       for (let otherSlot = slotOffsets[other]; otherSlot < slotOffsets[other + 1]; otherSlot += 1) {
         const otherExpert = row[otherSlot];
@@ -376,7 +377,7 @@ export class LayerSearch {
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
-      if (limits !== null && !limits.mayMove(expert, rank, other)) continue;
+      if (limits?.bound[expert] === 1 && !limits.mayMove(expert, rank, other)) continue;
       const share = shares[expert];
       const staying = 2 + heldBefore[at + expert] - heldBefore[otherAt + expert];
       this.work += slotOffsets[other + 1] - slotOffsets[other];
@@ -405,7 +406,7 @@ export class LayerSearch {
       if (pinned[slot] === 1) continue;
       if (expert >= 0) {
         if (held[at + expert] !== 0) continue;
-        if (limits !== null && !limits.mayMove(expert, other, rank)) continue;
+        if (limits?.bound[expert] === 1 && !limits.mayMove(expert, other, rank)) continue;
         this.#partnerMoves[count] = heldBefore[otherAt + expert] - heldBefore[at + expert];
         this.#partnerShares[count] = shares[expert];
       } else {
@@ -488,7 +489,7 @@ export class LayerSearch {
     const load = this.#loadAfterCopy(rank, expert, other);
     if (relief <= best && load >= this.#relativeLoads[rank]) return;
     const least = relief + this.#terms[rank] - this.#term(load);
-    if (least <= best || (this.#limits !== null && !this.#limits.mayAdd(expert, rank))) return;
+    if (least <= best || this.#limits?.mayAdd(expert, rank) === false) return;
     let fall = other < 0 ? least : least - this.#dropCost(other, slot);
     // With factors two changes on one rank may add up to more than each alone.
     if (other >= 0 && fall > best && this.#state.hasFactors) {

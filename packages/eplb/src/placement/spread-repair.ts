@@ -2,28 +2,12 @@ import type { DomainLimits } from './domain-limits.js';
 import type { LayerSearch } from './layer-search.js';
 import type { LayerState } from './layer-state.js';
 
-/**
- * Spreads experts of which a failure domain holds more than its part, each by the exchange between
- * domains that costs least.
- * @param search that knows the state as it is; told of each change
- * @param costMax tokens of the objective, moves included, that an exchange may cost
- */
-export function repairSpread(
-  state: LayerState,
-  search: LayerSearch,
-  costMax: number,
-  movesMax: number,
-): void {
-  const { limits, shape } = state;
-  if (limits === null || !limits.spreads) return;
-  for (let expert = 0; expert < shape.numExperts; expert += 1) {
-    while (limits.isCrowded(expert)) {
-      const exchange = cheapestExchange(state, limits, search, expert, movesMax);
-      if (exchange === null || !(exchange.cost <= costMax)) break;
-      state.exchange(exchange.slot, exchange.other);
-      search.refresh();
-    }
-  }
+/** What a repair may cost, in tokens of the objective, moves included. */
+export interface RepairCosts {
+  /** An exchange at this cost is taken as found, without a look at the others. */
+  readonly enough: number;
+  readonly max: number;
+  readonly movesMax: number;
 }
 
 interface Exchange {
@@ -32,12 +16,30 @@ interface Exchange {
   readonly cost: number;
 }
 
+/**
+ * Spreads experts of which a failure domain holds more than its part, each by an exchange between
+ * domains: the first that is cheap enough, else the cheapest.
+ * @param search that knows the state as it is
+ */
+export function repairSpread(state: LayerState, search: LayerSearch, costs: RepairCosts): void {
+  const { limits, shape } = state;
+  if (limits === null) return;
+  for (let expert = 0; expert < shape.numExperts; expert += 1) {
+    while (limits.isCrowded(expert)) {
+      const exchange = cheapestExchange(state, limits, search, expert, costs);
+      if (exchange === null || !(exchange.cost <= costs.max)) break;
+      state.exchange(exchange.slot, exchange.other);
+      search.refresh();
+    }
+  }
+}
+
 function cheapestExchange(
   state: LayerState,
   limits: DomainLimits,
   search: LayerSearch,
   expert: number,
-  movesMax: number,
+  costs: RepairCosts,
 ): Exchange | null {
   const { firstSlot, nextSlot, shape } = state;
   const { numRanks, numExperts, rankOfSlot, capacities, pinned } = shape;
@@ -45,13 +47,17 @@ function cheapestExchange(
   for (let slot = firstSlot[expert]; slot >= 0; slot = nextSlot[slot]) {
     const rank = rankOfSlot[slot];
     if (pinned[slot] === 1) continue;
-    for (let other = 0; other < numRanks; other += 1) {
+    for (let step = 0; step < numRanks; step += 1) {
+      // Not the same ranks first for every expert: what is taken as found is to be spread too.
+      const other = (expert + step) % numRanks;
       if (!(capacities[other] > 0) || state.held[other * numExperts + expert] > 0) continue;
       if (!limits.relieves(expert, rank, other) || !limits.mayMove(expert, rank, other)) continue;
       const partner = likestSlot(state, limits, slot, other);
-      if (partner < 0 || state.moves + state.movesOfExchange(slot, partner) > movesMax) continue;
+      if (partner < 0) continue;
+      if (state.moves + state.movesOfExchange(slot, partner) > costs.movesMax) continue;
       const cost = search.exchangeCost(slot, partner);
       if (best === null || cost < best.cost) best = { slot, other: partner, cost };
+      if (cost <= costs.enough) return best;
     }
   }
   return best;
