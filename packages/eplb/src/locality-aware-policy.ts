@@ -57,6 +57,7 @@ class Search {
   readonly #planner: LayerPlanner;
   /** Null where experts have no groups to be kept together. */
   readonly #groups: ExpertGroups | null;
+  readonly #balanceLossMax: number;
   readonly #physicalToLogical: Int32Array;
   readonly #variances: Float64Array;
   readonly #deadlineMs: number;
@@ -76,6 +77,7 @@ class Search {
     this.#planner = new LayerPlanner(shape, request.seed ?? 1);
     this.#groups =
       fastDomains === null ? null : new ExpertGroups(shape, fastDomains, request.numGroups ?? 1);
+    this.#balanceLossMax = request.balanceLossMax ?? balanceLossMaxDefault;
     this.#physicalToLogical =
       currentMapping?.physicalToLogical.slice() ?? new Int32Array(numLayers * slots).fill(-1);
     this.#variances = ownVariances(request);
@@ -154,7 +156,10 @@ class Search {
   #homes({ loads, before }: LayerTask, row: Int32Array): ExpertHomes | null {
     const groups = this.#groups;
     if (groups === null) return null;
-    const homes = before === null ? groups.packed(loads) : groups.kept(row);
+    const homes =
+      before === null
+        ? groups.packed(loads, this.#balanceLossMax)
+        : groups.kept(row, loads, this.#balanceLossMax);
     return homes.homes.some((home) => home >= 0) ? homes : null;
   }
 
@@ -169,7 +174,6 @@ class Search {
 
   /** Places a layer without regard to groups and with them together, and chooses. */
   #keepGroups(layer: number, task: LayerTask, row: Int32Array, homes: ExpertHomes): void {
-    const { balanceLossMax = balanceLossMaxDefault } = this.#request;
     const together = row.slice();
     const moves = this.#search(layer, task, row, null);
     const movesTogether = this.#search(
@@ -178,7 +182,7 @@ class Search {
       together,
       homes.start,
     );
-    const largest = this.#planner.largestRankLoad(task.loads, row) * (1 + balanceLossMax);
+    const largest = this.#planner.largestRankLoad(task.loads, row) * (1 + this.#balanceLossMax);
     const published = task.before === null ? this.#publishedRow(layer, row.length) : null;
     const most =
       published === null
@@ -216,7 +220,8 @@ class Search {
     const largest = this.#planner.largestRankLoad(loads, row);
     const most = this.#planner.largestRankLoad(loads, published);
     if (most >= largest) return;
-    const homes = task.homes === null ? null : (this.#groups?.kept(published).homes ?? null);
+    const homes =
+      task.homes === null ? null : (this.#groups?.kept(published, loads, 1).homes ?? null);
     const own = published.slice();
     this.#planner.plan({ ...task, homes }, own);
     if (this.#planner.largestRankLoad(loads, own) > most) {

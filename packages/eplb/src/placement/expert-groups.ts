@@ -40,24 +40,32 @@ export class ExpertGroups {
     return groupOf(expert, this.#shape.numExperts, this.#numGroups);
   }
 
+  #groupLoads(loads: Float64Array): Float64Array {
+    const groupLoads = new Float64Array(this.#numGroups);
+    loads.forEach((load, expert) => {
+      groupLoads[this.#groupOf(expert)] += load;
+    });
+    return groupLoads;
+  }
+
   /**
    * Packs groups to domains, largest load first, each to the domain that is left relatively
    * lightest of those with slots for all its experts; then moves and exchanges groups as long as
-   * that lowers the heavier domain of the two. Experts of a group that fits nowhere start one by
-   * one where there is room, and may be anywhere.
+   * that lowers the heavier domain of the two. Groups that fit nowhere, or that `release` lets go,
+   * start expert by expert where there is room.
    * @param loads [experts]
+   * @param lossMax share of the mean by which rank loads may be above it for groups' sake
    */
-  packed(loads: Float64Array): ExpertHomes {
-    const { numExperts } = this.#shape;
+  packed(loads: Float64Array, lossMax: number): ExpertHomes {
     const sizes = new Int32Array(this.#numGroups);
-    const groupLoads = new Float64Array(this.#numGroups);
-    for (let expert = 0; expert < numExperts; expert += 1) {
+    loads.forEach((_, expert) => {
       sizes[this.#groupOf(expert)] += 1;
-      groupLoads[this.#groupOf(expert)] += loads[expert];
-    }
+    });
+    const groupLoads = this.#groupLoads(loads);
     const packing = new DomainPacking(this.#slots, this.#capacities);
     const domains = packing.pack(groupLoads, sizes);
     packing.improve(groupLoads, sizes, domains);
+    packing.release(groupLoads, sizes, domains, lossMax);
     const homes = Int32Array.from(loads, (_, expert) => domains[this.#groupOf(expert)]);
     const start = homes.slice();
     const loose = [...start.keys()].filter((expert) => start[expert] < 0);
@@ -72,10 +80,12 @@ export class ExpertGroups {
   }
 
   /**
-   * Homes of the experts of groups whose replicas are all in one domain.
+   * Homes of the experts of groups whose replicas are all in one domain, but for what `release`
+   * lets go.
    * @param row [slots]
+   * @param lossMax as for `packed`
    */
-  kept(row: Int32Array): ExpertHomes {
+  kept(row: Int32Array, loads: Float64Array, lossMax: number): ExpertHomes {
     const { numExperts, rankOfSlot, capacities } = this.#shape;
     const nowhere = -1;
     const torn = -2;
@@ -88,6 +98,11 @@ export class ExpertGroups {
       if (domains[group] === nowhere) domains[group] = domain;
       else if (domains[group] !== domain) domains[group] = torn;
     }
+    const groupLoads = this.#groupLoads(loads);
+    const sizes = new Int32Array(this.#numGroups);
+    const packing = new DomainPacking(this.#slots, this.#capacities);
+    packing.take(groupLoads, sizes, domains);
+    packing.release(groupLoads, sizes, domains, lossMax);
     const homes = Int32Array.from({ length: numExperts }, (_, expert) =>
       Math.max(-1, domains[this.#groupOf(expert)]),
     );
@@ -123,6 +138,35 @@ class DomainPacking {
       if (lightest >= 0) this.#shift(lightest, loads[item], sizes[item]);
     }
     return domains;
+  }
+
+  /** @param domains of items that are packed already, below 0 for those that are not */
+  take(loads: Float64Array, sizes: Int32Array, domains: Int32Array): void {
+    domains.forEach((domain, item) => {
+      if (domain >= 0) this.#shift(domain, loads[item], sizes[item]);
+    });
+  }
+
+  /**
+   * Unpacks items of domains that are so heavy that no placement within them could be as balanced
+   * as it must: of each the lightest that helps, else the heaviest. Half of the loss is left for
+   * what balance within a domain costs.
+   */
+  release(loads: Float64Array, sizes: Int32Array, domains: Int32Array, lossMax: number): void {
+    const load = loads.reduce((sum, value) => sum + value, 0);
+    const mean = load / this.#capacities.reduce((sum, value) => sum + value, 0);
+    const most = mean * (1 + lossMax / 2);
+    const order = [...loads.keys()].sort((a, b) => loads[a] - loads[b] || a - b);
+    for (let domain = 0; domain < this.#free.length; domain += 1) {
+      while (this.#capacities[domain] > 0 && this.#relative(domain, 0) > most) {
+        const packed = order.filter((item) => domains[item] === domain);
+        const item =
+          packed.find((one) => this.#relative(domain, -loads[one]) <= most) ?? packed.at(-1);
+        if (item === undefined) break;
+        this.#shift(domain, -loads[item], -sizes[item]);
+        domains[item] = -1;
+      }
+    }
   }
 
   improve(loads: Float64Array, sizes: Int32Array, domains: Int32Array): void {
