@@ -14,7 +14,7 @@ import { describe, expect, it } from 'vitest';
 const policy = new LocalityAwarePolicy();
 /** What spreading may cost, and the share by which two searches of one instance may differ. */
 const spreadCostMax = 0.005;
-const searchNoise = 1e-3;
+const searchNoise = 0.01;
 
 function topologyOf(failureDomains: readonly number[], fastDomains = failureDomains): ClusterShape {
   const numRanks = failureDomains.length;
@@ -117,7 +117,7 @@ const clusters = fc
       numLogicalExperts,
       slotOffsets: uniformSlotOffsets(numPhysicalExperts, numRanks),
       loads: Float64Array.from(loads),
-      workBudget: 1_200_000,
+      workBudget: 2_000_000,
     };
     const shape = { numLayers, numLogicalExperts, numRanks, numPhysicalExperts };
     const current = { ...fresh, currentMapping: ExpertMapping.contiguous(shape) };
@@ -212,12 +212,11 @@ describe('placement over failure domains', () => {
   });
 
   it.each([
-    ['moves are left', { maxMoves: 1 }],
+    ['too few moves are left', { maxMoves: 1 }],
     ['the layer is held', { moveCosts: Float64Array.of(Number.POSITIVE_INFINITY) }],
-    ['slots are pinned', { pinnedSlots: [0, 2] }],
-  ])('repairs nothing unless %s', (_, limits) => {
-    const pinsOther = limits.pinnedSlots === undefined ? {} : { pinnedSlots: [0, 2, 4, 6] };
-    const { mapping, report } = policy.rebalanceExperts({ ...crowded, ...limits, ...pinsOther });
+    ['the copies are pinned', { pinnedSlots: [0, 2, 4, 6] }],
+  ])('repairs nothing where %s', (_, limits) => {
+    const { mapping, report } = policy.rebalanceExperts({ ...crowded, ...limits });
     expect(report.crowdedExperts).toBe(2);
     expect(mapping.equals(crowded.currentMapping)).toBe(true);
   });
@@ -232,6 +231,21 @@ describe('placement over failure domains', () => {
     });
     expect(report.balancedness).toBe(1);
     expect(report.crowdedExperts).toBe(1);
+  });
+
+  it('yields where a further copy beyond a part gains much', () => {
+    const shape = { numLayers: 1, numLogicalExperts: 2, slotOffsets: uniformSlotOffsets(8, 4) };
+    const { report } = policy.rebalanceExperts({
+      ...shape,
+      loads: Float64Array.of(120, 4),
+      topology: topologyOf([0, 0, 0, 1]),
+      currentMapping: ExpertMapping.create({
+        ...shape,
+        physicalToLogical: Int32Array.of(0, 1, -1, 1, -1, 1, 0, 1),
+      }),
+    });
+    expect(report.balancedness).toBe(1);
+    expect(report.crowdedExperts).toBeGreaterThan(0);
   });
 
   it('reports nothing of domains without a topology, and of groups with one', () => {
@@ -285,6 +299,17 @@ describe('expert groups in fast domains', () => {
     expect(report.balancedness).toBeCloseTo(1, 9);
     const domains = [...mapping.row(0)].map((expert, slot) => [Math.floor(expert / 4), slot >> 3]);
     expect(new Set(domains.map(String)).size).toBe(3);
+  });
+
+  it('lets go of the one group that is too heavy for a domain, and of no other', () => {
+    const { report } = policy.rebalanceExperts({
+      ...groups,
+      slotOffsets: uniformSlotOffsets(20, 4),
+      loads: Float64Array.of(3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),
+      topology: topologyOf([0, 1, 2, 3], [0, 0, 1, 1]),
+    });
+    expect(report.splitGroups).toBe(1);
+    expect(report.balancedness).toBeGreaterThan(0.995);
   });
 
   it('tears no group that is together, and does where balance asks for it', () => {

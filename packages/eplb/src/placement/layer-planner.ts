@@ -48,7 +48,7 @@ const spreadRepairCostMax = 0.005;
 /** Share of the largest rank load that spreading all of a layer's experts may cost. */
 const spreadCostMax = 0.005;
 /** Part of the work in which a refinement looks for what spreading costs. */
-const freeWorkPart = 0.25;
+const freeWorkPart = 0.1;
 /** Kicks after which a refinement begins again from the best placement. */
 const kicksPerReturn = 100;
 /** Kicks in vain, in all and for each slot, after which it ends. */
