@@ -7,6 +7,7 @@ import { type DispatchTable, uniformDispatch } from './dispatch/dispatch-table.j
 import { scaleSourceLoads } from './dispatch/source-loads.js';
 import { type ExpertMapping, largestRelativeLoads } from './expert-mapping.js';
 import type { RouteSample } from './locality/route-sample.js';
+import { crowdedExperts, splitGroups } from './placement/domain-metrics.js';
 import { largestRankLoadBound } from './placement/lower-bound.js';
 import { assertRequest } from './request-validation.js';
 
@@ -43,7 +44,7 @@ export interface RebalanceRequest {
   readonly loadFactors?: readonly Float64Array[];
   /** @default 1 */
   readonly numNodes?: number;
-  /** Expert groups of a group-limited router. @default 1 */
+  /** Expert groups of a group-limited router, each of consecutive experts. @default 1 */
   readonly numGroups?: number;
   readonly currentMapping?: ExpertMapping;
   readonly topology?: ClusterShape;
@@ -71,7 +72,11 @@ export interface RebalanceRequest {
   readonly routes?: RouteSample;
   /** @default 'domain' */
   readonly trafficUnit?: TrafficUnit;
-  /** Balancedness that may be given up for less traffic across fast domains. @default 0.02 */
+  /**
+   * Balancedness that may be given up for less traffic across fast domains, and the share by which
+   * a layer's largest rank load may be higher for expert groups that stay together.
+   * @default 0.02 for traffic, 0.005 for groups
+   */
   readonly balanceLossMax?: number;
   /**
    * Visits to other fast domains, per token of a layer, that a move must save where it is made for
@@ -99,6 +104,16 @@ export interface RebalanceReport {
   readonly balancednessBefore: number | null;
   /** No placement has a smaller largest relative rank load, [layers]. Proven when first read. */
   readonly lowerBound: Float64Array;
+  /**
+   * (Layer, expert) pairs with more replicas in one failure domain than ⌈replicas ÷ domains⌉, of
+   * ranks that serve; null without topology.
+   */
+  readonly crowdedExperts: number | null;
+  /**
+   * (Layer, group) pairs of a group-limited router that are not within one fast domain; null
+   * without topology or with one group.
+   */
+  readonly splitGroups: number | null;
   /** Slots whose weights must travel. */
   readonly moves: number;
   /**
@@ -161,7 +176,7 @@ function reportOf(
   { mapping, dispatch, work, deadlineCut }: Placement,
   planMs: number,
 ): RebalanceReport {
-  const { currentMapping, loads, topology, routes, trafficUnit } = request;
+  const { currentMapping, loads, topology, routes, trafficUnit, numGroups = 1 } = request;
   const capacities = servingCapacities(request);
   const means = meanRankLoads(request, capacities);
   const after =
@@ -182,6 +197,14 @@ function reportOf(
     get lowerBound() {
       lowerBound ??= lowerBounds(request, capacities);
       return lowerBound;
+    },
+    get crowdedExperts() {
+      if (topology === undefined) return null;
+      return crowdedExperts(mapping, { domains: topology.failureDomains, capacities });
+    },
+    get splitGroups() {
+      if (topology === undefined || numGroups === 1) return null;
+      return splitGroups(mapping, { domains: topology.fastDomains, capacities }, numGroups);
     },
     moves: currentMapping?.numMoves(mapping) ?? mapping.physicalToLogical.length,
     layerGains: after.map((largest, layer) => (before?.[layer] ?? largest) - largest),

@@ -11,11 +11,14 @@ import { ExpertMapping } from './expert-mapping.js';
 import { improveForAnySource } from './locality/any-source.js';
 import { improveLocality } from './locality/improve-locality.js';
 import { areSourcesSteady } from './locality/source-steadiness.js';
+import { ExpertGroups, type ExpertHomes } from './placement/expert-groups.js';
 import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
 const moveCostDefault = 0.0012;
+/** Share by which groups kept together may raise a layer's largest rank load. */
+const groupLossMaxDefault = 0.005;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 2_000_000;
@@ -33,6 +36,10 @@ const workFromCurrentMin = 2_000_000;
  * be avoided. Slots and ranks that need not change stay put. Without a current placement, no
  * layer's largest rank load is above that of the default policy, unless that puts two replicas of
  * an expert on one rank.
+ *
+ * With a topology, an expert's replicas are spread over failure domains, and the experts of a
+ * router's group are kept within one fast domain, each where it costs little balance. Within its
+ * domain a group is spread over the failure domains there.
  */
 export class LocalityAwarePolicy extends AbstractEplbPolicy {
   override readonly name = 'locality-aware';
@@ -48,6 +55,9 @@ class Search {
   /** Relative rank load if it were spread perfectly, [layers]. */
   readonly #meanLoads: Float64Array;
   readonly #planner: LayerPlanner;
+  /** Null where experts have no groups to be kept together. */
+  readonly #groups: ExpertGroups | null;
+  readonly #balanceLossMax: number;
   readonly #physicalToLogical: Int32Array;
   readonly #variances: Float64Array;
   readonly #deadlineMs: number;
@@ -62,7 +72,12 @@ class Search {
     const slots = slotOffsets[slotOffsets.length - 1];
     this.#request = request;
     this.#meanLoads = meanRankLoads(request, servingCapacities(request));
-    this.#planner = new LayerPlanner(slotShapeOf(request), request.seed ?? 1);
+    const shape = slotShapeOf(request);
+    const { fastDomains } = shape;
+    this.#planner = new LayerPlanner(shape, request.seed ?? 1);
+    this.#groups =
+      fastDomains === null ? null : new ExpertGroups(shape, fastDomains, request.numGroups ?? 1);
+    this.#balanceLossMax = request.balanceLossMax ?? groupLossMaxDefault;
     this.#physicalToLogical =
       currentMapping?.physicalToLogical.slice() ?? new Int32Array(numLayers * slots).fill(-1);
     this.#variances = ownVariances(request);
@@ -124,17 +139,53 @@ class Search {
   }
 
   #placeLayer(layer: number, row: Int32Array, layersLeft: number): void {
-    const { currentMapping } = this.#request;
     if (performance.now() > this.#deadlineMs) this.#deadlineCut = true;
     const workLeft = this.#deadlineCut ? 0 : this.#workBudget - this.#planner.work;
     const task = this.#task(layer, Math.floor(Math.max(0, workLeft) / layersLeft));
-    if (currentMapping === undefined) {
-      this.#planner.greedy(task, row);
-      this.#planner.plan(task, row);
-      this.#keepWithPublished(layer, task, row);
-      return;
-    }
-    this.#movesLeft -= this.#planner.plan(task, row);
+    const homes = this.#homes(task, row);
+    if (homes === null) this.#movesLeft -= this.#search(layer, task, row, null);
+    else this.#keepGroups(layer, { ...task, workMax: Math.floor(task.workMax / 2) }, row, homes);
+  }
+
+  /** Where a layer's groups belong; null where there is nothing to keep together. */
+  #homes({ loads, before }: LayerTask, row: Int32Array): ExpertHomes | null {
+    const groups = this.#groups;
+    if (groups === null) return null;
+    const homes =
+      before === null
+        ? groups.packed(loads, this.#balanceLossMax)
+        : groups.kept(row, loads, this.#balanceLossMax);
+    return homes.homes.some((home) => home >= 0) ? homes : null;
+  }
+
+  /** @returns moves */
+  #search(layer: number, task: LayerTask, row: Int32Array, start: Int32Array | null): number {
+    if (task.before !== null) return this.#planner.plan(task, row);
+    this.#planner.greedy(task, row, start);
+    this.#planner.plan(task, row);
+    this.#keepWithPublished(layer, task, row);
+    return 0;
+  }
+
+  /** Places a layer without regard to groups and with them together, and chooses. */
+  #keepGroups(layer: number, task: LayerTask, row: Int32Array, homes: ExpertHomes): void {
+    const together = row.slice();
+    const moves = this.#search(layer, task, row, null);
+    const movesTogether = this.#search(
+      layer,
+      { ...task, homes: homes.homes },
+      together,
+      homes.start,
+    );
+    const largest = this.#planner.largestRankLoad(task.loads, row) * (1 + this.#balanceLossMax);
+    const published = task.before === null ? this.#publishedRow(layer, row.length) : null;
+    const most =
+      published === null
+        ? largest
+        : Math.min(largest, this.#planner.largestRankLoad(task.loads, published));
+    const keeps = this.#planner.largestRankLoad(task.loads, together) <= most;
+    if (keeps) row.set(together);
+    this.#movesLeft -= keeps ? movesTogether : moves;
   }
 
   #task(layer: number, workMax: number): LayerTask {
@@ -146,24 +197,38 @@ class Search {
       variances: own(this.#variances),
       factors: (loadFactors ?? []).map(own).filter((factor) => factor.some((off) => off !== 0)),
       before: currentMapping?.row(layer) ?? null,
+      homes: null,
       moveCost: moveCosts?.[layer] ?? moveCostDefault * this.#meanLoads[layer],
       movesMax: this.#movesLeft,
       meanLoad: this.#meanLoads[layer],
       workMax,
       refine: this.#refines,
+      mayCrowd: false,
     };
   }
 
   /** Where the published placement is better, the search goes on from that. */
   #keepWithPublished(layer: number, task: LayerTask, row: Int32Array): void {
-    this.#published ??= placePublished(this.#request);
-    if (this.#published === null) return;
-    const published = this.#published.slice(layer * row.length, (layer + 1) * row.length);
+    const published = this.#publishedRow(layer, row.length);
+    if (published === null) return;
     const { loads } = task;
     const largest = this.#planner.largestRankLoad(loads, row);
-    if (this.#planner.largestRankLoad(loads, published) >= largest) return;
-    this.#planner.plan(task, published);
-    if (this.#planner.largestRankLoad(loads, published) < largest) row.set(published);
+    const most = this.#planner.largestRankLoad(loads, published);
+    if (most >= largest) return;
+    const homes =
+      task.homes === null ? null : (this.#groups?.kept(published, loads, 1).homes ?? null);
+    const own = published.slice();
+    this.#planner.plan({ ...task, homes }, own);
+    if (this.#planner.largestRankLoad(loads, own) > most) {
+      own.set(published);
+      this.#planner.plan({ ...task, homes, mayCrowd: true }, own);
+    }
+    if (this.#planner.largestRankLoad(loads, own) < largest) row.set(own);
+  }
+
+  #publishedRow(layer: number, slots: number): Int32Array | null {
+    this.#published ??= placePublished(this.#request);
+    return this.#published?.slice(layer * slots, (layer + 1) * slots) ?? null;
   }
 }
 

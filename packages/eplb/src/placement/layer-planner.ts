@@ -2,7 +2,8 @@ import { SeededRandom } from '../seeded-random.js';
 import { placeGreedily } from './greedy-placement.js';
 import { LayerSearch, type SearchGoal } from './layer-search.js';
 import { LayerState, type SlotShape } from './layer-state.js';
-import { fillEmptySlots, mend } from './mend.js';
+import { fillEmptySlots, mayClear, mend } from './mend.js';
+import { repairSpread } from './spread-repair.js';
 
 /** What is asked of one layer. */
 export interface LayerTask {
@@ -14,6 +15,8 @@ export interface LayerTask {
   readonly factors: readonly Float64Array[];
   /** The placement in force, [slots]; null where there is none, and nothing counts as a move. */
   readonly before: Int32Array | null;
+  /** Fast domain that each expert is to stay in, −1 for any, [experts]; null: no such. */
+  readonly homes: Int32Array | null;
   /** Tokens by which the largest rank load must fall for each move. */
   readonly moveCost: number;
   readonly movesMax: number;
@@ -23,6 +26,8 @@ export interface LayerTask {
   readonly workMax: number;
   /** Whether to go on from local minima while there is work left. */
   readonly refine: boolean;
+  /** Whether replicas need not be spread over failure domains. */
+  readonly mayCrowd: boolean;
 }
 
 /**
@@ -38,6 +43,17 @@ const certainSharpness = [40, 400];
 const tolerance = 2e-4;
 /** Share of the objective by which a refinement's next start may be worse, at first. */
 const refinementSlack = 0.02;
+/**
+ * Exchanges that a layer's plan makes only to spread copies, where weights must travel for it: a
+ * placement that came crowded is spread over several rebalances.
+ */
+const spreadExchangesMax = 1;
+/** Share of the mean rank load that an exchange which spreads an expert's copies may cost. */
+const spreadRepairCostMax = 0.005;
+/** Share of the largest rank load that spreading all of a layer's experts may cost. */
+const spreadCostMax = 0.005;
+/** Part of the work in which a refinement looks for what spreading costs. */
+const freeWorkPart = 0.1;
 /** Kicks after which a refinement begins again from the best placement. */
 const kicksPerReturn = 100;
 /** Kicks in vain, in all and for each slot, after which it ends. */
@@ -51,6 +67,7 @@ export class LayerPlanner {
   readonly #search: LayerSearch;
   readonly #best: Int32Array;
   readonly #kicked: Int32Array;
+  readonly #spread: Int32Array;
   readonly #seed: number;
   #random: SeededRandom;
   #measuresLargest = false;
@@ -64,6 +81,7 @@ export class LayerPlanner {
     this.#search = new LayerSearch(this.#state);
     this.#best = new Int32Array(shape.rankOfSlot.length);
     this.#kicked = new Int32Array(shape.rankOfSlot.length);
+    this.#spread = new Int32Array(shape.rankOfSlot.length);
   }
 
   /** Candidate changes weighed so far, over all layers. */
@@ -74,7 +92,7 @@ export class LayerPlanner {
   /**
    * @param row a placement to start from, [slots]; overwritten with the one found. Experts that it
    *   lacks are mended first, whatever that costs. Among certain loads the outcome is never worse
-   *   than the start so mended.
+   *   than the start so mended, but for what spreading copies may cost.
    * @returns moves from the placement in force
    */
   plan(task: LayerTask, row: Int32Array): number {
@@ -83,7 +101,8 @@ export class LayerPlanner {
     const certain = task.factors.length === 0 && task.variances.every((variance) => variance === 0);
     const risk = certain ? 0 : sharpest.sharpness / 2;
     this.#random = new SeededRandom(this.#seed);
-    this.#state.begin(task.loads, task.variances, task.factors, risk, task.before);
+    this.#state.begin(task.loads, task.variances, task.factors, risk, task.before, task.homes);
+    if (task.mayCrowd) this.#state.limits?.letCrowd();
     this.#state.load(row);
     mend(this.#state, task.movesMax);
     this.#measuresLargest = certain;
@@ -91,15 +110,48 @@ export class LayerPlanner {
     const workMax = this.#search.work + task.workMax;
     this.#search.descend(sharpest, this.#search.work);
     this.#keepIfBest(sharpest);
+    const spreads = this.#state.limits?.spreads === true;
+    const freeWork = spreads && task.refine ? Math.floor(freeWorkPart * task.workMax) : 0;
     for (const goal of goals) {
-      this.#search.descend(goal, workMax);
+      this.#search.descend(goal, workMax - freeWork);
       this.#keepIfBest(goal);
     }
-    if (task.refine) this.#refine(sharpest, workMax);
-    this.#state.load(this.#best);
+    if (task.refine) this.#refine(sharpest, workMax - freeWork);
+    if (spreads) this.#spreadUnlessCostly(task, sharpest, workMax);
+    else this.#state.load(this.#best);
     if (task.before === null) fillEmptySlots(this.#state);
     row.set(this.#state.row);
     return this.#state.moves;
+  }
+
+  /** Spreads what is crowded still; then lets go of spreading where the search gains more without. */
+  #spreadUnlessCostly(task: LayerTask, goal: SearchGoal, workMax: number): void {
+    const state = this.#state;
+    const { limits } = state;
+    this.#restore(this.#best);
+    if (limits === null || !(task.meanLoad > 0)) return;
+    // Without work, for the terms of the state as it is.
+    this.#search.descend(goal, this.#search.work);
+    repairSpread(state, this.#search, {
+      enough: goal.moveCost,
+      max: spreadRepairCostMax * task.meanLoad,
+      movesMax: task.movesMax,
+      exchangesMax: task.before === null ? Number.POSITIVE_INFINITY : spreadExchangesMax,
+    });
+    this.#bestMeasure = this.#measure(goal);
+    this.#best.set(state.row);
+    this.#spread.set(state.row);
+    const enough = this.#bestMeasure - spreadCostMax * this.#search.largest;
+    if (enough <= task.meanLoad) return;
+    limits.letCrowd();
+    this.#search.descend({ ...goal, busiestOnly: !task.refine }, workMax);
+    this.#keepIfBest(goal);
+    if (task.refine) this.#refine(goal, workMax);
+    this.#restore(this.#bestMeasure < enough ? this.#best : this.#spread);
+  }
+
+  #restore(row: Int32Array): void {
+    if (row.some((expert, slot) => expert !== this.#state.row[slot])) this.#state.load(row);
   }
 
   /** What a placement is chosen by: of certain loads the largest itself, else the soft maximum. */
@@ -116,15 +168,18 @@ export class LayerPlanner {
     this.#best.set(this.#state.row);
   }
 
-  /** The published way's placement without its duplicates, [slots]; pinned slots keep their own. */
-  greedy(task: LayerTask, row: Int32Array): void {
-    this.#state.begin(task.loads, task.variances, [], 0, task.before);
-    placeGreedily(this.#state, task.loads, row);
+  /**
+   * The published way's placement without its duplicates, [slots]; pinned slots keep their own.
+   * @param start fast domain in which each expert is placed, [experts]; null: anywhere
+   */
+  greedy(task: LayerTask, row: Int32Array, start: Int32Array | null): void {
+    this.#state.begin(task.loads, task.variances, [], 0, task.before, task.homes);
+    placeGreedily(this.#state, task.loads, row, start);
   }
 
   /** Largest relative rank load of the placement planned last, under its expected loads. */
   largestRankLoad(loads: Float64Array, row: Int32Array): number {
-    this.#state.begin(loads, loads, [], 0, null);
+    this.#state.begin(loads, loads, [], 0, null, null);
     this.#state.load(row);
     const { capacities } = this.#shape;
     let largest = 0;
@@ -138,7 +193,13 @@ export class LayerPlanner {
   #goals(task: LayerTask): SearchGoal[] {
     const { variances, factors, movesMax, meanLoad } = task;
     const moveCost = task.before === null ? 0 : task.moveCost;
-    const common = { moveCost, movesMax, thorough: task.refine, mayEmpty: task.before === null };
+    const common = {
+      moveCost,
+      movesMax,
+      thorough: task.refine,
+      mayEmpty: task.before === null,
+      busiestOnly: false,
+    };
     if (!(meanLoad > 0)) return [{ ...common, sharpness: 1, enough: Number.POSITIVE_INFINITY }];
     const certain = certainSharpness.map((sharpness) => ({
       ...common,
@@ -197,7 +258,7 @@ export class LayerPlanner {
   }
 
   #exchangeAtRandom(): void {
-    const { row, held } = this.#state;
+    const { row, held, limits } = this.#state;
     const { rankOfSlot, numExperts } = this.#shape;
     const slot = this.#random.below(row.length);
     const other = this.#random.below(row.length);
@@ -206,16 +267,21 @@ export class LayerPlanner {
     if (rank === otherRank || !this.#mayChange(slot) || !this.#mayChange(other)) return;
     if (row[slot] >= 0 && held[otherRank * numExperts + row[slot]] > 0) return;
     if (row[other] >= 0 && held[rank * numExperts + row[other]] > 0) return;
+    if (limits !== null) {
+      if (row[slot] >= 0 && !limits.mayMove(row[slot], rank, otherRank)) return;
+      if (row[other] >= 0 && !limits.mayMove(row[other], otherRank, rank)) return;
+    }
     this.#state.exchange(slot, other);
   }
 
   #copyAtRandom(mayEmpty: boolean): void {
-    const { row, held, counts } = this.#state;
+    const { row, held, limits } = this.#state;
     const { rankOfSlot, numExperts } = this.#shape;
     const slot = this.#random.below(row.length);
     const expert = this.#random.below(numExperts + (mayEmpty ? 1 : 0));
-    if (!this.#mayChange(slot) || (row[slot] >= 0 && counts[row[slot]] < 2)) return;
+    if (!mayClear(this.#state, slot)) return;
     if (expert === numExperts) this.#state.put(slot, -1);
+    else if (limits !== null && !limits.mayAdd(expert, rankOfSlot[slot])) return;
     else if (held[rankOfSlot[slot] * numExperts + expert] === 0) this.#state.put(slot, expert);
   }
 

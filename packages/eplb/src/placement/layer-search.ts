@@ -1,3 +1,4 @@
+import type { DomainLimits } from './domain-limits.js';
 import type { LayerState } from './layer-state.js';
 import { mayOverwrite } from './mend.js';
 import { softTerm } from './soft-term.js';
@@ -19,6 +20,8 @@ export interface SearchGoal {
   readonly thorough: boolean;
   /** Whether redundant copies may go with nothing in their place. */
   readonly mayEmpty: boolean;
+  /** Whether changes are looked for between the busiest rank and the lightest ones alone. */
+  readonly busiestOnly: boolean;
 }
 
 /** Kinds of change, by the moves that they add: −2 … 2. */
@@ -41,6 +44,7 @@ export class LayerSearch {
   /** Candidate changes weighed so far. */
   work = 0;
   readonly #state: LayerState;
+  readonly #limits: DomainLimits | null;
   #goal: SearchGoal = {
     sharpness: 1,
     moveCost: 0,
@@ -48,6 +52,7 @@ export class LayerSearch {
     enough: 0,
     thorough: false,
     mayEmpty: false,
+    busiestOnly: false,
   };
   /** exp(β (load − reference)) of each rank, [ranks], and their sum. */
   readonly #terms: Float64Array;
@@ -72,10 +77,15 @@ export class LayerSearch {
   readonly #nearest = new Float64Array(classes);
   readonly #nearestSlots = new Int32Array(classes);
   readonly #nearestOthers = new Int32Array(classes);
+  /** Slots of another rank that may be exchanged, their shares, and moves that this adds. */
+  readonly #partners: Int32Array;
+  readonly #partnerShares: Float64Array;
+  readonly #partnerMoves: Int8Array;
 
   constructor(state: LayerState) {
     const { numRanks, numExperts } = state.shape;
     this.#state = state;
+    this.#limits = state.limits;
     this.#terms = new Float64Array(numRanks);
     this.#relativeLoads = new Float64Array(numRanks);
     this.#numServing = state.shape.capacities.reduce((sum, at) => sum + (at > 0 ? 1 : 0), 0);
@@ -85,6 +95,14 @@ export class LayerSearch {
     this.#addGainKnown = new Uint8Array(numExperts);
     this.#dropCosts = new Float64Array(state.row.length);
     this.#dropCostKnown = new Uint8Array(state.row.length);
+    const most = state.shape.slotOffsets.reduce(
+      (slots, offset, rank, offsets) =>
+        Math.max(slots, offset - (rank > 0 ? offsets[rank - 1] : 0)),
+      0,
+    );
+    this.#partners = new Int32Array(most);
+    this.#partnerShares = new Float64Array(most);
+    this.#partnerMoves = new Int8Array(most);
   }
 
   /**
@@ -95,10 +113,10 @@ export class LayerSearch {
     this.#goal = goal;
     this.#settled.fill(0);
     let confirming = !goal.thorough;
-    this.#refresh();
+    this.refresh();
     while (this.work < workMax && this.#reference > goal.enough) {
       if (this.#improve(workMax)) {
-        this.#refresh();
+        this.refresh();
         confirming = !goal.thorough;
       } else {
         // Ranks set aside since the last full round may gain by now: one more look at them all.
@@ -154,7 +172,8 @@ export class LayerSearch {
     return softTerm(this.#goal.sharpness * (relativeLoad - this.#reference));
   }
 
-  #refresh(): void {
+  /** Takes up a state that something else has changed. */
+  refresh(): void {
     const { numRanks } = this.#state.shape;
     this.#reference = 0;
     for (let rank = 0; rank < numRanks; rank += 1) {
@@ -205,6 +224,7 @@ export class LayerSearch {
       // Most of what pays is found among the lightest ranks, at a fraction of the work.
       const near = Math.max(place + 1, this.#numServing - lightestRanks);
       if (this.#improveWith(place, near, last, leastGain)) return true;
+      if (this.#goal.busiestOnly) return false;
       if (this.#improveWith(place, place + 1, near - 1, leastGain)) return true;
       this.#settled[rank] = 1;
     }
@@ -277,6 +297,22 @@ export class LayerSearch {
   }
 
   #weighExchange(kind: number, slot: number, otherSlot: number): void {
+    this.#offer(kind, this.#exchangeFall(slot, otherSlot), slot, otherSlot);
+  }
+
+  /**
+   * Rise of the objective, in tokens, by an exchange of what two slots of different ranks hold, the
+   * first not empty, under the goal last descended for.
+   */
+  exchangeCost(slot: number, otherSlot: number): number {
+    const moves = this.#state.movesOfExchange(slot, otherSlot);
+    this.work += 1;
+    const gain = this.#gain(this.#exchangeFall(slot, otherSlot));
+    return (moves === 0 ? 0 : moves * this.#goal.moveCost) - gain;
+  }
+
+  /** Fall of the sum of terms. */
+  #exchangeFall(slot: number, otherSlot: number): number {
     const { row, shape } = this.#state;
     const rank = shape.rankOfSlot[slot];
     const other = shape.rankOfSlot[otherSlot];
@@ -293,7 +329,7 @@ export class LayerSearch {
     const after =
       this.#term(this.#loadAfter(rank, -shift, -one, -two)) +
       this.#term(this.#loadAfter(other, shift, one, two));
-    this.#offer(kind, this.#terms[rank] + this.#terms[other] - after, slot, otherSlot);
+    return this.#terms[rank] + this.#terms[other] - after;
   }
 
   #shareIn(slot: number): number {
@@ -304,28 +340,26 @@ export class LayerSearch {
   /** Every exchange that shifts load the right way: what is nearest says too little with factors. */
   #weighAllExchanges(rank: number, other: number, target: number): void {
     const { row, shares, held, shape } = this.#state;
+    const limits = this.#limits;
     const { slotOffsets, numExperts, pinned } = shape;
     const at = rank * numExperts;
     const otherAt = other * numExperts;
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
+      if (limits?.bound[expert] === 1 && !limits.mayMove(expert, rank, other)) continue;
       this.work += slotOffsets[other + 1] - slotOffsets[other];
       for (let otherSlot = slotOffsets[other]; otherSlot < slotOffsets[other + 1]; otherSlot += 1) {
         const otherExpert = row[otherSlot];
         const shift = shares[expert] - (otherExpert < 0 ? 0 : shares[otherExpert]);
         if (!(Math.abs(shift - target) < target) || pinned[otherSlot] === 1) continue;
-        if (otherExpert >= 0 && held[at + otherExpert] !== 0) continue;
-        this.#weighExchange(this.#exchangeKind(at, otherAt, expert, otherExpert), slot, otherSlot);
+        if (otherExpert >= 0) {
+          if (held[at + otherExpert] !== 0) continue;
+          if (limits !== null && !limits.mayMove(otherExpert, other, rank)) continue;
+        }
+        this.#weighExchange(2 + this.#state.movesOfExchange(slot, otherSlot), slot, otherSlot);
       }
     }
-  }
-
-  #exchangeKind(at: number, otherAt: number, expert: number, otherExpert: number): number {
-    const { heldBefore } = this.#state;
-    const kind = 2 + heldBefore[at + expert] - heldBefore[otherAt + expert];
-    if (otherExpert < 0) return kind;
-    return kind + heldBefore[otherAt + otherExpert] - heldBefore[at + otherExpert];
   }
 
   /** Of each class the exchange between two ranks that shifts nearest to `target`. */
@@ -334,30 +368,55 @@ export class LayerSearch {
     const { slotOffsets, numExperts, pinned } = shape;
     const at = rank * numExperts;
     const otherAt = other * numExperts;
-    const first = slotOffsets[other];
-    const last = slotOffsets[other + 1];
+    const limits = this.#limits;
+    const partners = this.#partners;
+    const partnerShares = this.#partnerShares;
+    const partnerMoves = this.#partnerMoves;
+    const nearest = this.#nearest;
+    const numPartners = this.#findPartners(rank, other);
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
       const expert = row[slot];
       if (expert < 0 || pinned[slot] === 1 || held[otherAt + expert] !== 0) continue;
+      if (limits?.bound[expert] === 1 && !limits.mayMove(expert, rank, other)) continue;
       const share = shares[expert];
-      const leaving = heldBefore[otherAt + expert] - heldBefore[at + expert];
-      this.work += last - first;
-      for (let otherSlot = first; otherSlot < last; otherSlot += 1) {
-        const otherExpert = row[otherSlot];
-        const shift = otherExpert < 0 ? share : share - shares[otherExpert];
-        const distance = Math.abs(shift - target);
-        if (!(distance < target) || pinned[otherSlot] === 1) continue;
-        let kind = 2 - leaving;
-        if (otherExpert >= 0) {
-          if (held[at + otherExpert] !== 0) continue;
-          kind += heldBefore[otherAt + otherExpert] - heldBefore[at + otherExpert];
-        }
-        if (distance >= this.#nearest[kind]) continue;
-        this.#nearest[kind] = distance;
+      const staying = 2 + heldBefore[at + expert] - heldBefore[otherAt + expert];
+      this.work += slotOffsets[other + 1] - slotOffsets[other];
+      for (let index = 0; index < numPartners; index += 1) {
+        const distance = Math.abs(share - partnerShares[index] - target);
+        if (!(distance < target)) continue;
+        const kind = staying + partnerMoves[index];
+        if (distance >= nearest[kind]) continue;
+        nearest[kind] = distance;
         this.#nearestSlots[kind] = slot;
-        this.#nearestOthers[kind] = otherSlot;
+        this.#nearestOthers[kind] = partners[index];
       }
     }
+  }
+
+  /** Lists the slots of a rank whose content may go to another. @returns how many */
+  #findPartners(rank: number, other: number): number {
+    const { row, shares, held, heldBefore, shape } = this.#state;
+    const { slotOffsets, numExperts, pinned } = shape;
+    const at = rank * numExperts;
+    const otherAt = other * numExperts;
+    const limits = this.#limits;
+    let count = 0;
+    for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
+      const expert = row[slot];
+      if (pinned[slot] === 1) continue;
+      if (expert >= 0) {
+        if (held[at + expert] !== 0) continue;
+        if (limits?.bound[expert] === 1 && !limits.mayMove(expert, other, rank)) continue;
+        this.#partnerMoves[count] = heldBefore[otherAt + expert] - heldBefore[at + expert];
+        this.#partnerShares[count] = shares[expert];
+      } else {
+        this.#partnerMoves[count] = 0;
+        this.#partnerShares[count] = 0;
+      }
+      this.#partners[count] = slot;
+      count += 1;
+    }
+    return count;
   }
 
   /** Further copies of a rank's experts over redundant copies and empty slots of another. */
@@ -371,7 +430,7 @@ export class LayerSearch {
       if (row[own] >= 0) relief = Math.max(relief, -this.#addGain(row[own]));
     }
     for (let slot = slotOffsets[other]; slot < slotOffsets[other + 1]; slot += 1) {
-      if (!mayOverwrite(this.#state, slot)) continue;
+      if (!mayOverwrite(this.#state, slot) || this.#mustKeep(slot, other)) continue;
       const dropped = row[slot];
       const cost = dropped < 0 ? 0 : this.#dropCost(dropped, slot);
       const kind = 2 + (dropped < 0 ? 1 : heldBefore[other * numExperts + dropped]);
@@ -391,13 +450,19 @@ export class LayerSearch {
     const { row, held, shape } = this.#state;
     const { slotOffsets, numExperts } = shape;
     for (let slot = slotOffsets[rank]; slot < slotOffsets[rank + 1]; slot += 1) {
-      if (!mayOverwrite(this.#state, slot)) continue;
+      if (!mayOverwrite(this.#state, slot) || this.#mustKeep(slot, rank)) continue;
       this.work += numExperts;
       if (this.#goal.mayEmpty && row[slot] >= 0) this.#weighDrop(rank, slot);
       for (let expert = 0; expert < numExperts; expert += 1) {
         if (held[rank * numExperts + expert] === 0) this.#weighCopy(expert, slot);
       }
     }
+  }
+
+  #mustKeep(slot: number, rank: number): boolean {
+    if (this.#limits === null) return false;
+    const expert = this.#state.row[slot];
+    return expert >= 0 && !this.#limits.mayDrop(expert, rank);
   }
 
   #weighDrop(rank: number, slot: number): void {
@@ -424,7 +489,7 @@ export class LayerSearch {
     const load = this.#loadAfterCopy(rank, expert, other);
     if (relief <= best && load >= this.#relativeLoads[rank]) return;
     const least = relief + this.#terms[rank] - this.#term(load);
-    if (least <= best) return;
+    if (least <= best || this.#limits?.mayAdd(expert, rank) === false) return;
     let fall = other < 0 ? least : least - this.#dropCost(other, slot);
     // With factors two changes on one rank may add up to more than each alone.
     if (other >= 0 && fall > best && this.#state.hasFactors) {

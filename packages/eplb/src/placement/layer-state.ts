@@ -1,3 +1,5 @@
+import { DomainLimits } from './domain-limits.js';
+
 /** What all layers of a request share. */
 export interface SlotShape {
   readonly numExperts: number;
@@ -10,6 +12,10 @@ export interface SlotShape {
   readonly capacities: Float64Array;
   /** 1 for slots that keep their expert, [slots]. */
   readonly pinned: Uint8Array;
+  /** Failure domain of each rank, [ranks]; null where copies need not be spread over them. */
+  readonly failureDomains: Int32Array | null;
+  /** Fast domain of each rank, [ranks]; null where no expert is to stay within one. */
+  readonly fastDomains: Int32Array | null;
 }
 
 /**
@@ -49,6 +55,8 @@ export class LayerState {
   /** Slots that hold an expert as linked lists: the first by expert, the next by slot; −1 ends. */
   readonly firstSlot: Int32Array;
   readonly nextSlot: Int32Array;
+  /** Where replicas may go; null where they may go anywhere. */
+  readonly limits: DomainLimits | null;
   /** Slots whose expert was not on their rank before: weights that must travel. */
   moves = 0;
   #loads: Float64Array = new Float64Array(0);
@@ -71,6 +79,8 @@ export class LayerState {
     this.heldBefore = new Uint8Array(numRanks * numExperts);
     this.firstSlot = new Int32Array(numExperts);
     this.nextSlot = new Int32Array(rankOfSlot.length);
+    const isLimited = shape.failureDomains !== null || shape.fastDomains !== null;
+    this.limits = isLimited ? new DomainLimits(shape) : null;
   }
 
   /**
@@ -80,6 +90,7 @@ export class LayerState {
    * @param factors by which loads err together, at most two, each [experts]
    * @param risk weight of the variances, per token
    * @param before the placement in force, [slots]; null: nothing is anywhere, and nothing moves
+   * @param homes fast domain that each expert is to stay in, −1 for any, [experts]; null: no such
    */
   begin(
     loads: Float64Array,
@@ -87,7 +98,9 @@ export class LayerState {
     factors: readonly Float64Array[],
     risk: number,
     before: Int32Array | null,
+    homes: Int32Array | null,
   ): void {
+    this.limits?.begin(homes);
     this.#loads = loads;
     this.#variances = variances;
     this.#factors = factors;
@@ -107,6 +120,7 @@ export class LayerState {
     const { numExperts, rankOfSlot, capacities } = this.shape;
     this.counts.fill(0);
     this.held.fill(0);
+    this.limits?.clear();
     this.firstSlot.fill(-1);
     this.moves = 0;
     for (let slot = row.length - 1; slot >= 0; slot -= 1) {
@@ -198,6 +212,16 @@ export class LayerState {
     if (expert >= 0) this.#link(other, expert, otherRank * numExperts + expert);
   }
 
+  /** Moves that an exchange adds; the first slot is not empty. */
+  movesOfExchange(slot: number, other: number): number {
+    const { row, heldBefore, shape } = this;
+    const at = shape.rankOfSlot[slot] * shape.numExperts;
+    const otherAt = shape.rankOfSlot[other] * shape.numExperts;
+    const moves = heldBefore[at + row[slot]] - heldBefore[otherAt + row[slot]];
+    if (row[other] < 0) return moves;
+    return moves + heldBefore[otherAt + row[other]] - heldBefore[at + row[other]];
+  }
+
   /** An expert has `count` replicas from now on: those in place take another share each. */
   #changeShares(expert: number, count: number): void {
     const { rankOfSlot } = this.shape;
@@ -215,6 +239,7 @@ export class LayerState {
     this.firstSlot[expert] = slot;
     this.counts[expert] += 1;
     this.held[at] += 1;
+    this.limits?.count(expert, this.shape.rankOfSlot[slot], 1);
     if (this.heldBefore[at] === 0) this.moves += 1;
   }
 
@@ -229,6 +254,7 @@ export class LayerState {
     }
     this.counts[expert] -= 1;
     this.held[at] -= 1;
+    this.limits?.count(expert, this.shape.rankOfSlot[slot], -1);
     if (this.heldBefore[at] === 0) this.moves -= 1;
   }
 }

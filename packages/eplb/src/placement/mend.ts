@@ -9,14 +9,16 @@ export function mend(state: LayerState, movesMax: number): void {
   const { row, counts, held, shape } = state;
   for (let expert = 0; expert < counts.length; expert += 1) {
     if (counts[expert] > 0) continue;
-    const slot = expendableSlot(state);
+    let slot = expendableSlot(state, expert, true);
+    if (slot < 0) slot = expendableSlot(state, expert, false);
     if (slot >= 0) state.put(slot, expert);
   }
   for (let slot = 0; slot < row.length; slot += 1) {
     const rank = shape.rankOfSlot[slot];
     if (row[slot] < 0 || held[rank * shape.numExperts + row[slot]] < 2) continue;
     if (!mayOverwrite(state, slot)) continue;
-    const expert = hottestAbsent(state, rank);
+    let expert = hottestAbsent(state, rank, true);
+    if (expert < 0) expert = hottestAbsent(state, rank, false);
     const moves = expert < 0 ? 0 : 1 - state.heldBefore[rank * shape.numExperts + expert];
     if (expert >= 0 && state.moves + moves <= movesMax) state.put(slot, expert);
   }
@@ -28,12 +30,21 @@ export function mayOverwrite({ row, counts, shape }: LayerState, slot: number): 
   return row[slot] < 0 || counts[row[slot]] > 1;
 }
 
-function expendableSlot(state: LayerState): number {
-  const { row, shares } = state;
+/** The same, where the limits on domains may have to let it go too. */
+export function mayClear(state: LayerState, slot: number): boolean {
+  if (!mayOverwrite(state, slot)) return false;
+  const { row, limits, shape } = state;
+  return limits === null || row[slot] < 0 || limits.mayDrop(row[slot], shape.rankOfSlot[slot]);
+}
+
+function expendableSlot(state: LayerState, expert: number, obeying: boolean): number {
+  const { row, shares, limits, shape } = state;
+  if (obeying && limits === null) return -1;
   let best = -1;
   let least = Number.POSITIVE_INFINITY;
   for (let slot = 0; slot < row.length; slot += 1) {
-    if (!mayOverwrite(state, slot)) continue;
+    if (!(obeying ? mayClear(state, slot) : mayOverwrite(state, slot))) continue;
+    if (obeying && limits?.mayAdd(expert, shape.rankOfSlot[slot]) === false) continue;
     const share = row[slot] < 0 ? -1 : shares[row[slot]];
     if (share >= least) continue;
     best = slot;
@@ -42,10 +53,13 @@ function expendableSlot(state: LayerState): number {
   return best;
 }
 
-function hottestAbsent({ held, sharesWithMore, shape }: LayerState, rank: number): number {
+function hottestAbsent(state: LayerState, rank: number, obeying: boolean): number {
+  const { held, sharesWithMore, limits, shape } = state;
+  if (obeying && limits === null) return -1;
   let hottest = -1;
   for (let expert = 0; expert < shape.numExperts; expert += 1) {
     if (held[rank * shape.numExperts + expert] > 0) continue;
+    if (obeying && limits?.mayAdd(expert, rank) === false) continue;
     if (hottest < 0 || sharesWithMore[expert] > sharesWithMore[hottest]) hottest = expert;
   }
   return hottest;
@@ -54,7 +68,7 @@ function hottestAbsent({ held, sharesWithMore, shape }: LayerState, rank: number
 /**
  * Fills what the search left empty, each slot with the expert that leaves the largest relative rank
  * load lowest; with a second copy on the rank only where it holds every expert already. Slots stay
- * empty where filling them would raise the largest load.
+ * empty where filling them would raise the largest load, or crowd a domain.
  */
 export function fillEmptySlots(state: LayerState): void {
   const before = state.row.slice();
@@ -67,15 +81,17 @@ export function fillEmptySlots(state: LayerState): void {
 
 /** @param largestMax a slot stays empty where the largest load would be above it */
 function fill(state: LayerState, largestMax: number): void {
-  const { row, held, shape } = state;
+  const { row, held, limits, shape } = state;
   for (let slot = 0; slot < row.length; slot += 1) {
     if (row[slot] >= 0 || !mayOverwrite(state, slot)) continue;
-    const at = shape.rankOfSlot[slot] * shape.numExperts;
+    const rank = shape.rankOfSlot[slot];
+    const at = rank * shape.numExperts;
     const ownAll = held.subarray(at, at + shape.numExperts).every((copies) => copies > 0);
     let best = -1;
     let lowest = largestMax;
     for (let expert = 0; expert < shape.numExperts; expert += 1) {
       if (held[at + expert] > 0 && !ownAll) continue;
+      if (limits?.mayAdd(expert, rank) === false) continue;
       state.put(slot, expert);
       const largest = largestLoad(state);
       if (best < 0 ? largest <= lowest : largest < lowest) {

@@ -3,7 +3,7 @@ import type { SlotShape } from './layer-state.js';
 
 /** What a request says of slots and ranks; ranks that are out have no capacity. */
 export function slotShapeOf(request: RebalanceRequest): SlotShape {
-  const { slotOffsets, numLogicalExperts, pinnedSlots = [] } = request;
+  const { slotOffsets, numLogicalExperts, pinnedSlots = [], numGroups = 1, topology } = request;
   const numRanks = slotOffsets.length - 1;
   const rankOfSlot = new Int32Array(slotOffsets[numRanks]);
   for (let rank = 0; rank < numRanks; rank += 1) {
@@ -12,5 +12,20 @@ export function slotShapeOf(request: RebalanceRequest): SlotShape {
   const capacities = servingCapacities(request);
   const pinned = new Uint8Array(rankOfSlot.length);
   for (const slot of pinnedSlots) pinned[slot] = 1;
-  return { numExperts: numLogicalExperts, numRanks, slotOffsets, rankOfSlot, capacities, pinned };
+  const serving = [...new Set(rankOfSlot)].filter((rank) => capacities[rank] > 0);
+  const numDomains = (domains: Int32Array) => new Set(serving.map((rank) => domains[rank])).size;
+  const failureDomains = topology?.failureDomains ?? new Int32Array(numRanks);
+  const fastDomains = topology?.fastDomains ?? new Int32Array(numRanks);
+  // A rank that is a domain by itself never holds more than its part.
+  const spreads = numDomains(failureDomains) > 1 && numDomains(failureDomains) < serving.length;
+  return {
+    numExperts: numLogicalExperts,
+    numRanks,
+    slotOffsets,
+    rankOfSlot,
+    capacities,
+    pinned,
+    failureDomains: spreads ? failureDomains : null,
+    fastDomains: numGroups > 1 && numDomains(fastDomains) > 1 ? fastDomains : null,
+  };
 }
