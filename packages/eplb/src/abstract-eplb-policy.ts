@@ -57,7 +57,7 @@ export interface RebalanceRequest {
   readonly maxMoves?: number;
   /**
    * Tokens by which a layer's largest rank load must fall for each move, [layers]; Infinity holds
-   * the layer. @default 0.1 % of the layer's mean rank load
+   * the layer. @default `moveCostDefault` mean rank loads of the layer
    */
   readonly moveCosts?: Float64Array;
   /** @default 'uniform' */

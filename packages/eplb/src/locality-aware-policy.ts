@@ -15,7 +15,7 @@ import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
-const moveCostDefault = 0.0012;
+export const moveCostDefault = 0.0012;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 2_000_000;
