@@ -9,6 +9,7 @@ import {
   type ExpertMapping,
   layerBenefits,
   type RebalanceResult,
+  summarizeForecast,
 } from '@isobar/eplb';
 import { type EngineDescription, IsobarError, type Mode, type Wave } from '@isobar/protocol';
 import type { LoadPass } from './load-window.js';
@@ -164,7 +165,9 @@ export class Rebalancing {
     const base = newest();
     const current = this.#balancer.mapping;
     const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
-    const measured = this.#economy.current(this.#balancer.averageLoad());
+    const expected = this.#balancer.forecast();
+    const forecast = summarizeForecast(expected?.layers ?? []);
+    const measured = this.#economy.current(expected?.loads ?? null);
     const economy = this.#economy.summary();
     const options = { topology, numNodes, pinnedSlots };
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);
@@ -175,7 +178,7 @@ export class Rebalancing {
     const waves = wavesOf(current, result, engines, topology, benefits, reasonOf(id, result));
     const { moves } = result.report;
     const bytes = moves * (engines[0]?.bytesPerExpert ?? 0);
-    return { id, base, result, waves, moves, bytes, economy, ...benefit };
+    return { id, base, result, waves, moves, bytes, forecast, economy, ...benefit };
   }
 
   async #consider(plan: RebalancePlan): Promise<void> {
@@ -300,6 +303,7 @@ function summaryOf(plan: RebalancePlan): PlanSummary {
     benefitSeconds: plan.benefitSeconds,
     costSeconds: plan.costSeconds,
     pays: plan.pays,
+    forecast: plan.forecast,
     economy: plan.economy,
     reason: plan.reason,
   };

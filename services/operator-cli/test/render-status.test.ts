@@ -22,6 +22,13 @@ function plan(of: EconomySummary, reason: string): PlanSummary {
     benefitSeconds: 0,
     costSeconds: 0,
     pays: false,
+    forecast: {
+      relativeError: 0.0734,
+      methods: { mean: 0.25, 'last-window': 0.7496, seasonal: 0.0004 },
+      layers: 4,
+      shiftedLayers: 4,
+      periodicLayers: 1,
+    },
     economy: of,
     reason,
   };
@@ -37,6 +44,13 @@ describe('a plan for a person', () => {
       'interference  4.2 % slower while weights travel, measured (6 passes with weights travelling, 40 without)',
     );
     expect(text).toContain('no change would pay for its moves');
+  });
+
+  it('says how well loads were forecast, and by what', () => {
+    const text = renderPlan(plan(economy, 'its gain pays for its moves'));
+    expect(text).toContain(
+      'forecast      7.3 % off so far (last-window 75 %, mean 25 %); a shift in 4 and a period in 1 of 4 layers',
+    );
   });
 
   it('says why nothing is moved where the time per token can not be told from noise', () => {
