@@ -1,4 +1,5 @@
 import {
+  type AbstractEplbPolicy,
   DefaultEplbPolicy,
   ExpertMapping,
   LocalityAwarePolicy,
@@ -25,12 +26,18 @@ const sound: RebalanceRequest = {
 /** By rank: 3 of 4 tokens of expert 0 come from rank 0; all of expert 1 from rank 1. */
 const sourceLoads = Float64Array.of(3, 0, 1, 5);
 
-function planOf(changes: Partial<RebalanceRequest>, policy = new LocalityAwarePolicy()) {
+function planOf(
+  changes: Partial<RebalanceRequest>,
+  policy: AbstractEplbPolicy = new LocalityAwarePolicy(),
+) {
   const { mapping, report } = policy.rebalanceExperts({ ...sound, ...changes });
   return { report, rankOf0: mapping.getPhysicalExperts(0, 0)[0] };
 }
 
-function reportOf(changes: Partial<RebalanceRequest>, policy = new LocalityAwarePolicy()) {
+function reportOf(
+  changes: Partial<RebalanceRequest>,
+  policy: AbstractEplbPolicy = new LocalityAwarePolicy(),
+) {
   return planOf(changes, policy).report;
 }
 

@@ -31,7 +31,10 @@ function routesFrom(...ranks: readonly number[]) {
       const pair = (at >> 2) % 4;
       return at % 2 === 0 ? pair : pair + 4;
     }),
-    sourceRanks: Int32Array.from({ length: numRoutes }, (_, token) => ranks[token % ranks.length]),
+    sourceRanks: Int32Array.from(
+      { length: numRoutes },
+      (_, token) => ranks[token % ranks.length] ?? -1,
+    ),
   };
 }
 
@@ -117,7 +120,9 @@ describe('sources that change from window to window', () => {
       for (let expert = 0; expert < 4; expert += 1) {
         const [domain, other] = [expert, expert + 4].map(
           (one) =>
-            topology.fastDomains[mapping.rankOfSlot(mapping.getPhysicalExperts(layer, one)[0])],
+            topology.fastDomains[
+              mapping.rankOfSlot(mapping.getPhysicalExperts(layer, one)[0] ?? 0)
+            ],
         );
         expect(domain).toBe(other);
       }
