@@ -160,8 +160,19 @@ describe('sources that are steady', () => {
     expect(balancedness(rankLoads, numLayers, numRanks)).toBeGreaterThan(0.97);
   });
 
-  it('are taken for that from one window of few domains: nothing tells against it', () => {
-    const { dispatch } = planOf(requestOf([[0, 1]]));
+  it('are taken for that where one window alone is known, even if its tokens come from few', () => {
+    const sourceLoads = new Float64Array(numLayers * numRanks * numLogicalExperts).fill(1);
+    const { dispatch } = planOf(requestOf([[0, 1]], { sourceLoads }));
     expect(sharesOf(dispatch, 0, 0)).not.toEqual(sharesOf(dispatch, 0, 3));
+    const again = planOf(
+      requestOf(
+        [
+          [0, 1],
+          [0, 1],
+        ],
+        { sourceLoads },
+      ),
+    );
+    expect(sharesOf(again.dispatch, 0, 0)).toEqual(sharesOf(again.dispatch, 0, 3));
   });
 });
