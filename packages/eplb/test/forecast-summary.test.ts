@@ -6,13 +6,15 @@ describe('summarizeForecast', () => {
     const layers = [
       { methods: { mean: 1 }, shift: false, period: null, relativeError: 0.1 },
       { methods: { mean: 0.5, seasonal: 0.5 }, shift: true, period: 3, relativeError: 0.4 },
+      { methods: { mean: 0, seasonal: 1 }, shift: true, period: null, relativeError: 0.4 },
+      { methods: { mean: 0.5, other: 0.5 }, shift: true, period: null, relativeError: 0.3 },
     ];
     const summary = summarizeForecast(layers);
     expect(summary).toEqual({
-      relativeError: expect.closeTo(0.25, 12),
-      methods: { mean: 0.75, seasonal: 0.25 },
-      layers: 2,
-      shiftedLayers: 1,
+      relativeError: expect.closeTo(0.3, 12),
+      methods: { mean: 0.5, seasonal: 0.375, other: 0.125 },
+      layers: 4,
+      shiftedLayers: 3,
       periodicLayers: 1,
     });
   });
