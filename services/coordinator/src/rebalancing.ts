@@ -55,6 +55,7 @@ export class Rebalancing {
   readonly #rebalancer: AsyncExpertRebalancer;
   readonly #economy: StepEconomy;
   readonly #history: RebalanceEntry[] = [];
+  #planning: Promise<RebalancePlan> | null = null;
   #pending: RebalancePlan | null = null;
   #running: RebalanceEntry | null = null;
   #measuring: { readonly entry: RebalanceEntry; readonly after: Measured[] } | null = null;
@@ -159,8 +160,15 @@ export class Rebalancing {
     this.#measuring = null;
   }
 
-  /** Plans on the loads seen so far. Nothing is changed. */
-  async #plan(): Promise<RebalancePlan> {
+  /** Plans on the loads seen so far; who asks while a plan is being made gets that. */
+  #plan(): Promise<RebalancePlan> {
+    this.#planning ??= this.#makePlan().finally(() => {
+      this.#planning = null;
+    });
+    return this.#planning;
+  }
+
+  async #makePlan(): Promise<RebalancePlan> {
     const { engines, topology, numNodes, newest, now } = this.#context;
     const base = newest();
     const current = this.#balancer.mapping;
@@ -231,8 +239,8 @@ export class Rebalancing {
   }
 
   /**
-   * What would be done now.
-   * @throws EplbError ISOBAR_EPLB_NO_LOADS, ISOBAR_EPLB_PLAN_UNDERWAY and the policy's refusals
+   * What would be done now. Nothing is changed.
+   * @throws EplbError ISOBAR_EPLB_NO_LOADS and the policy's refusals
    */
   async explainPlan(): Promise<PlanSummary> {
     return summaryOf(await this.#plan());
