@@ -31,8 +31,12 @@ describe('an operator', () => {
       }),
     );
 
-    const plan = JSON.parse((await isobar('plan', '--json')).stdout);
+    const told = await isobar('plan', '--json');
+    expect(told.code, told.stderr).toBe(0);
+    const plan = JSON.parse(told.stdout);
     expect(plan.balancedness.after).toBeGreaterThan(plan.balancedness.before);
+    expect(plan.forecast).toMatchObject({ layers: observed.mapping.layers });
+    expect(plan.forecast.relativeError).toBeGreaterThan(0);
 
     const early = await isobar('approve');
     expect(early).toMatchObject({ code: 1, stdout: '' });
@@ -57,6 +61,7 @@ describe('an operator', () => {
     const status = await isobar('status');
     expect(status.stdout).toContain('approve, paused');
     expect(status.stdout).toMatch(/applied/);
+    expect(status.stdout).toMatch(/^forecast .* % off so far/m);
   });
 
   it('is told the field where a command is malformed', async () => {

@@ -5,7 +5,7 @@ import {
 } from './dispatch/dispatch-metrics.js';
 import { type DispatchTable, uniformDispatch } from './dispatch/dispatch-table.js';
 import { scaleSourceLoads } from './dispatch/source-loads.js';
-import { type ExpertMapping, largestRelativeLoads } from './expert-mapping.js';
+import { ExpertMapping, largestRelativeLoads } from './expert-mapping.js';
 import type { RouteSample } from './locality/route-sample.js';
 import { crowdedExperts, splitGroups } from './placement/domain-metrics.js';
 import { largestRankLoadBound } from './placement/lower-bound.js';
@@ -58,7 +58,7 @@ export interface RebalanceRequest {
   readonly maxMoves?: number;
   /**
    * Tokens by which a layer's largest rank load must fall for each move, [layers]; Infinity holds
-   * the layer. @default 0.1 % of the layer's mean rank load
+   * the layer. @default `moveCostDefault` mean rank loads of the layer
    */
   readonly moveCosts?: Float64Array;
   /** @default 'uniform' */
@@ -100,7 +100,10 @@ export interface RebalanceReport {
   readonly planMs: number;
   /** Balancedness of the new mapping under the request's loads, relative to ranks' capacities. */
   readonly balancedness: number;
-  /** Of the current mapping, null where there is none. */
+  /**
+   * Of the current mapping's replicas on ranks that serve; null where there is none, or where some
+   * expert has no replica on such a rank.
+   */
   readonly balancednessBefore: number | null;
   /** No placement has a smaller largest relative rank load, [layers]. Proven when first read. */
   readonly lowerBound: Float64Array;
@@ -186,7 +189,7 @@ function reportOf(
           dispatchRankLoads(mapping, dispatch, sourceLoadsOf(request)),
           capacities,
         );
-  const before = currentMapping?.largestRankLoads(loads, capacities);
+  const before = servingPart(currentMapping, capacities)?.largestRankLoads(loads, capacities);
   let lowerBound: Float64Array | undefined;
   return {
     policy,
@@ -220,6 +223,27 @@ function reportOf(
     work,
     deadlineCut,
   };
+}
+
+/** A mapping without what ranks hold that are out; undefined where that leaves an expert nowhere. */
+function servingPart(
+  mapping: ExpertMapping | undefined,
+  capacities: Float64Array,
+): ExpertMapping | undefined {
+  if (mapping === undefined || capacities.every((capacity) => capacity > 0)) return mapping;
+  const slots = mapping.numPhysicalExperts;
+  const physicalToLogical = mapping.physicalToLogical.map((expert, index) =>
+    capacities[mapping.rankOfSlot(index % slots)] > 0 ? expert : -1,
+  );
+  const { numLayers, numLogicalExperts, slotOffsets } = mapping;
+  const held = new Set(
+    physicalToLogical.map((expert, index) =>
+      expert < 0 ? -1 : Math.floor(index / slots) * numLogicalExperts + expert,
+    ),
+  );
+  held.delete(-1);
+  if (held.size < numLayers * numLogicalExperts) return undefined;
+  return ExpertMapping.create({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
 }
 
 function sourceLoadsOf(request: RebalanceRequest): Float64Array {

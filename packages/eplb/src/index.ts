@@ -58,6 +58,7 @@ export {
   uniformSlotOffsets,
 } from './expert-mapping.js';
 export { ExpertType } from './expert-type.js';
+export { type ForecastSummary, summarizeForecast } from './forecast/forecast-summary.js';
 export {
   type LayerForecast,
   type LoadForecast,
@@ -71,7 +72,7 @@ export {
 } from './locality/improve-locality.js';
 export type { RouteSample } from './locality/route-sample.js';
 export { RouteWindow, sourceLoadsOfRoutes } from './locality/route-window.js';
-export { LocalityAwarePolicy } from './locality-aware-policy.js';
+export { LocalityAwarePolicy, moveCostDefault } from './locality-aware-policy.js';
 export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { keepSlots } from './transfer/keep-slots.js';

@@ -16,18 +16,19 @@ import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
-const moveCostDefault = 0.0012;
+export const moveCostDefault = 0.0012;
 /** Share by which groups kept together may raise a layer's largest rank load. */
 const groupLossMaxDefault = 0.005;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 2_000_000;
 /**
- * The same from a current placement, where the first local minimum is mostly reached sooner; only
- * placements so small that it takes little time are searched further.
+ * The same from a current placement, where the first local minimum is mostly reached sooner; small
+ * placements are searched further, since that takes little time.
  */
-const workPerSlotFromCurrent = 200;
-const workFromCurrentMin = 2_000_000;
+const workPerSlotFromCurrent = 160;
+const workPerSlotOfSmall = 1_000;
+const workOfSmallMax = 2_100_000;
 
 /**
  * Replication and packing as one search, layer by layer, from the current placement where there is
@@ -83,15 +84,17 @@ class Search {
     this.#variances = ownVariances(request);
     this.#deadlineMs = performance.now() + (request.deadlineMs ?? Number.POSITIVE_INFINITY);
     this.#movesLeft = request.maxMoves ?? Number.POSITIVE_INFINITY;
-    this.#workBudget =
-      request.workBudget ??
-      (currentMapping === undefined
-        ? Math.max(workDefaultMin, numLayers * slots * workPerSlotDefault)
-        : Math.max(workFromCurrentMin, numLayers * slots * workPerSlotFromCurrent));
+    const size = numLayers * slots;
+    const fromCurrent = Math.max(
+      size * workPerSlotFromCurrent,
+      Math.min(workOfSmallMax, size * workPerSlotOfSmall),
+    );
+    const work = Math.max(workDefaultMin, size * workPerSlotDefault);
+    this.#workBudget = request.workBudget ?? (currentMapping === undefined ? work : fromCurrent);
     this.#refines =
       request.workBudget !== undefined ||
       currentMapping === undefined ||
-      numLayers * slots * workPerSlotFromCurrent < workFromCurrentMin;
+      fromCurrent > size * workPerSlotFromCurrent;
   }
 
   run(): Placement {

@@ -7,9 +7,14 @@ import {
   ExpertMapping,
   LocalityAwarePolicy,
   moveEconomy,
+  type RebalanceRequest,
+  type RouteSample,
+  RouteWindow,
   StepTimeModel,
+  sourceLoadsOfRoutes,
 } from '@isobar/eplb';
 import { afterEach, describe, expect, it } from 'vitest';
+import { clusterOf } from './routes.js';
 
 const economy = {
   stepTimes: configuredStepTimes(2, 1e-5),
@@ -31,6 +36,24 @@ function balancerOf(policy: LocalityAwarePolicy | DefaultEplbPolicy, slots = 12)
 
 function skewed(): Float64Array {
   return Float64Array.from({ length: 16 }, (_, index) => (index % 8 < 2 ? 500 : 20));
+}
+
+/** 64 tokens of two experts in each of two layers, from the given ranks in turn. */
+function routesFrom(ranks: readonly number[]): RouteSample {
+  return {
+    numRoutes: 64,
+    topK: 2,
+    experts: Int16Array.from({ length: 64 * 2 * 2 }, (_, at) =>
+      at % 2 === 0 ? (at >> 2) % 2 : 2 + ((at >> 2) % 6),
+    ),
+    sourceRanks: Int32Array.from({ length: 64 }, (_, token) => ranks[token % ranks.length] ?? -1),
+  };
+}
+
+/** The balancer's request, which `structuredClone` can copy so. */
+function withoutMapping(balancer: ExpertLoadBalancer): Omit<RebalanceRequest, 'currentMapping'> {
+  const { currentMapping: _, ...request } = balancer.request();
+  return request;
 }
 
 let rebalancer: AsyncExpertRebalancer | null = null;
@@ -66,6 +89,52 @@ describe('AsyncExpertRebalancer', () => {
     });
     expect(planner.shouldRebalance(500)).toMatchObject({ rebalance: false, reason: 'interval' });
   });
+
+  it.each([
+    ['steady', [0, 1, 2, 3], [0, 1, 2, 3]],
+    ['changing', [0, 1], [2, 3]],
+  ])(
+    'plans the same dispatch there as here for %s sources, and again',
+    async (_, ...windows: number[][]) => {
+      const balancer = balancerOf(new LocalityAwarePolicy());
+      const seen = new RouteWindow(2);
+      for (const ranks of windows) {
+        balancer.recordLogicalLoad(skewed());
+        balancer.advanceWindow();
+        seen.add(routesFrom(ranks));
+      }
+      const { routes } = seen;
+      if (routes === null) throw new Error('there are no routes');
+      const sourceLoads = sourceLoadsOfRoutes(routes, balancer.mapping);
+      const options = {
+        replicaChoice: 'weighted',
+        topology: clusterOf(4, 2),
+        routes,
+        sourceLoads,
+        trafficUnit: 'expert',
+        trafficMoveCost: 0.001,
+        balanceLossMax: 0.03,
+        moveCosts: Float64Array.of(1, 1),
+        rankCapacities: Float64Array.of(1, 1, 1, 2),
+      } as const;
+      const told = structuredClone(options);
+      const asked = structuredClone(withoutMapping(balancer));
+      const here = balancer.rebalance(options);
+      const planner = startedOn(balancer);
+      for (let plan = 0; plan < 2; plan += 1) {
+        const there = await planner.rebalanceAsync(plan, options);
+        expect(there.mapping.equals(here.mapping)).toBe(true);
+        expect(there.dispatch).toEqual(here.dispatch);
+        const { planMs: _here, ...report } = { ...here.report };
+        expect(there.report).toMatchObject(report);
+      }
+      expect(here.dispatch?.shares.some((share) => share > 0 && share < 1)).toBe(true);
+      expect(here.report.crossNodeTraffic).toBeGreaterThan(0);
+      // What the transfer takes are copies: nothing of the caller's or the balancer's is gone.
+      expect(options).toEqual(told);
+      expect(withoutMapping(balancer)).toEqual(asked);
+    },
+  );
 
   it('surfaces a refusal of the policy, and plans again afterwards', async () => {
     const balancer = balancerOf(new DefaultEplbPolicy(), 13);

@@ -1,10 +1,13 @@
 import {
   type ClusterShape,
   DefaultEplbPolicy,
+  type DispatchTable,
   EplbError,
   ExpertMapping,
   LocalityAwarePolicy,
   type RebalanceRequest,
+  type RebalanceResult,
+  type RouteSample,
 } from '@isobar/eplb';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -24,12 +27,27 @@ const topology: ClusterShape = {
   failureDomains: Int32Array.of(0, 1, 2, 3),
   cost: new Float64Array(numRanks * numRanks),
 };
+/** Three tokens of two windows; the last has but one expert a layer, and its source is unknown. */
+const routes: RouteSample = {
+  numRoutes: 3,
+  topK: 2,
+  experts: Int16Array.of(0, 5, 1, 2, 3, 4, 0, 1, 2, -1, 3, -1),
+  sourceRanks: Int32Array.of(0, 3, -1),
+  windowOffsets: Int32Array.of(0, 2, 3),
+};
 const sound: RebalanceRequest = {
   numLayers,
   numLogicalExperts,
   slotOffsets: currentMapping.slotOffsets,
   loads: Float64Array.from({ length: numLayers * numLogicalExperts }, (_, index) => index),
   loadDeviations: new Float64Array(numLayers * numLogicalExperts).fill(2),
+  loadFactors: [Float64Array.from({ length: 12 }, (_, index) => index - 6)],
+  sourceLoads: new Float64Array(numLayers * numRanks * numLogicalExperts).fill(1),
+  routes,
+  replicaChoice: 'weighted',
+  trafficUnit: 'rank',
+  balanceLossMax: 0.01,
+  trafficMoveCost: 0.004,
   numNodes: 2,
   numGroups: 2,
   currentMapping,
@@ -41,6 +59,10 @@ const sound: RebalanceRequest = {
   seed: 7,
   deadlineMs: 60_000,
 };
+
+function withRoutes(changes: Partial<RouteSample>): Partial<RebalanceRequest> {
+  return { routes: { ...routes, ...changes } };
+}
 
 function filled(length: number, at: number, value: number): Float64Array {
   return new Float64Array(length).fill(1).fill(value, at, at + 1);
@@ -88,6 +110,66 @@ const invalid: readonly (readonly [string, string, Partial<RebalanceRequest>])[]
     [-1, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1e300].map(
       (value) => [field, `${value}`, { [field]: filled(12, 11, value) }] as const,
     ),
+  ),
+  ['loadFactors', 'three', { loadFactors: [0, 1, 2].map(() => new Float64Array(12)) }],
+  [
+    'loadFactors',
+    'the second too short',
+    { loadFactors: [12, 11].map((n) => new Float64Array(n)) },
+  ],
+  ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1e300].map(
+    (value) => ['loadFactors', `${value}`, { loadFactors: [filled(12, 11, value)] }] as const,
+  ),
+  ['sourceLoads', 'without ranks', { sourceLoads: new Float64Array(12) }],
+  ...[-1, Number.NaN, Number.POSITIVE_INFINITY, 1e300].map(
+    (value) => ['sourceLoads', `${value}`, { sourceLoads: filled(48, 47, value) }] as const,
+  ),
+  ...(['balanceLossMax', 'trafficMoveCost'] as const).flatMap((field) =>
+    [-1, Number.NaN, Number.NEGATIVE_INFINITY].map(
+      (value) => [field, `${value}`, { [field]: value }] as const,
+    ),
+  ),
+  ...[1.01, Number.POSITIVE_INFINITY].map(
+    (value) => ['balanceLossMax', `${value}`, { balanceLossMax: value }] as const,
+  ),
+  ...(['replicaChoice', 'trafficUnit'] as const).flatMap((field) =>
+    ['nearest', '', 'toString', null, 1].map(
+      (value) =>
+        [field, `${value}`, { [field]: value } as unknown as Partial<RebalanceRequest>] as const,
+    ),
+  ),
+  ...[-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 20 + 1].map(
+    (value) => ['routes.numRoutes', `${value}`, withRoutes({ numRoutes: value })] as const,
+  ),
+  ...[0, -1, 1.5, 7, Number.NaN, Number.POSITIVE_INFINITY].map(
+    (value) => ['routes.topK', `${value}`, withRoutes({ topK: value })] as const,
+  ),
+  ['routes.experts', 'too short', withRoutes({ experts: new Int16Array(11) })],
+  ['routes.experts', 'of more experts a token', withRoutes({ topK: 3 })],
+  ...[-2, 6].map(
+    (value) =>
+      [
+        'routes.experts',
+        `${value}`,
+        withRoutes({ experts: routes.experts.map((expert, at) => (at === 11 ? value : expert)) }),
+      ] as const,
+  ),
+  ['routes.sourceRanks', 'too long', withRoutes({ sourceRanks: new Int32Array(4) })],
+  ...[-2, 4].map(
+    (value) =>
+      [
+        'routes.sourceRanks',
+        `${value}`,
+        withRoutes({ sourceRanks: Int32Array.of(0, 0, value) }),
+      ] as const,
+  ),
+  ...[[], [0], [1, 3], [0, 2], [0, 4], [0, 2, 1, 3], [0, -1, 3], [0, 4, 3]].map(
+    (offsets) =>
+      [
+        'routes.windowOffsets',
+        `[${offsets}]`,
+        withRoutes({ windowOffsets: Int32Array.from(offsets) }),
+      ] as const,
   ),
   ['rankCapacities', 'too short', { rankCapacities: new Float64Array(3).fill(1) }],
   ...[0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e-300, 1e300].map(
@@ -284,6 +366,13 @@ const requests: fc.Arbitrary<RebalanceRequest> = shapes.chain((shape) => {
       slotOffsets: rarely(fc.constant(offsets), integers(ranks + 1)),
       loads: perExpert,
       loadDeviations: perExpert,
+      loadFactors: fc.array(perExpert, { maxLength: 2 }),
+      sourceLoads: floats(shape.numLayers * ranks * shape.numLogicalExperts),
+      routes: routeSamples(shape.numLayers, shape.numLogicalExperts, ranks),
+      replicaChoice: fc.constantFrom('uniform', 'weighted', 'weighted'),
+      trafficUnit: fc.constantFrom('domain', 'rank', 'expert'),
+      balanceLossMax: rarely(fc.double({ min: 0, max: 1, noNaN: true }), oddNumbers),
+      trafficMoveCost: rarely(fc.double({ min: 0, max: 1, noNaN: true }), oddNumbers),
       numNodes: count(2),
       numGroups: count(3),
       currentMapping: currentMappings(shape.numLayers, shape.numLogicalExperts, offsets),
@@ -313,6 +402,38 @@ const requests: fc.Arbitrary<RebalanceRequest> = shapes.chain((shape) => {
     { requiredKeys: ['numLayers', 'numLogicalExperts', 'slotOffsets', 'loads'] },
   ) as fc.Arbitrary<RebalanceRequest>;
 });
+
+/** Of the shape, with tokens that ask for none, or for an expert twice; rarely one entry is odd. */
+function routeSamples(layers: number, experts: number, ranks: number): fc.Arbitrary<RouteSample> {
+  const sizes = fc.record({
+    numRoutes: fc.integer({ min: 0, max: 12 }),
+    topK: fc.integer({ min: 1, max: Math.min(3, experts) }),
+  });
+  return sizes.chain(({ numRoutes, topK }) => {
+    const entries = (length: number, most: number) => {
+      const odd = fc.integer({ min: -3, max: most + 2 });
+      const sane = fc.integer({ min: -1, max: most });
+      const values = fc.oneof(
+        { weight: 20, arbitrary: fc.constant(sane) },
+        { weight: 1, arbitrary: fc.constant(odd) },
+      );
+      return values.chain((value) => fc.array(value, { minLength: length, maxLength: length }));
+    };
+    const inner = fc.array(fc.integer({ min: 0, max: numRoutes }), { maxLength: 4 });
+    return fc.record(
+      {
+        numRoutes: fc.constant(numRoutes),
+        topK: fc.constant(topK),
+        experts: entries(numRoutes * layers * topK, experts - 1).map((all) => Int16Array.from(all)),
+        sourceRanks: entries(numRoutes, ranks - 1).map((all) => Int32Array.from(all)),
+        windowOffsets: inner.map((all) =>
+          Int32Array.from([0, ...all.sort((a, b) => a - b), numRoutes]),
+        ),
+      },
+      { requiredKeys: ['numRoutes', 'topK', 'experts', 'sourceRanks'] },
+    );
+  });
+}
 
 /** A mapping of the shape, with duplicates and empty slots; another's where none fits. */
 function currentMappings(
@@ -366,14 +487,46 @@ function assertAnswers(request: RebalanceRequest, mapping: ExpertMapping): void 
   }
 }
 
+/** Of every source rank, an expert's shares sum to 1, and no rank that is out has any. */
+function assertShares(
+  request: RebalanceRequest,
+  mapping: ExpertMapping,
+  { shares, numPhysicalExperts }: DispatchTable,
+): void {
+  const { numLayers: layers, numRanks: ranks, numLogicalExperts: experts } = mapping;
+  expect(shares).toHaveLength(layers * ranks * numPhysicalExperts);
+  const out = new Set(request.unavailableRanks);
+  for (let row = 0; row < layers * ranks; row += 1) {
+    const sums = new Float64Array(experts);
+    for (let slot = 0; slot < numPhysicalExperts; slot += 1) {
+      const share = shares[row * numPhysicalExperts + slot] ?? Number.NaN;
+      const expert = mapping.getLogicalExpert(Math.floor(row / ranks), slot);
+      expect(share).toBeGreaterThanOrEqual(0);
+      if (expert < 0 || out.has(mapping.rankOfSlot(slot))) expect(share).toBe(0);
+      else sums[expert] = (sums[expert] ?? 0) + share;
+    }
+    for (const sum of sums) expect(sum).toBeCloseTo(1, 5);
+  }
+}
+
+function assertReport({ report }: RebalanceResult): void {
+  const { balancedness, crossNodeFraction, crossNodeTraffic } = report;
+  for (const share of [balancedness, crossNodeFraction ?? 0]) {
+    expect(share).toBeGreaterThanOrEqual(0);
+    expect(share).toBeLessThanOrEqual(1 + 1e-6);
+  }
+  expect(crossNodeTraffic ?? 0).toBeGreaterThanOrEqual(0);
+}
+
 describe('whatever is asked', () => {
   it.each(policies)('$name answers with a valid mapping or a coded refusal', (policy) => {
     let answered = 0;
+    let dispatched = 0;
     fc.assert(
       fc.property(requests, (request) => {
-        let mapping: ExpertMapping;
+        let result: RebalanceResult;
         try {
-          ({ mapping } = policy.rebalanceExperts(request));
+          result = policy.rebalanceExperts(request);
         } catch (error) {
           expect(error).toBeInstanceOf(EplbError);
           const { code, fields } = error as EplbError;
@@ -382,10 +535,15 @@ describe('whatever is asked', () => {
           return;
         }
         answered += 1;
-        assertAnswers(request, mapping);
+        assertAnswers(request, result.mapping);
+        assertReport(result);
+        if (result.dispatch === null) return;
+        dispatched += 1;
+        assertShares(request, result.mapping, result.dispatch);
       }),
       { seed: 11, numRuns: 3_000 },
     );
     expect(answered).toBeGreaterThan(100);
+    if (policy instanceof LocalityAwarePolicy) expect(dispatched).toBeGreaterThan(100);
   });
 });

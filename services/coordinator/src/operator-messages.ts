@@ -32,6 +32,19 @@ export const economySummarySchema = z.object({
 });
 export type EconomySummary = z.infer<typeof economySummarySchema>;
 
+/** How the loads that a plan is made for were forecast. */
+export const forecastSummarySchema = z.object({
+  /** Mean over layers of Σ |forecast − load| ÷ Σ load, one pass ahead. */
+  relativeError: z.number(),
+  /** Mean over layers of each method's weight. */
+  methods: z.record(z.string(), z.number()),
+  layers: z.number(),
+  /** Layers whose newest pass is of another kind than those before it. */
+  shiftedLayers: z.number(),
+  /** Layers whose forecast uses that loads recur. */
+  periodicLayers: z.number(),
+});
+
 /** A plan as it is told; the mapping itself stays with the coordinator. */
 export const planSummarySchema = z.object({
   id: z.string(),
@@ -45,6 +58,7 @@ export const planSummarySchema = z.object({
   benefitSeconds: z.number(),
   costSeconds: z.number(),
   pays: z.boolean(),
+  forecast: forecastSummarySchema,
   economy: economySummarySchema,
   /** Why it would or would not be applied. */
   reason: z.string(),

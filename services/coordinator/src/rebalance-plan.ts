@@ -1,6 +1,7 @@
 import {
   type ClusterShape,
   type ExpertMapping,
+  type ForecastSummary,
   planTransfers,
   planWaves,
   type RebalanceResult,
@@ -26,6 +27,7 @@ export interface RebalancePlan {
   readonly benefitSeconds: number;
   readonly costSeconds: number;
   readonly pays: boolean;
+  readonly forecast: ForecastSummary;
   readonly economy: EconomySummary;
   /** Why it pays or does not. */
   readonly reason: string;

@@ -9,6 +9,7 @@ import {
   type ExpertMapping,
   layerBenefits,
   type RebalanceResult,
+  summarizeForecast,
 } from '@isobar/eplb';
 import { type EngineDescription, IsobarError, type Mode, type Wave } from '@isobar/protocol';
 import type { LoadPass } from './load-window.js';
@@ -54,6 +55,7 @@ export class Rebalancing {
   readonly #rebalancer: AsyncExpertRebalancer;
   readonly #economy: StepEconomy;
   readonly #history: RebalanceEntry[] = [];
+  #planning: Promise<RebalancePlan> | null = null;
   #pending: RebalancePlan | null = null;
   #running: RebalanceEntry | null = null;
   #measuring: { readonly entry: RebalanceEntry; readonly after: Measured[] } | null = null;
@@ -158,13 +160,22 @@ export class Rebalancing {
     this.#measuring = null;
   }
 
-  /** Plans on the loads seen so far. Nothing is changed. */
-  async #plan(): Promise<RebalancePlan> {
+  /** Plans on the loads seen so far; who asks while a plan is being made gets that. */
+  #plan(): Promise<RebalancePlan> {
+    this.#planning ??= this.#makePlan().finally(() => {
+      this.#planning = null;
+    });
+    return this.#planning;
+  }
+
+  async #makePlan(): Promise<RebalancePlan> {
     const { engines, topology, numNodes, newest, now } = this.#context;
     const base = newest();
     const current = this.#balancer.mapping;
     const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
-    const measured = this.#economy.current(this.#balancer.averageLoad());
+    const expected = this.#balancer.forecast();
+    const forecast = summarizeForecast(expected?.layers ?? []);
+    const measured = this.#economy.current(expected?.loads ?? null);
     const economy = this.#economy.summary();
     const options = { topology, numNodes, pinnedSlots };
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);
@@ -175,7 +186,7 @@ export class Rebalancing {
     const waves = wavesOf(current, result, engines, topology, benefits, reasonOf(id, result));
     const { moves } = result.report;
     const bytes = moves * (engines[0]?.bytesPerExpert ?? 0);
-    return { id, base, result, waves, moves, bytes, economy, ...benefit };
+    return { id, base, result, waves, moves, bytes, forecast, economy, ...benefit };
   }
 
   async #consider(plan: RebalancePlan): Promise<void> {
@@ -228,8 +239,8 @@ export class Rebalancing {
   }
 
   /**
-   * What would be done now.
-   * @throws EplbError ISOBAR_EPLB_NO_LOADS, ISOBAR_EPLB_PLAN_UNDERWAY and the policy's refusals
+   * What would be done now. Nothing is changed.
+   * @throws EplbError ISOBAR_EPLB_NO_LOADS and the policy's refusals
    */
   async explainPlan(): Promise<PlanSummary> {
     return summaryOf(await this.#plan());
@@ -300,6 +311,7 @@ function summaryOf(plan: RebalancePlan): PlanSummary {
     benefitSeconds: plan.benefitSeconds,
     costSeconds: plan.costSeconds,
     pays: plan.pays,
+    forecast: plan.forecast,
     economy: plan.economy,
     reason: plan.reason,
   };

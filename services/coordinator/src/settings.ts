@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { moveCostDefault } from '@isobar/eplb';
 import { deploymentSchema, IsobarError, modeSchema } from '@isobar/protocol';
 import { z } from 'zod';
 
@@ -40,8 +41,11 @@ export const coordinatorSettingsSchema = z
     interference: z.number().min(0).max(1).default(0.1),
     /** A rank's time for a token of a layer; fitted from the reported times where absent. */
     perTokenSeconds: z.number().positive().optional(),
-    /** Share of a layer's mean rank load that a move must save; less is lost in a forecast's error. */
-    gainShareMin: z.number().min(0).max(1).default(0.02),
+    /**
+     * Share of a layer's mean rank load that a move must save; less is lost in a forecast's error.
+     * The policy knows that error too, and plans for it: by default no more is asked than it would.
+     */
+    gainShareMin: z.number().min(0).max(1).default(moveCostDefault),
     /** After a void version nothing is planned for this long. */
     backOffMs: millis(0, 86_400_000).default(30_000),
     /** Heartbeat, and repetition of what ranks have not followed. */

@@ -1,6 +1,6 @@
-import type { EconomySummary, PlanSummary } from '@isobar/coordinator';
+import type { EconomySummary, PlanSummary, StatusAnswer } from '@isobar/coordinator';
 import { describe, expect, it } from 'vitest';
-import { renderPlan } from '../src/commands/render-status.js';
+import { renderPlan, renderStatus } from '../src/commands/render-status.js';
 
 const economy: EconomySummary = {
   layersByBasis: { layer: 3, 'all-layers': 1, step: 0, configured: 0, held: 0 },
@@ -22,6 +22,13 @@ function plan(of: EconomySummary, reason: string): PlanSummary {
     benefitSeconds: 0,
     costSeconds: 0,
     pays: false,
+    forecast: {
+      relativeError: 0.0734,
+      methods: { mean: 0.25, 'last-window': 0.7496, seasonal: 0.0004 },
+      layers: 4,
+      shiftedLayers: 4,
+      periodicLayers: 1,
+    },
     economy: of,
     reason,
   };
@@ -39,6 +46,13 @@ describe('a plan for a person', () => {
     expect(text).toContain('no change would pay for its moves');
   });
 
+  it('says how well loads were forecast, and by what', () => {
+    const text = renderPlan(plan(economy, 'its gain pays for its moves'));
+    expect(text).toContain(
+      'forecast      7.3 % off so far (last-window 75 %, mean 25 %); a shift in 4 and a period in 1 of 4 layers',
+    );
+  });
+
   it('says why nothing is moved where the time per token can not be told from noise', () => {
     const held: EconomySummary = {
       ...economy,
@@ -50,5 +64,54 @@ describe('a plan for a person', () => {
     expect(text).toContain("per token     not known; 4 layers held: can't be told from noise");
     expect(text).toContain('3 observations of tokens that differ too little');
     expect(text).toContain('nothing is moved');
+  });
+});
+
+describe('the status for a person', () => {
+  const status: StatusAnswer = {
+    deployment: 'demo',
+    leader: { holder: 'coordinator', term: 1 },
+    mode: 'observe',
+    paused: false,
+    mapping: {
+      version: 1,
+      digest: '0123456789abcdef',
+      layers: 4,
+      logicalExperts: 8,
+      physicalExperts: 12,
+      ranks: 0,
+    },
+    swap: null,
+    load: {
+      balancedness: 0.7,
+      imbalance: 1.4,
+      meanStepMillis: 3,
+      passes: 5,
+      missingRanks: [],
+    },
+    ranks: [],
+    economy,
+    pendingPlan: null,
+    history: [],
+    swaps: { committed: 1, void: 0 },
+    messagesRefused: 0,
+  };
+
+  it('says how loads were forecast when last planned, and nothing of it before', () => {
+    expect(renderStatus(status)).not.toContain('forecast');
+    const planned = plan(economy, 'its gain pays for its moves');
+    const history: StatusAnswer['history'] = [0.9, 0.0734].map((relativeError) => ({
+      at: '2026-01-01T00:00:00.000Z',
+      plan: { ...planned, forecast: { ...planned.forecast, relativeError } },
+      outcome: 'observed',
+      askedBy: null,
+      wavesCommitted: 0,
+      measuredBalancedness: null,
+      measuredStepMillis: null,
+    }));
+    const lines = renderStatus({ ...status, history }).split('\n');
+    expect(lines.filter((line) => line.startsWith('forecast'))).toEqual([
+      'forecast     7.3 % off so far (last-window 75 %, mean 25 %); a shift in 4 and a period in 1 of 4 layers, when last planned',
+    ]);
   });
 });

@@ -97,20 +97,21 @@ export function dispatchFacts(request: DispatchRequest): DispatchFacts {
 
 function servingCapacities(request: DispatchRequest, numRanks: number): Float64Array {
   const { rankCapacities, unavailableRanks } = request;
-  if (rankCapacities !== undefined) {
-    if (rankCapacities.length !== numRanks) {
-      refuse('rankCapacities', `has ${rankCapacities.length} entries, not ${numRanks}`);
-    }
-    const wrong = rankCapacities.find((value) => !(value > 0 && value < Number.POSITIVE_INFINITY));
-    if (wrong !== undefined) refuse('rankCapacities', `has ${wrong}: it must be positive`);
+  if (rankCapacities !== undefined && rankCapacities.length !== numRanks) {
+    refuse('rankCapacities', `has ${rankCapacities.length} entries, not ${numRanks}`);
   }
   const capacities = rankCapacities?.slice() ?? new Float64Array(numRanks).fill(1);
-  for (const rank of unavailableRanks ?? []) {
+  const out = new Set(unavailableRanks);
+  for (const rank of out) {
     if (!Number.isInteger(rank) || rank < 0 || rank >= numRanks) {
       refuse('unavailableRanks', `names rank ${rank} of ${numRanks}`);
     }
     capacities[rank] = 0;
   }
+  const wrong = capacities.find(
+    (value, rank) => !out.has(rank) && !(value > 0 && value < Number.POSITIVE_INFINITY),
+  );
+  if (wrong !== undefined) refuse('rankCapacities', `has ${wrong}: it must be positive`);
   return capacities;
 }
 

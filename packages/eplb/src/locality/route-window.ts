@@ -12,26 +12,24 @@ export class RouteWindow {
     this.#routesMax = routesMax;
   }
 
-  /** Takes in the routes of one window, all of one number of experts a token. */
+  /** Takes in the routes of one window, all of one number of experts a token; none change nothing. */
   add(newest: RouteSample): void {
+    if (newest.numRoutes === 0) return;
+    const { topK } = newest;
     const added = this.#last(newest, this.#routesMax);
-    const kept = this.#routes;
-    if (kept === null) {
-      this.#routes = { ...added, windowOffsets: Int32Array.of(0, added.numRoutes) };
-      return;
-    }
+    const kept: RouteSample = this.#routes ?? this.#last(newest, 0);
     const older = this.#last(kept, this.#routesMax - added.numRoutes);
+    const numRoutes = older.numRoutes + added.numRoutes;
     const experts = new Int16Array(older.experts.length + added.experts.length);
     experts.set(older.experts);
     experts.set(added.experts, older.experts.length);
-    const numRoutes = older.numRoutes + added.numRoutes;
     const sourceRanks = new Int32Array(numRoutes);
     sourceRanks.set(older.sourceRanks);
     sourceRanks.set(added.sourceRanks, older.numRoutes);
     const dropped = kept.numRoutes - older.numRoutes;
-    const offsets = [...(kept.windowOffsets ?? [])].map((offset) => Math.max(0, offset - dropped));
+    const offsets = [...(kept.windowOffsets ?? [0])].map((offset) => Math.max(0, offset - dropped));
     const windowOffsets = Int32Array.from([...new Set(offsets), numRoutes]);
-    this.#routes = { numRoutes, topK: newest.topK, experts, sourceRanks, windowOffsets };
+    this.#routes = { numRoutes, topK, experts, sourceRanks, windowOffsets };
   }
 
   #last({ numRoutes, topK, experts, sourceRanks }: RouteSample, most: number): RouteSample {

@@ -26,6 +26,7 @@ export function renderStatus(status: StatusAnswer): string {
   if (status.messagesRefused > 0) lines.push(`refused      ${status.messagesRefused} messages`);
   const last = status.history.at(-1);
   if (last?.outcome === 'not-worth') lines.push(`last plan    ${last.plan.reason}`);
+  if (last !== undefined) lines.push(`forecast     ${forecast(last.plan)}, when last planned`);
   lines.push('', rankTable(status));
   if (status.pendingPlan !== null) lines.push('', renderPlan(status.pendingPlan));
   if (status.history.length > 0) lines.push('', historyTable(status.history));
@@ -93,6 +94,18 @@ function interference({ interference: { share, basis, transferring, quiet } }: E
   return `${(share * 100).toFixed(1)} % slower while weights travel, ${basis} (${seen})`;
 }
 
+/** Methods of less weight than half a percent are left out. */
+function forecast({ forecast: { relativeError, methods, ...of } }: PlanSummary): string {
+  const weights = Object.entries(methods)
+    .filter(([, weight]) => weight >= 0.005)
+    .sort(([, a], [, b]) => b - a)
+    .map(([method, weight]) => `${method} ${(weight * 100).toFixed(0)} %`);
+  return [
+    `${(relativeError * 100).toFixed(1)} % off so far (${weights.join(', ')})`,
+    `a shift in ${of.shiftedLayers} and a period in ${of.periodicLayers} of ${of.layers} layers`,
+  ].join('; ');
+}
+
 /** `isobar plan` for a person. */
 export function renderPlan(plan: PlanSummary): string {
   return [
@@ -100,6 +113,7 @@ export function renderPlan(plan: PlanSummary): string {
     `  balancedness  ${gain(plan.balancedness)} predicted`,
     `  moves         ${plan.moves} experts, ${bytes(plan.bytes)}, in ${plan.waves} waves`,
     `  worth         ${plan.benefitSeconds.toFixed(2)} s of rank time over the horizon, for ${plan.costSeconds.toFixed(3)} s`,
+    `  forecast      ${forecast(plan)}`,
     `  per token     ${perToken(plan.economy)}`,
     `  interference  ${interference(plan.economy)}`,
     `  ${plan.reason}`,

@@ -1,4 +1,4 @@
-import { createPolicy, type ExpertMapping } from '@isobar/eplb';
+import { createPolicy, type ExpertMapping, summarizeForecast } from '@isobar/eplb';
 import { uniformTopology } from '@isobar/topology';
 import { readTrace } from '@isobar/trace';
 import { dispatchRows } from '../dispatch-rows.js';
@@ -39,7 +39,7 @@ function lineOf({ window, mapping, dispatch, forecast, ...judged }: ReplayWindow
     physical_to_logical_map: rowsOf(mapping),
     balancedness,
     moves,
-    forecast,
+    forecast: forecast === null ? null : summarizeForecast(forecast),
     ...(dispatch !== null && { crossNodeTraffic, dispatch: dispatchRows(dispatch) }),
   };
 }
