@@ -105,7 +105,12 @@ export interface RebalanceReport {
    * expert has no replica on such a rank.
    */
   readonly balancednessBefore: number | null;
-  /** No placement has a smaller largest relative rank load, [layers]. Proven when first read. */
+  /** Largest relative rank load of the new mapping, by its dispatch where it has one, [layers]. */
+  readonly largestRankLoads: Float64Array;
+  /**
+   * No placement has a smaller largest relative rank load, [layers]. Proven when first read. With a
+   * dispatch, whose shares need not be even, no more is proven than the mean.
+   */
   readonly lowerBound: Float64Array;
   /**
    * (Layer, expert) pairs with more replicas in one failure domain than ⌈replicas ÷ domains⌉, of
@@ -196,9 +201,10 @@ function reportOf(
     planMs,
     balancedness: quotientOfSums(means, after),
     balancednessBefore: before === undefined ? null : quotientOfSums(means, before),
+    largestRankLoads: after,
     // What follows as a getter may take longer than the plan, and not everyone asks.
     get lowerBound() {
-      lowerBound ??= lowerBounds(request, capacities);
+      lowerBound ??= dispatch === null ? lowerBounds(request, capacities) : means;
       return lowerBound;
     },
     get crowdedExperts() {

@@ -9,7 +9,7 @@ import {
 import { EplbError } from './eplb-error.js';
 import type { ExpertLoadBalancer, RebalanceOptions } from './expert-load-balancer.js';
 import { ExpertMapping } from './expert-mapping.js';
-import type { PlanAnswer, PlanQuestion } from './planner-messages.js';
+import { createPolicy, type PlanAnswer, type PlanQuestion } from './planner-messages.js';
 
 export interface AsyncExpertRebalancerOptions {
   readonly balancer: ExpertLoadBalancer;
@@ -41,7 +41,10 @@ export class AsyncExpertRebalancer {
   #lastPlanMs = Number.NEGATIVE_INFINITY;
   #pending: RebalanceResult | null = null;
 
+  /** @throws EplbError ISOBAR_EPLB_UNKNOWN_POLICY for a policy that the worker can't make */
   constructor(options: AsyncExpertRebalancerOptions) {
+    // The worker makes the policy anew by its name: one that it does not know is refused here.
+    createPolicy(options.balancer.policy.name);
     this.#options = {
       intervalMs: 10_000,
       passesMin: 2,

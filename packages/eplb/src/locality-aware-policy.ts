@@ -22,6 +22,8 @@ const groupLossMaxDefault = 0.005;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 2_000_000;
+/** Part of a layer's work that is kept for going on from the published placement, up to twice. */
+const workForPublished = 0.1;
 /**
  * The same from a current placement, where the first local minimum is mostly reached sooner; small
  * placements are searched further, since that takes little time.
@@ -90,7 +92,13 @@ class Search {
       Math.min(workOfSmallMax, size * workPerSlotOfSmall),
     );
     const work = Math.max(workDefaultMin, size * workPerSlotDefault);
-    this.#workBudget = request.workBudget ?? (currentMapping === undefined ? work : fromCurrent);
+    const forBalance = request.replicaChoice === 'weighted' ? 0.5 : 1;
+    this.#workBudget =
+      request.workBudget === undefined
+        ? currentMapping === undefined
+          ? work
+          : fromCurrent
+        : Math.ceil(request.workBudget * forBalance);
     this.#refines =
       request.workBudget !== undefined ||
       currentMapping === undefined ||
@@ -108,27 +116,40 @@ class Search {
     const shape = { numLayers, numLogicalExperts, slotOffsets };
     const balanced = ExpertMapping.create({ ...shape, physicalToLogical });
     const { work } = this.#planner;
-    if (this.#request.replicaChoice !== 'weighted') {
-      return { mapping: balanced, dispatch: null, work, deadlineCut: this.#deadlineCut };
-    }
-    const { mapping, dispatch } = this.#localize(balanced);
-    return { mapping, dispatch, work, deadlineCut: this.#deadlineCut };
+    const isWeighted = this.#request.replicaChoice === 'weighted';
+    const local = isWeighted
+      ? this.#localize(balanced)
+      : { mapping: balanced, dispatch: null, work: 0 };
+    return { ...local, work: work + local.work, deadlineCut: this.#deadlineCut };
   }
 
+  /** Notes a deadline that has passed. */
+  readonly #isOver = (): boolean => {
+    if (performance.now() > this.#deadlineMs) this.#deadlineCut = true;
+    return this.#deadlineCut;
+  };
+
   /** Less traffic across fast domains, as far as balance allows, and who serves whom. */
-  #localize(mapping: ExpertMapping): Pick<Placement, 'mapping' | 'dispatch'> {
+  #localize(mapping: ExpertMapping): Pick<Placement, 'mapping' | 'dispatch' | 'work'> {
     const { topology, trafficMoveCost, ...request } = this.#request;
     const plain = topology === undefined || new Set(topology.fastDomains).size === 1;
-    if (plain || performance.now() > this.#deadlineMs) {
-      return { mapping, dispatch: planDispatch({ ...this.#request, mapping }) };
+    if (plain || this.#isOver()) {
+      return { mapping, dispatch: planDispatch({ ...this.#request, mapping }), work: 0 };
     }
-    const question = { ...request, mapping, topology, moveCost: trafficMoveCost };
-    const { physicalToLogical, dispatch } = areSourcesSteady(question)
+    const question = {
+      ...request,
+      mapping,
+      topology,
+      moveCost: trafficMoveCost,
+      isOver: this.#isOver,
+      ...(request.workBudget !== undefined && { workBudget: Math.ceil(request.workBudget / 2) }),
+    };
+    const { physicalToLogical, dispatch, work } = areSourcesSteady(question)
       ? improveLocality(question)
       : improveForAnySource(question);
     const { numLayers, numLogicalExperts, slotOffsets } = mapping;
     const shape = { numLayers, numLogicalExperts, slotOffsets };
-    return { mapping: ExpertMapping.create({ ...shape, physicalToLogical }), dispatch };
+    return { mapping: ExpertMapping.create({ ...shape, physicalToLogical }), dispatch, work };
   }
 
   /** Worst layers first: where moves or work run out, they run out on the best ones. */
@@ -136,14 +157,16 @@ class Search {
     const { currentMapping, loads, numLayers } = this.#request;
     const layers = Array.from({ length: numLayers }, (_, layer) => layer);
     if (currentMapping === undefined) return layers;
-    const largest = currentMapping.largestRankLoads(loads, servingCapacities(this.#request));
-    const excess = layers.map((layer) => largest[layer] - this.#meanLoads[layer]);
-    return layers.sort((a, b) => excess[b] - excess[a] || a - b);
+    const experts = this.#request.numLogicalExperts;
+    const excess = layers.map((layer) => {
+      const own = loads.subarray(layer * experts, (layer + 1) * experts);
+      return this.#planner.largestRankLoad(own, currentMapping.row(layer)) - this.#meanLoads[layer];
+    });
+    return layers.sort((a, b) => (excess[a] === excess[b] ? a - b : excess[b] - excess[a]));
   }
 
   #placeLayer(layer: number, row: Int32Array, layersLeft: number): void {
-    if (performance.now() > this.#deadlineMs) this.#deadlineCut = true;
-    const workLeft = this.#deadlineCut ? 0 : this.#workBudget - this.#planner.work;
+    const workLeft = this.#isOver() ? 0 : this.#workBudget - this.#planner.work;
     const task = this.#task(layer, Math.floor(Math.max(0, workLeft) / layersLeft));
     const homes = this.#homes(task, row);
     if (homes === null) this.#movesLeft -= this.#search(layer, task, row, null);
@@ -165,8 +188,9 @@ class Search {
   #search(layer: number, task: LayerTask, row: Int32Array, start: Int32Array | null): number {
     if (task.before !== null) return this.#planner.plan(task, row);
     this.#planner.greedy(task, row, start);
-    this.#planner.plan(task, row);
-    this.#keepWithPublished(layer, task, row);
+    const reserved = Math.floor(task.workMax * workForPublished);
+    this.#planner.plan({ ...task, workMax: task.workMax - 2 * reserved }, row);
+    this.#keepWithPublished(layer, { ...task, workMax: reserved }, row);
     return 0;
   }
 
@@ -207,6 +231,7 @@ class Search {
       workMax,
       refine: this.#refines,
       mayCrowd: false,
+      isOver: this.#isOver,
     };
   }
 

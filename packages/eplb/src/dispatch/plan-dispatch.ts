@@ -5,7 +5,7 @@ import type { DispatchTable } from './dispatch-table.js';
 import { domainCosts, type FastDomains, fastDomains } from './fast-domains.js';
 import { ownRankFirst } from './own-rank-first.js';
 import { ReplicaFlow } from './replica-flow.js';
-import { loadsBySourceDomain } from './source-loads.js';
+import { loadsBySourceDomain, scaleSourceLoads } from './source-loads.js';
 
 export interface DispatchRequest {
   readonly mapping: ExpertMapping;
@@ -48,7 +48,7 @@ export function planDispatch(request: DispatchRequest): DispatchTable {
   return fillTable(request, facts, (layer, row, sourceLoads) => {
     const least = leastLargestLoad(facts, layer, row);
     const cap = capAfterLoss(least, meanLoad(facts, layer), loss);
-    return layerFlows(facts, row, sourceLoads, costs, cap);
+    return layerFlows(facts, row, sourceLoads, costs, cap).parts;
   });
 }
 
@@ -177,17 +177,21 @@ function costsByDomain(facts: DispatchFacts, domainCost: Float64Array): Float64A
   return costs;
 }
 
-/**
- * Part of each expert's load from each source domain that each slot takes, [domains × slots], with
- * no relative rank load above `cap` where shares can keep to it.
- */
+export interface LayerFlows {
+  /** Part of each expert's load from each source domain that each slot takes, [domains × slots]. */
+  readonly parts: Float64Array;
+  /** Largest relative rank load: at most `cap`, where shares can keep to it. */
+  readonly largest: number;
+}
+
+/** Flows with no relative rank load above `cap` where shares can keep to it. */
 export function layerFlows(
   facts: DispatchFacts,
   row: Int32Array,
   sourceLoads: Float64Array,
   costs: Float64Array,
   cap: number,
-): Float64Array {
+): LayerFlows {
   const { capacities, rankOfSlot, numExperts, numDomains, domainOfRank } = facts;
   const flow = new ReplicaFlow({
     row,
@@ -200,12 +204,12 @@ export function layerFlows(
     loads: neverZero(sourceLoads),
     costs,
   });
-  flow.balance(cap);
+  const largest = flow.balance(cap);
   const parts = flow.flows();
   for (let domain = 0; domain < numDomains; domain += 1) {
     toParts(parts.subarray(domain * row.length, (domain + 1) * row.length), row, numExperts);
   }
-  return parts;
+  return { parts, largest };
 }
 
 /** An expert that nobody asked for still needs shares: so small a load weighs nothing. */
@@ -244,14 +248,70 @@ export function fillTable(
       facts.domainOfRank.forEach((own, rank) => {
         if (own === domain) shares.set(common, (layer * numRanks + rank) * slots);
       });
-      const senders = sendersOf(facts, layer, domain);
-      const { rankOfSlot, numExperts } = facts;
-      ownRankFirst({ row, rankOfSlot, numExperts, ...senders }, common, (index, slot, share) => {
-        shares[(layer * numRanks + senders.ranks[index]) * slots + slot] = share;
-      });
     }
+    keepOwnTokens(facts, layer, row, parts, shares);
   }
   return { numLayers, numRanks, numPhysicalExperts: slots, shares };
+}
+
+/** Share by which keeping tokens on their own rank may raise a layer's largest rank load. */
+const ownRankLossMax = 0.002;
+
+/**
+ * Lets ranks keep their own tokens, unless that raises the largest load: what ranks of a domain ask
+ * for may differ more than their domain's shares allow.
+ */
+function keepOwnTokens(
+  facts: DispatchFacts,
+  layer: number,
+  row: Int32Array,
+  parts: Float64Array,
+  shares: Float32Array,
+): void {
+  const { rankOfSlot, numExperts, numDomains, domainOfRank } = facts;
+  const numRanks = domainOfRank.length;
+  const slots = row.length;
+  const ofLayer = shares.subarray(layer * numRanks * slots, (layer + 1) * numRanks * slots);
+  const before = ofLayer.slice();
+  for (let domain = 0; domain < numDomains; domain += 1) {
+    const common = parts.subarray(domain * slots, (domain + 1) * slots);
+    const senders = sendersOf(facts, layer, domain);
+    ownRankFirst({ row, rankOfSlot, numExperts, ...senders }, common, (index, slot, share) => {
+      ofLayer[senders.ranks[index] * slots + slot] = share;
+    });
+  }
+  if (facts.sourceLoads === undefined) return;
+  const allowed = largestUnder(facts, layer, row, before) * (1 + ownRankLossMax);
+  if (largestUnder(facts, layer, row, ofLayer) > allowed) ofLayer.set(before);
+}
+
+/** Largest relative rank load of a layer by what its ranks are known to send. */
+function largestUnder(
+  facts: DispatchFacts,
+  layer: number,
+  row: Int32Array,
+  shares: Float32Array,
+): number {
+  const { sourceLoads, numExperts, rankOfSlot, capacities, loads } = facts;
+  const numRanks = capacities.length;
+  const size = numRanks * numExperts;
+  const sent = scaleSourceLoads(
+    loads.subarray(layer * numExperts, (layer + 1) * numExperts),
+    { numLayers: 1, numRanks, numExperts },
+    sourceLoads?.subarray(layer * size, (layer + 1) * size),
+  );
+  const rankLoads = new Float64Array(numRanks);
+  for (let source = 0; source < numRanks; source += 1) {
+    for (let slot = 0; slot < row.length; slot += 1) {
+      if (row[slot] < 0) continue;
+      const load = sent[source * numExperts + row[slot]];
+      rankLoads[rankOfSlot[slot]] += load * shares[source * row.length + slot];
+    }
+  }
+  return rankLoads.reduce(
+    (most, load, rank) => (capacities[rank] > 0 ? Math.max(most, load / capacities[rank]) : most),
+    0,
+  );
 }
 
 /** How far a rank's tokens may be from its domain's mean, up or down, to be told by themselves. */

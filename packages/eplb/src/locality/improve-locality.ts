@@ -52,10 +52,12 @@ export interface LocalityRequest {
    * @default 0.02
    */
   readonly balanceLossMax?: number | undefined;
-  /** Candidate changes to weigh, over all layers. @default 2,500 by slot and layer, at most 5,000,000 */
+  /** Candidate changes to weigh, over all layers. @default 2,500 by slot and layer, at most 6,000,000 */
   readonly workBudget?: number | undefined;
   /** @default 1 */
   readonly seed?: number | undefined;
+  /** Whether time is up: layers, and the search within one, end where they are. @default never */
+  readonly isOver?: (() => boolean) | undefined;
 }
 
 export interface LocalityResult {
@@ -70,6 +72,8 @@ export interface LocalityResult {
   readonly trafficAfter: number;
   /** Moves from `currentMapping`; 0 without one. */
   readonly moves: number;
+  /** Candidate changes weighed. */
+  readonly work: number;
 }
 
 /** Routes looked at for each layer: more tell little that is new. */
@@ -79,7 +83,7 @@ const BLOCKS = 8;
 /** Part of the loss allowed that is planned for: sources are not known exactly. */
 const LOSS_PLANNED = 0.85;
 const STEPS_PER_SLOT = 2_500;
-const STEPS_MAX = 5_000_000;
+const STEPS_MAX = 6_000_000;
 export const MOVE_COST = 0.005;
 /** Part of the steps that a search near the current placement takes. */
 const NEARBY_STEPS = 0.3;
@@ -116,7 +120,7 @@ export function improveLocality(request: LocalityRequest): LocalityResult {
   const dispatch = fillTable({ ...request, mapping: improved }, facts, (layer, row, loads) => {
     const plan = layers[layer];
     if (plan === undefined) throw new RangeError(`no plan for layer ${layer}`);
-    return layerFlows(facts, row, loads, plan.costs, plan.cap);
+    return layerFlows(facts, row, loads, plan.costs, plan.cap).parts;
   });
   const mean = (of: (plan: LayerPlan) => number) =>
     layers.reduce((sum, plan) => sum + of(plan), 0) / numLayers;
@@ -126,6 +130,7 @@ export function improveLocality(request: LocalityRequest): LocalityResult {
     trafficBefore: mean(({ trafficBefore }) => trafficBefore),
     trafficAfter: mean(({ trafficAfter }) => trafficAfter),
     moves: layers.reduce((sum, { moves }) => sum + moves, 0),
+    work: plans.work,
   };
 }
 
@@ -169,6 +174,7 @@ class LocalityPlanner {
   readonly #domainCosts: Float64Array;
   readonly #routes: Int32Array[] | null;
   readonly #stepsPerLayer: number;
+  work = 0;
   #movesLeft: number;
 
   constructor(request: LocalityRequest, facts: DispatchFacts) {
@@ -211,14 +217,26 @@ class LocalityPlanner {
       const hot = Math.min(limits.moveCost, limits.hot);
       const nearby = searchWith({ steps, hot, cold: Math.min(limits.moveCost, limits.cold) });
       nearby.run();
+      this.work += steps;
       if (nearby.cost() < best.cost()) best = nearby;
     }
     if (!isPriced || best.moves - start.moves > row.length * SETTLED_MOVES) {
-      const anywhere = searchWith({});
+      const steps = isPriced ? limits.steps - Math.ceil(limits.steps * NEARBY_STEPS) : limits.steps;
+      const anywhere = searchWith({ steps });
       anywhere.run();
+      this.work += steps;
       if (anywhere.cost() < best.cost()) best = anywhere;
     }
-    return this.#plan(best, start, cap);
+    // To the search the cap is a price; a layer that is far beyond it all the same stays as it was.
+    const most = capAfterLoss(largest, mean, 2 * loss);
+    const isWithin = best === start || this.#reached(layer, best, cap) <= most;
+    return this.#plan(isWithin ? best : start, start, cap);
+  }
+
+  /** Largest relative rank load that shares can keep to under a search's placement. */
+  #reached(layer: number, search: TrafficSearch, cap: number): number {
+    const loads = loadsBySourceDomain(this.#facts, layer);
+    return layerFlows(this.#facts, search.row(), loads, this.#costs(search), cap).largest;
   }
 
   #plan(search: TrafficSearch, start: TrafficSearch, cap: number): LayerPlan {
@@ -246,6 +264,7 @@ class LocalityPlanner {
       hot: HOT * frequency,
       cold: COLD * frequency,
       seed: ((seed ?? 1) * 0x9e3779b1 + layer) | 0,
+      isOver: this.#request.isOver ?? (() => false),
     };
   }
 
@@ -310,7 +329,7 @@ class LocalityPlanner {
       pooled[expert] = (this.#facts.loads[layer * numExperts + expert] ?? 0) * scale;
     }
     if (numBlocks > 0 && routes !== undefined) this.#addBlocks(layer, routes, pooled);
-    return { bySource, pooled, numBlocks };
+    return { bySource, pooled, numBlocks, parts: partsOf(this.#facts.domainOfRank, numDomains) };
   }
 
   #addBlocks(layer: number, routes: RouteSample, pooled: Float64Array): void {
@@ -358,6 +377,13 @@ class LocalityPlanner {
     }
     return costs;
   }
+}
+
+/** Part of the ranks that each domain has, [domains]. */
+function partsOf(domainOfRank: Int32Array, numDomains: number): Float64Array {
+  const parts = new Float64Array(numDomains);
+  for (const domain of domainOfRank) parts[domain] += 1 / domainOfRank.length;
+  return parts;
 }
 
 /** Largest relative rank load of the request's mapping when replicas share evenly. */

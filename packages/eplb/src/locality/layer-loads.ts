@@ -10,6 +10,11 @@ export interface LayerLoads {
    */
   readonly pooled: Float64Array;
   readonly numBlocks: number;
+  /**
+   * Part of the tokens that each domain would send if all ranks sent alike, [domains]: pooled loads
+   * know no sources, and who sends most now need not do so next.
+   */
+  readonly parts: Float64Array;
 }
 
 /**
@@ -78,17 +83,17 @@ export class RankLoadLedger {
     const stride = this.#stride;
     const { bySource } = this.#loads;
     let load = 0;
-    let sources = 0;
+    let part = 0;
     for (let source = 0; source < this.#numDomains; source += 1) {
       if (targets[source * stride + expert] !== domain) continue;
       load += bySource[source * stride + expert] ?? 0;
-      sources += 1;
+      part += this.#loads.parts[source];
     }
-    if (sources === 0) return;
+    if (part === 0) return;
     const weight = (sign * (this.#perCapacity[rank] ?? 0)) / copies;
     const rankLoads = this.#rankLoads;
     rankLoads[rank] = (rankLoads[rank] ?? 0) + load * weight;
-    this.#addPooled(expert, rank, (weight * sources) / this.#numDomains);
+    this.#addPooled(expert, rank, weight * part);
   }
 
   /** Adds one of an expert's replicas that all take the same share, under pooled loads only. */

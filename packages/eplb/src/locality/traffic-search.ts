@@ -16,6 +16,7 @@ export interface TrafficSearchLimits {
   readonly hot: number;
   readonly cold: number;
   readonly seed: number;
+  readonly isOver: () => boolean;
 }
 
 /**
@@ -191,6 +192,7 @@ export class TrafficSearch {
     for (let step = 0; step < steps; step += 1) {
       if (step === half) this.#coverAll(1);
       if (step % COOLING_STEPS === 0) {
+        if (this.#limits.isOver()) break;
         const done = step / steps;
         temperature = hot * (cold / hot) ** done;
         this.#excessCost = EXCESS_COST_FIRST * (EXCESS_COST / EXCESS_COST_FIRST) ** done;

@@ -26,6 +26,8 @@ export interface LayerTask {
   readonly workMax: number;
   /** Whether to go on from local minima while there is work left. */
   readonly refine: boolean;
+  /** Whether time is up: refinement ends where it is. */
+  readonly isOver: () => boolean;
   /** Whether replicas need not be spread over failure domains. */
   readonly mayCrowd: boolean;
 }
@@ -104,9 +106,11 @@ export class LayerPlanner {
     this.#state.begin(task.loads, task.variances, task.factors, risk, task.before, task.homes);
     if (task.mayCrowd) this.#state.limits?.letCrowd();
     this.#state.load(row);
-    mend(this.#state, task.movesMax);
+    mend(this.#state, task.moveCost === Number.POSITIVE_INFINITY ? 0 : task.movesMax);
     this.#measuresLargest = certain;
     this.#bestMeasure = Number.POSITIVE_INFINITY;
+    // Where moves cost infinitely much and mending had to make one, nothing measures better.
+    this.#best.set(this.#state.row);
     const workMax = this.#search.work + task.workMax;
     this.#search.descend(sharpest, this.#search.work);
     this.#keepIfBest(sharpest);
@@ -116,7 +120,7 @@ export class LayerPlanner {
       this.#search.descend(goal, workMax - freeWork);
       this.#keepIfBest(goal);
     }
-    if (task.refine) this.#refine(sharpest, workMax - freeWork);
+    if (task.refine) this.#refine(sharpest, workMax - freeWork, task.isOver);
     if (spreads) this.#spreadUnlessCostly(task, sharpest, workMax);
     else this.#state.load(this.#best);
     if (task.before === null) fillEmptySlots(this.#state);
@@ -146,7 +150,7 @@ export class LayerPlanner {
     limits.letCrowd();
     this.#search.descend({ ...goal, busiestOnly: !task.refine }, workMax);
     this.#keepIfBest(goal);
-    if (task.refine) this.#refine(goal, workMax);
+    if (task.refine) this.#refine(goal, workMax, task.isOver);
     this.#restore(this.#bestMeasure < enough ? this.#best : this.#spread);
   }
 
@@ -177,10 +181,17 @@ export class LayerPlanner {
     placeGreedily(this.#state, task.loads, row, start);
   }
 
-  /** Largest relative rank load of the placement planned last, under its expected loads. */
+  /**
+   * Largest relative rank load of a placement, its replicas on ranks that are out left aside; Infinity
+   * where an expert has no other.
+   * @param loads certain, [experts]
+   * @param row [slots]
+   */
   largestRankLoad(loads: Float64Array, row: Int32Array): number {
+    // Without risk no variance counts, whatever it is.
     this.#state.begin(loads, loads, [], 0, null, null);
     this.#state.load(row);
+    if (this.#state.counts.some((count) => count === 0)) return Number.POSITIVE_INFINITY;
     const { capacities } = this.#shape;
     let largest = 0;
     for (let rank = 0; rank < capacities.length; rank += 1) {
@@ -217,14 +228,15 @@ export class LayerPlanner {
   }
 
   /** Iterated local search: kicks, descends, and goes on from what is not much worse. */
-  #refine(goal: SearchGoal, workMax: number): void {
+  #refine(goal: SearchGoal, workMax: number, isOver: () => boolean): void {
+    if (goal.moveCost === Number.POSITIVE_INFINITY) return;
     const start = this.#search.work;
     let measure = this.#measure(goal);
     this.#kicked.set(this.#state.row);
     const inVainMax = kicksInVainMax + kicksInVainPerSlotMax * this.#kicked.length;
     let lastGain = 0;
     for (let kick = 1; kick - lastGain <= inVainMax; kick += 1) {
-      if (this.#search.work >= workMax || this.#search.largest <= goal.enough) return;
+      if (this.#search.work >= workMax || this.#search.largest <= goal.enough || isOver()) return;
       this.#kick(goal.mayEmpty);
       this.#search.descend(goal, workMax);
       const used = (this.#search.work - start) / (workMax - start);

@@ -67,7 +67,10 @@ export class SoftMaximum {
     this.#dropCostKnown.fill(0);
   }
 
-  /** Busiest first. A change leaves most ranks in their order, so that insertion is quick. */
+  /**
+   * Busiest first, then the lower rank, so that the order does not depend on what was searched
+   * before. A change leaves most ranks in their places, and insertion is quick.
+   */
   #sortOrder(): void {
     const order = this.order;
     const loads = this.relativeLoads;
@@ -75,8 +78,10 @@ export class SoftMaximum {
       const rank = order[from];
       const load = loads[rank];
       let place = from;
-      while (place > 0 && loads[order[place - 1]] < load) {
-        order[place] = order[place - 1];
+      while (place > 0) {
+        const before = order[place - 1];
+        if (loads[before] > load || (loads[before] === load && before < rank)) break;
+        order[place] = before;
         place -= 1;
       }
       order[place] = rank;

@@ -69,7 +69,7 @@ export function planDocument(
       balancedness: report.balancedness,
       balancednessBefore: report.balancednessBefore,
       balancednessBound: balancednessBound(mapping.rankLoads(loads), report.lowerBound),
-      largestRankLoad: [...mapping.largestRankLoads(loads)],
+      largestRankLoad: [...report.largestRankLoads],
       lowerBound: [...report.lowerBound],
       moves: report.moves,
       crossNodeFraction: report.crossNodeFraction ?? 0,
