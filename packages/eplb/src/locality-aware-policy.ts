@@ -12,7 +12,7 @@ import { improveForAnySource } from './locality/any-source.js';
 import { improveLocality } from './locality/improve-locality.js';
 import { areSourcesSteady } from './locality/source-steadiness.js';
 import { ExpertGroups, type ExpertHomes } from './placement/expert-groups.js';
-import { LayerPlanner, type LayerTask } from './placement/layer-planner.js';
+import { LayerPlanner, type LayerTask, spreadCostMax } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
@@ -22,8 +22,8 @@ const groupLossMaxDefault = 0.005;
 /** Candidate changes weighed by layer and slot without a current placement, and in all at least. */
 const workPerSlotDefault = 2_000;
 const workDefaultMin = 2_000_000;
-/** Part of a layer's work that is kept for going on from the published placement, up to twice. */
-const workForPublished = 0.1;
+/** Part of a layer's work that is kept for each of up to three further starts. */
+const workForOthers = 0.1;
 /**
  * The same from a current placement, where the first local minimum is mostly reached sooner; small
  * placements are searched further, since that takes little time.
@@ -188,10 +188,22 @@ class Search {
   #search(layer: number, task: LayerTask, row: Int32Array, start: Int32Array | null): number {
     if (task.before !== null) return this.#planner.plan(task, row);
     this.#planner.greedy(task, row, start);
-    const reserved = Math.floor(task.workMax * workForPublished);
-    this.#planner.plan({ ...task, workMax: task.workMax - 2 * reserved }, row);
+    const reserved = Math.floor(task.workMax * workForOthers);
+    this.#planner.plan({ ...task, workMax: task.workMax - 3 * reserved }, row);
+    this.#crowdWhereSpreadingCosts({ ...task, workMax: reserved }, row, start);
     this.#keepWithPublished(layer, { ...task, workMax: reserved }, row);
     return 0;
+  }
+
+  /** Takes the placement that does not spread copies where it is better by more than that may cost. */
+  #crowdWhereSpreadingCosts(task: LayerTask, row: Int32Array, start: Int32Array | null): void {
+    const largest = this.#planner.largestRankLoad(task.loads, row);
+    const enough = largest * (1 - spreadCostMax);
+    if (this.#request.topology === undefined || enough <= task.meanLoad) return;
+    const crowded = new Int32Array(row.length).fill(-1);
+    this.#planner.greedy(task, crowded, start);
+    this.#planner.plan({ ...task, mayCrowd: true }, crowded);
+    if (this.#planner.largestRankLoad(task.loads, crowded) < enough) row.set(crowded);
   }
 
   /** Places a layer without regard to groups and with them together, and chooses. */

@@ -160,6 +160,20 @@ describe('planDispatch', () => {
     });
   });
 
+  it('keeps no tokens on their rank where ranks ask for different experts and one would be overrun', () => {
+    const mapping = ExpertMapping.create({
+      numLayers: 1,
+      numLogicalExperts: 3,
+      slotOffsets: Int32Array.of(0, 2, 4),
+      physicalToLogical: Int32Array.of(0, 1, 0, 2),
+    });
+    const loads = Float64Array.of(1e5, 5e4, 5e4);
+    const sourceLoads = Float64Array.of(1e5, 0, 0, 0, 5e4, 5e4);
+    const dispatch = planDispatch({ mapping, loads, sourceLoads });
+    const rankLoads = dispatchRankLoads(mapping, dispatch, sourceLoads);
+    expect(Math.max(...rankLoads)).toBeLessThan(1.03e5);
+  });
+
   it('leaves shares in common to ranks that send far more or less than their domain', () => {
     const mapping = ExpertMapping.contiguous({
       numLayers: 1,

@@ -213,6 +213,78 @@ describe('what a plan may cost', () => {
     expect(moves[1]).toBeGreaterThan(moves[2] ?? 0);
   });
 
+  it('mends a held layer, and leaves it else as it was', () => {
+    const held = ExpertMapping.create({
+      numLayers: 2,
+      numLogicalExperts: 3,
+      slotOffsets: Int32Array.of(0, 2, 4, 6),
+      physicalToLogical: Int32Array.of(0, 0, 1, 2, 1, 2, 0, 1, 0, 1, 2, 1),
+    });
+    const { mapping } = new LocalityAwarePolicy().rebalanceExperts({
+      numLayers: 2,
+      numLogicalExperts: 3,
+      slotOffsets: held.slotOffsets,
+      loads: Float64Array.of(5, 4, 3, 5, 4, 3),
+      currentMapping: held,
+      unavailableRanks: [0],
+      moveCosts: new Float64Array(2).fill(Number.POSITIVE_INFINITY),
+    });
+    // Only rank 0 held expert 0 of the first layer.
+    expect(held.moves(mapping)).toHaveLength(1);
+    expect(mapping.replicaCount(0, 0)).toBe(1);
+    expect([...mapping.row(1)]).toEqual([-1, -1, 0, 1, 2, 1]);
+  });
+
+  it('plans a layer as if it were the only one', () => {
+    const alone = (layer: number) =>
+      new LocalityAwarePolicy().rebalanceExperts({
+        ...request,
+        numLayers: 1,
+        loads: mixed.subarray(layer * 16, (layer + 1) * 16),
+        currentMapping: start({ numLayers: 1, numLogicalExperts: 16, numRanks: 4, redundant: 4 }),
+        workBudget: 1_000_000,
+      }).mapping;
+    const mixed = Float64Array.from({ length: 32 }, (_, index) => (index * 29) % 31);
+    const { mapping } = new LocalityAwarePolicy().rebalanceExperts({
+      ...request,
+      loads: mixed,
+      workBudget: 2_000_000,
+    });
+    for (const layer of [0, 1]) {
+      expect([...mapping.row(layer)]).toEqual([...alone(layer).row(0)]);
+    }
+  });
+
+  it('tells what a drain is worth by what serves after it', () => {
+    const before = ExpertMapping.create({
+      numLayers: 1,
+      numLogicalExperts: 4,
+      slotOffsets: Int32Array.of(0, 2, 4, 6),
+      physicalToLogical: Int32Array.of(0, 1, 2, 3, 2, 3),
+    });
+    const drained = {
+      numLayers: 1,
+      numLogicalExperts: 4,
+      slotOffsets: before.slotOffsets,
+      loads: Float64Array.of(500, 500, 10, 10),
+      unavailableRanks: [0],
+    };
+    const lost = new LocalityAwarePolicy().rebalanceExperts({ ...drained, currentMapping: before });
+    expect(lost.report.balancednessBefore).toBeNull();
+    const kept = ExpertMapping.create({
+      numLayers: 1,
+      numLogicalExperts: 4,
+      slotOffsets: before.slotOffsets,
+      physicalToLogical: Int32Array.of(0, 1, 0, 1, 2, 3),
+    });
+    const { report } = new LocalityAwarePolicy().rebalanceExperts({
+      ...drained,
+      currentMapping: kept,
+    });
+    expect(report.balancednessBefore).toBeCloseTo(0.51, 9);
+    expect(report.layerGains[0]).toBeGreaterThan(400);
+  });
+
   it('weighs no more changes than its budget by much, and says how many', () => {
     for (const workBudget of [1, 1_000, 100_000]) {
       const { report } = new LocalityAwarePolicy().rebalanceExperts({ ...request, workBudget });

@@ -53,7 +53,7 @@ const spreadExchangesMax = 1;
 /** Share of the mean rank load that an exchange which spreads an expert's copies may cost. */
 const spreadRepairCostMax = 0.005;
 /** Share of the largest rank load that spreading all of a layer's experts may cost. */
-const spreadCostMax = 0.005;
+export const spreadCostMax = 0.005;
 /** Part of the work in which a refinement looks for what spreading costs. */
 const freeWorkPart = 0.1;
 /** Kicks after which a refinement begins again from the best placement. */
