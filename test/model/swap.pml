@@ -313,12 +313,13 @@ inline takenOver(self) {
 /* The open version is settled as `value`, for this leadership. */
 inline settle(self, value) {
   known[LV(self, open[self])] = value;
-  /* No lost commit: what a leadership holds to be committed no rank has acted on otherwise;
-     nor void, as long as the store has lost nothing. */
+  /* No lost commit, no second outcome: a rank that has acted otherwise refuses this leadership,
+     and even that needs a store that has lost a record. */
   other = 0;
   do
   :: other < RANKS ->
-    assert((losses > 0 && !isCommitted(value)) || outcome[RV(other, open[self])] == 0 || outcome[RV(other, open[self])] == (value));
+    assert(outcome[RV(other, open[self])] == 0 || outcome[RV(other, open[self])] == (value) ||
+      (losses > 0 && isFencedByRule(fence[other], self)));
     other++
   :: else -> break
   od;
@@ -342,6 +343,9 @@ inline settle(self, value) {
 inline decide(self, value) {
   intent[self] = value;
   phase[self] = DECIDING;
+#ifdef MUTATION_ACTIVATE_BEFORE_RECORD
+  known[LV(self, open[self])] = value;
+#endif
   other = 0;
   do
   :: other < RANKS -> tally[LR(self, other)] = 0; other++
@@ -434,6 +438,12 @@ end:
   od
 }
 
+#ifdef MUTATION_STORE_OUTRANKS_RANKS
+#define ranksOutrank(leadership, version) (known[LV(leadership, version)] == 0)
+#else
+#define ranksOutrank(leadership, version) true
+#endif
+
 inline answerTo(self, leadership) {
   answer[LR(leadership, self)] = ANSWERED(vote[self]);
   version = 1;
@@ -441,11 +451,7 @@ inline answerTo(self, leadership) {
   :: version <= VERSIONS ->
     if
     :: outcome[RV(self, version)] != 0 ->
-#ifdef MUTATION_STORE_OUTRANKS_RANKS
-      if :: known[LV(leadership, version)] == 0 -> told[LV(leadership, version)] = outcome[RV(self, version)] :: else fi
-#else
-      told[LV(leadership, version)] = outcome[RV(self, version)]
-#endif
+      if :: ranksOutrank(leadership, version) -> told[LV(leadership, version)] = outcome[RV(self, version)] :: else fi
     :: else
     fi;
     version++
@@ -473,23 +479,19 @@ inline castVote(self, yes) {
 #define mayStage(self, version, leadership) ((version) > votedUpTo[self] && vote[self] == 0)
 #endif
 
-#ifdef MUTATION_VOTE_UNDER_PROPOSERS_FENCE
+#ifdef VARIANT_ANSWER_BEFORE_STAGING_ENDS
+#define mayAnswer(self) true
+#else
+#define mayAnswer(self) (staging[self] == 0)
+#endif
+#ifdef VARIANT_VOTE_UNDER_PROPOSERS_FENCE
 #define votesUnder(self, leadership) true
 #else
 #define votesUnder(self, leadership) (fence[self] == (leadership))
 #endif
 
-#ifdef MUTATION_ACTIVATE_BEFORE_RECORD
-#define saysOutcome(leadership, version) \
-  (phase[leadership] >= LEADING && \
-   (known[LV(leadership, version)] != 0 || (phase[leadership] == DECIDING && open[leadership] == (version))))
-#define saidOutcome(leadership, version) \
-  (known[LV(leadership, version)] != 0 -> known[LV(leadership, version)] : intent[leadership])
-#else
 #define saysOutcome(leadership, version) \
   (phase[leadership] >= LEADING && known[LV(leadership, version)] != 0)
-#define saidOutcome(leadership, version) known[LV(leadership, version)]
-#endif
 
 /* What may reach a rank of one leadership's messages about one version. */
 proctype Link(byte self, leadership, about) {
@@ -504,7 +506,7 @@ end:
       accept(self, leadership);
 #endif
       if
-      :: staging[self] == 0 -> answerTo(self, leadership)
+      :: mayAnswer(self) -> answerTo(self, leadership)
       :: else
       fi
     }
@@ -526,9 +528,9 @@ end:
   /* An outcome. */
   :: d_step {
       saysOutcome(leadership, about) && !isFenced(fence[self], leadership) &&
-      outcome[RV(self, about)] != saidOutcome(leadership, about) ->
+      outcome[RV(self, about)] != known[LV(leadership, about)] ->
       accept(self, leadership);
-      act(self, about, saidOutcome(leadership, about))
+      act(self, about, known[LV(leadership, about)])
     }
   od
 }
