@@ -490,8 +490,13 @@ inline castVote(self, yes) {
 #define votesUnder(self, leadership) (fence[self] == (leadership))
 #endif
 
+#ifdef MUTATION_TELL_RECORDS_BEFORE_ANSWERS
+#define TELLING ASKING
+#else
+#define TELLING LEADING
+#endif
 #define saysOutcome(leadership, version) \
-  (phase[leadership] >= LEADING && known[LV(leadership, version)] != 0)
+  (phase[leadership] >= TELLING && known[LV(leadership, version)] != 0)
 
 /* What may reach a rank of one leadership's messages about one version. */
 proctype Link(byte self, leadership, about) {
