@@ -54,34 +54,53 @@ export interface SearchResult {
   readonly violation: { readonly assertion: string; readonly depth: number } | null;
   readonly memoryMb: number;
   readonly seconds: number;
-  readonly output: string;
+  /** What happened, step by step, up to the violation in the trail; empty for none. */
+  readonly story: readonly string[];
 }
 
 const depthMax = 100_000;
 const memoryMaxMb = 2_048;
+const outputMaxBytes = 1 << 26;
 
 /** Searches the model in a folder of its own, which is removed. */
 export async function searchModel(tools: SpinTools, search: Search): Promise<SearchResult> {
   const cwd = await mkdtemp(join(tmpdir(), 'isobar-model-'));
+  const definitions = search.definitions.map((each) => `-D${each}`);
   try {
-    await run(tools.spin, [...search.definitions.map((each) => `-D${each}`), '-a', modelPath], {
+    await run(tools.spin, [...definitions, '-a', modelPath], { cwd });
+    const options = [search.shortest ? '-O1' : '-O2', '-DSAFETY', '-DCOLLAPSE'];
+    const limits = [`-DMEMLIM=${memoryMaxMb}`, ...(search.shortest ? ['-DREACH'] : [])];
+    await run(tools.compiler, [...options, ...limits, '-o', 'pan', 'pan.c'], { cwd });
+    const mode = search.shortest ? ['-i'] : [];
+    const { stdout } = await run('./pan', [`-m${depthMax}`, '-w22', ...mode], {
       cwd,
+      maxBuffer: outputMaxBytes,
     });
-    const options = ['-O2', '-DSAFETY', '-DCOLLAPSE', `-DMEMLIM=${memoryMaxMb}`];
-    const reach = search.shortest ? ['-DREACH'] : [];
-    await run(tools.compiler, [...options, ...reach, '-o', 'pan', 'pan.c'], { cwd });
-    const shortest = search.shortest ? ['-i'] : [];
-    const { stdout } = await run('./pan', [`-m${depthMax}`, '-w22', ...shortest], {
-      cwd,
-      maxBuffer: 1 << 26,
-    });
-    return readOutput(stdout);
+    const result = readOutput(stdout);
+    return result.violation === null
+      ? { ...result, story: [] }
+      : { ...result, story: await tellStory(tools, definitions, cwd) };
   } finally {
     await rm(cwd, { recursive: true, force: true });
   }
 }
 
-function readOutput(output: string): SearchResult {
+/** Replays the trail that pan has left; the model prints each of its steps. */
+async function tellStory(
+  tools: SpinTools,
+  definitions: readonly string[],
+  cwd: string,
+): Promise<string[]> {
+  const replay = [...definitions, '-t', '-T', '-k', join(cwd, 'swap.pml.trail'), modelPath];
+  const { stdout } = await run(tools.spin, replay, { cwd, maxBuffer: outputMaxBytes });
+  const lines = stdout.split('\n');
+  return lines.slice(
+    0,
+    lines.findIndex((line) => line.startsWith('spin: trail ends')),
+  );
+}
+
+function readOutput(output: string): Omit<SearchResult, 'story'> {
   const numberAfter = (pattern: RegExp) => Number(pattern.exec(output)?.[1] ?? Number.NaN);
   const violations = [
     ...output.matchAll(/^pan:\d+: assertion violated (.*) \(at depth (\d+)\)$/gm),
@@ -98,6 +117,5 @@ function readOutput(output: string): SearchResult {
         : { assertion: last[1] ?? '', depth: Number(last[2] ?? Number.NaN) },
     memoryMb: numberAfter(/^\s*([\d.]+)\s+total actual memory usage/m),
     seconds: numberAfter(/elapsed time ([\d.e+-]+) seconds/),
-    output,
   };
 }

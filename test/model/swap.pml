@@ -15,8 +15,8 @@
  *   later time: a delayed message.
  * - The store: creation fails where a record is present; a write that timed out stays `pending`
  *   and lands late or never, also after its leadership has retried or gone; an acknowledged
- *   record is lost up to STORE_LOSSES times. A leadership reads the store once, at its start,
- *   so what it knows of it is stale when it decides.
+ *   record, whichever, is lost up to STORE_LOSSES times. A leadership reads the store once, at
+ *   its start, perhaps an old state; so what it knows of it is stale when it decides.
  * - Takeover: asks every rank, being asked raises the rank's fence; re-creates what ranks know
  *   and the store has lost; decides open numbers from all votes, the proposal and its base.
  *
@@ -29,7 +29,8 @@
  * Sizes: LEADERSHIPS, RANKS, VERSIONS, STORE_LOSSES. Faults in the protocol: MUTATION_…, one at
  * a time. OUTCOMES_ONLY leaves out the assertions that restate a single rank's own rule, so that
  * a mutation counts as caught only where outcomes go wrong. PROBE_… asserts that a situation
- * never arises; Spin must refute it, which shows that the model gets there.
+ * never arises; Spin must refute it, which shows that the model gets there. VARIANT_… are changes
+ * that break no rule.
  */
 
 #ifndef LEADERSHIPS
@@ -146,9 +147,14 @@ byte everVotedUpTo[RANKS];
 #define hasVotes(self) votesEnough(tally[LR(self, 0)] + tally[LR(self, 1)])
 #else
 #define hasAnswers(self) \
-  answersEnough((answer[LR(self, 0)] != 0) + (answer[LR(self, 1)] != 0) + (answer[LR(self, 2)] != 0))
+  answersEnough( \
+    (answer[LR(self, 0)] != 0) + (answer[LR(self, 1)] != 0) + (answer[LR(self, 2)] != 0))
 #define hasVotes(self) votesEnough(tally[LR(self, 0)] + tally[LR(self, 1)] + tally[LR(self, 2)])
 #endif
+
+/* A rank has not acted on another outcome of the version. */
+#define agrees(rank, version, value) \
+  (outcome[RV(rank, version)] == 0 || outcome[RV(rank, version)] == (value))
 
 /* Scratch within one step; no part of the state. */
 hidden byte other, version, yes, ballots, fenced;
@@ -165,11 +171,12 @@ inline accept(rank, leadership) {
 
 /* A rank acts on an outcome: it is durable, releases the vote, and if committed activates. */
 inline act(rank, version, value) {
+  printf("rank %d acts on version %d, outcome %d\n", rank, version, value);
   /* S1: no two ranks act on different outcomes of a version. */
   other = 0;
   do
   :: other < RANKS ->
-    assert(outcome[RV(other, version)] == 0 || outcome[RV(other, version)] == (value));
+    assert(agrees(other, version, value));
     other++
   :: else -> break
   od;
@@ -209,7 +216,7 @@ inline land(version, value) {
   other = 0;
   do
   :: other < RANKS ->
-    assert(losses > 0 || outcome[RV(other, version)] == 0 || outcome[RV(other, version)] == (value));
+    assert(losses > 0 || agrees(other, version, value));
     other++
   :: else -> break
   od;
@@ -229,7 +236,11 @@ inline plan(self, version) {
   if
   :: told[LV(self, version)] != 0 ->
     /* What a rank has acted on outranks the store, and is created again where that lost it. */
-    if :: told[LV(self, version)] != known[LV(self, version)] -> intent[self] = told[LV(self, version)] :: else fi
+    if
+    :: told[LV(self, version)] != known[LV(self, version)] ->
+      intent[self] = told[LV(self, version)]
+    :: else
+    fi
   :: told[LV(self, version)] == 0 && known[LV(self, version)] == 0 ->
     ballots = 0;
     yes = 0;
@@ -296,11 +307,14 @@ inline takenOver(self) {
   do
   :: version <= VERSIONS ->
     told[LV(self, version)] = 0;
-    if :: known[LV(self, version)] != 0 && next[self] <= version -> next[self] = version + 1 :: else fi;
+    if
+    :: known[LV(self, version)] != 0 && next[self] <= version -> next[self] = version + 1
+    :: else
+    fi;
     other = 0;
     do
     :: other < RANKS ->
-      assert(fenced || outcome[RV(other, version)] == 0 || outcome[RV(other, version)] == known[LV(self, version)]);
+      assert(fenced || agrees(other, version, known[LV(self, version)]));
       other++
     :: else -> break
     od;
@@ -318,7 +332,7 @@ inline settle(self, value) {
   other = 0;
   do
   :: other < RANKS ->
-    assert(outcome[RV(other, open[self])] == 0 || outcome[RV(other, open[self])] == (value) ||
+    assert(agrees(other, open[self], value) ||
       (losses > 0 && isFencedByRule(fence[other], self)));
     other++
   :: else -> break
@@ -341,6 +355,7 @@ inline settle(self, value) {
 }
 
 inline decide(self, value) {
+  printf("leadership %d decides version %d: outcome %d\n", self, open[self], value);
   intent[self] = value;
   phase[self] = DECIDING;
 #ifdef MUTATION_ACTIVATE_BEFORE_RECORD
@@ -356,16 +371,21 @@ inline decide(self, value) {
 
 #define isCreating(self) (phase[self] == TAKING_OVER || phase[self] == DECIDING)
 
-/* Begins: reads the store. */
-inline begin(self, ownTerm) {
+/* Begins: reads the store, or an old state of it that had nothing yet. */
+inline begin(self, ownTerm, isStale) {
   phase[self] = ASKING;
+  printf("leadership %d begins, term %d\n", self, ownTerm);
   term[self] = ownTerm;
   next[self] = 1;
   version = 1;
   do
   :: version <= VERSIONS ->
-    known[LV(self, version)] = record[version - 1];
-    if :: record[version - 1] != 0 -> next[self] = version + 1 :: else fi;
+    if
+    :: record[version - 1] != 0 && !(isStale) ->
+      known[LV(self, version)] = record[version - 1];
+      next[self] = version + 1
+    :: else
+    fi;
     version++
   :: else -> break
   od;
@@ -378,12 +398,15 @@ end:
   do
   /* Its term is one above the highest so far, or equal to it, when two look at once. A lower
      one could never gather all answers. */
-  :: d_step { mayBegin(self) -> begin(self, term[self - 1] + 1) }
-  :: d_step { mayBegin(self) && self > 1 -> begin(self, term[self - 1]) }
+  :: d_step { mayBegin(self) -> begin(self, term[self - 1] + 1, false) }
+  :: d_step { mayBegin(self) -> begin(self, term[self - 1] + 1, true) }
+  :: d_step { mayBegin(self) && self > 1 -> begin(self, term[self - 1], false) }
+  :: d_step { mayBegin(self) && self > 1 -> begin(self, term[self - 1], true) }
 
   /* Every rank has answered under this leadership's own fence. */
   :: d_step {
       phase[self] == ASKING && hasAnswers(self) ->
+      printf("leadership %d has its answers\n", self);
       phase[self] = TAKING_OVER;
       open[self] = 1;
       planOn(self)
@@ -393,10 +416,12 @@ end:
   :: d_step {
       phase[self] == LEADING && next[self] <= VERSIONS ->
       open[self] = next[self];
+      printf("leadership %d proposes version %d\n", self, open[self]);
       next[self]++;
       prepared[self] = prepared[self] | (1 << open[self]);
       if
-      :: open[self] > 1 && isCommitted(known[LV(self, 1)]) -> based[self] = based[self] | (1 << open[self])
+      :: open[self] > 1 && isCommitted(known[LV(self, 1)]) ->
+        based[self] = based[self] | (1 << open[self])
       :: else
       fi;
       phase[self] = PREPARING
@@ -409,26 +434,38 @@ end:
   /* Creates: done and acknowledged; */
   :: d_step {
       isCreating(self) && canCreate(open[self]) ->
+      printf("leadership %d creates version %d, outcome %d: acknowledged\n",
+        self, open[self], intent[self]);
       land(open[self], intent[self]);
       settle(self, intent[self])
     }
   /* timed out, to land later or never; */
   :: d_step {
       isCreating(self) && pending[LV(self, open[self])] != intent[self] ->
+      printf("leadership %d creates version %d, outcome %d: timed out\n",
+        self, open[self], intent[self]);
       pending[LV(self, open[self])] = intent[self]
     }
 #ifdef MUTATION_SETTLE_TIMED_OUT_CREATE_BY_READ
   /* (fault) timed out, and a read finds nothing: taken to have failed; */
   :: d_step {
-      phase[self] == DECIDING && pending[LV(self, open[self])] != 0 && record[open[self] - 1] == 0 ->
+      phase[self] == DECIDING && pending[LV(self, open[self])] != 0 &&
+      record[open[self] - 1] == 0 ->
+      printf("leadership %d reads no record of version %d\n", self, open[self]);
       settle(self, VOID)
     }
 #endif
   /* refused: the same record is there, by an earlier attempt of its own or another's; */
-  :: d_step { isCreating(self) && record[open[self] - 1] == intent[self] -> settle(self, intent[self]) }
+  :: d_step {
+      isCreating(self) && record[open[self] - 1] == intent[self] ->
+      printf("leadership %d creates version %d: refused, its outcome is there\n", self, open[self]);
+      settle(self, intent[self])
+    }
   /* refused: another outcome is there. */
   :: d_step {
       isCreating(self) && record[open[self] - 1] != 0 && record[open[self] - 1] != intent[self] ->
+      printf("leadership %d creates version %d: refused, outcome %d is there\n",
+        self, open[self], record[open[self] - 1]);
       if
       :: phase[self] == DECIDING -> phase[self] = DEPOSED; open[self] = 0; intent[self] = 0
       :: phase[self] == TAKING_OVER && told[LV(self, open[self])] != 0 -> settle(self, intent[self])
@@ -451,7 +488,11 @@ inline answerTo(self, leadership) {
   :: version <= VERSIONS ->
     if
     :: outcome[RV(self, version)] != 0 ->
-      if :: ranksOutrank(leadership, version) -> told[LV(leadership, version)] = outcome[RV(self, version)] :: else fi
+      if
+      :: ranksOutrank(leadership, version) ->
+        told[LV(leadership, version)] = outcome[RV(self, version)]
+      :: else
+      fi
     :: else
     fi;
     version++
@@ -462,19 +503,24 @@ inline answerTo(self, leadership) {
 
 /* Staged and verified: the vote is durable before it is told. */
 inline castVote(self, yes) {
+  printf("rank %d votes %d on version %d\n", self, yes, versionOf(staging[self]));
 #ifndef OUTCOMES_ONLY
   /* S3: one vote for a version. */
   assert(everVotedUpTo[self] < versionOf(staging[self]));
   everVotedUpTo[self] = versionOf(staging[self]);
 #endif
   if :: yes -> vote[self] = staging[self] :: else -> vote[self] = 0 fi;
-  if :: votedUpTo[self] < versionOf(staging[self]) -> votedUpTo[self] = versionOf(staging[self]) :: else fi;
+  if
+  :: votedUpTo[self] < versionOf(staging[self]) -> votedUpTo[self] = versionOf(staging[self])
+  :: else
+  fi;
   staging[self] = 0
 }
 
 #ifdef MUTATION_VOTE_TWICE
 #define mayStage(self, version, leadership) \
-  (outcome[RV(self, version)] == 0 && (vote[self] == 0 || vote[self] == BALLOT(version, leadership)))
+  (outcome[RV(self, version)] == 0 && \
+   (vote[self] == 0 || vote[self] == BALLOT(version, leadership)))
 #else
 #define mayStage(self, version, leadership) ((version) > votedUpTo[self] && vote[self] == 0)
 #endif
@@ -511,7 +557,9 @@ end:
       accept(self, leadership);
 #endif
       if
-      :: mayAnswer(self) -> answerTo(self, leadership)
+      :: mayAnswer(self) ->
+        printf("rank %d answers leadership %d\n", self, leadership);
+        answerTo(self, leadership)
       :: else
       fi
     }
@@ -521,6 +569,7 @@ end:
       staging[self] == 0 && mayStage(self, about, leadership) &&
       newestIsBase(self, leadership, about) ->
       accept(self, leadership);
+      printf("rank %d stages version %d of leadership %d\n", self, about, leadership);
       staging[self] = BALLOT(about, leadership)
     }
   /* The vote's way back; it is told again whenever the proposal is. */
@@ -528,6 +577,7 @@ end:
       phase[leadership] == PREPARING && open[leadership] == about &&
       vote[self] == BALLOT(about, leadership) && votesUnder(self, leadership) &&
       tally[LR(leadership, self)] == 0 ->
+      printf("vote of rank %d reaches leadership %d\n", self, leadership);
       tally[LR(leadership, self)] = 1
     }
   /* An outcome. */
@@ -535,6 +585,7 @@ end:
       saysOutcome(leadership, about) && !isFenced(fence[self], leadership) &&
       outcome[RV(self, about)] != known[LV(leadership, about)] ->
       accept(self, leadership);
+      printf("rank %d hears from leadership %d\n", self, leadership);
       act(self, about, known[LV(leadership, about)])
     }
   od
@@ -548,6 +599,7 @@ end:
   /* Restarts. */
   :: d_step {
       true ->
+      printf("rank %d restarts\n", self);
       staging[self] = 0;
 #ifdef MUTATION_FORGET_VOTE_IN_RESTART
       vote[self] = 0;
@@ -561,7 +613,11 @@ end:
     }
 #ifdef MUTATION_RELEASE_VOTE_ON_ABSENCE
   /* (fault) Reads the store, finds no record and lets its vote go. */
-  :: d_step { vote[self] != 0 && record[versionOf(vote[self]) - 1] == 0 -> vote[self] = 0 }
+  :: d_step {
+      vote[self] != 0 && record[versionOf(vote[self]) - 1] == 0 ->
+      printf("rank %d reads no record and releases its vote\n", self);
+      vote[self] = 0
+    }
 #endif
 #ifdef MUTATION_ACT_ON_OWN_READING
   /* (fault) Reads the store and acts on the outcome of its vote. */
@@ -591,6 +647,7 @@ end:
   do
   :: d_step {
       pending[LV(leadership, about)] != 0 ->
+      printf("late write of leadership %d arrives\n", leadership);
       if
       :: canCreate(about) -> land(about, pending[LV(leadership, about)])
       :: else
@@ -604,7 +661,12 @@ end:
 proctype StoreCrash(byte about) {
 end:
   do
-  :: d_step { losses < STORE_LOSSES && record[about - 1] != 0 -> record[about - 1] = 0; losses++ }
+  :: d_step {
+      losses < STORE_LOSSES && record[about - 1] != 0 ->
+      printf("the store loses the record of version %d\n", about);
+      record[about - 1] = 0;
+      losses++
+    }
   od
 }
 
