@@ -24,13 +24,17 @@
  * proposal's digest is its leadership), retire, lease timing (anybody may start to lead at any
  * time), liveness.
  *
- * Checked: the assertions in `act`, `settle`, `land`, `takenOver` and `accept`.
+ * Checked, as assertions: S1 in `act`, `settle` and `land`; S2 in `act`; S3 in `accept` and
+ * `castVote`; S6 in `act`: a member finds every commit staged and its vote standing, which is so
+ * only if nothing but an outcome ever released it; no lost commit in `settle` and `takenOver`.
  *
- * Sizes: LEADERSHIPS, RANKS, VERSIONS, STORE_LOSSES. Faults in the protocol: MUTATION_…, one at
- * a time. OUTCOMES_ONLY leaves out the assertions that restate a single rank's own rule, so that
- * a mutation counts as caught only where outcomes go wrong. PROBE_… asserts that a situation
- * never arises; Spin must refute it, which shows that the model gets there. VARIANT_… are changes
- * that break no rule.
+ * Sizes: LEADERSHIPS, RANKS, VERSIONS, STORE_LOSSES.
+ * MUTATION_…: faults in the protocol, one at a time.
+ * OUTCOMES_ONLY leaves out the assertions of `accept`, `castVote` and `takenOver`, so that a
+ * mutation counts as caught only where a rank or the store comes to a wrong outcome.
+ * PROBE_… asserts that a situation never arises; Spin must refute it, which shows that the model
+ * gets there.
+ * VARIANT_…: changes that break no rule.
  */
 
 #ifndef LEADERSHIPS
@@ -145,11 +149,13 @@ byte everVotedUpTo[RANKS];
 #if RANKS == 2
 #define hasAnswers(self) answersEnough((answer[LR(self, 0)] != 0) + (answer[LR(self, 1)] != 0))
 #define hasVotes(self) votesEnough(tally[LR(self, 0)] + tally[LR(self, 1)])
-#else
+#elif RANKS == 3
 #define hasAnswers(self) \
   answersEnough( \
     (answer[LR(self, 0)] != 0) + (answer[LR(self, 1)] != 0) + (answer[LR(self, 2)] != 0))
 #define hasVotes(self) votesEnough(tally[LR(self, 0)] + tally[LR(self, 1)] + tally[LR(self, 2)])
+#else
+#error "RANKS is 2 or 3"
 #endif
 
 /* A rank has not acted on another outcome of the version. */
@@ -314,7 +320,9 @@ inline takenOver(self) {
     other = 0;
     do
     :: other < RANKS ->
+#ifndef OUTCOMES_ONLY
       assert(fenced || agrees(other, version, known[LV(self, version)]));
+#endif
       other++
     :: else -> break
     od;
@@ -327,6 +335,13 @@ inline takenOver(self) {
 /* The open version is settled as `value`, for this leadership. */
 inline settle(self, value) {
   known[LV(self, open[self])] = value;
+#ifdef PROBE_COMMIT_UNDER_FENCE
+  other = 0;
+  do
+  :: other < RANKS -> assert(!isCommitted(value) || agrees(other, open[self], value)); other++
+  :: else -> break
+  od;
+#endif
   /* No lost commit, no second outcome: a rank that has acted otherwise refuses this leadership,
      and even that needs a store that has lost a record. */
   other = 0;
