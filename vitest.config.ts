@@ -19,6 +19,16 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        test: {
+          name: 'model',
+          include: ['test/model/**/*.test.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
+          // Searches take a core and up to 2 GiB each.
+          maxConcurrency: 2,
+        },
+      },
     ],
   },
 });

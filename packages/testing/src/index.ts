@@ -1,4 +1,5 @@
 export { Cluster, type ClusterOptions, type ServiceScripts } from './cluster.js';
+export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';
 export { locateNatsServer } from './locate-nats-server.js';
 export { ManagedProcess, type ManagedProcessOptions } from './managed-process.js';
 export { type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
