@@ -186,13 +186,37 @@ class Search {
 
   /** @returns moves */
   #search(layer: number, task: LayerTask, row: Int32Array, start: Int32Array | null): number {
-    if (task.before !== null) return this.#planner.plan(task, row);
+    if (task.before !== null) return this.#searchFromCurrent(task, row);
     this.#planner.greedy(task, row, start);
     const reserved = Math.floor(task.workMax * workForOthers);
     this.#planner.plan({ ...task, workMax: task.workMax - 3 * reserved }, row);
     this.#crowdWhereSpreadingCosts({ ...task, workMax: reserved }, row, start);
     this.#keepWithPublished(layer, { ...task, workMax: reserved }, row);
     return 0;
+  }
+
+  /**
+   * From the current placement; and of certain loads, where it stays so far from balance that moving
+   * half of the slots could pay, from the greedy one too.
+   * @returns moves
+   */
+  #searchFromCurrent(task: LayerTask, row: Int32Array): number {
+    const { loads, meanLoad, moveCost } = task;
+    const { loadDeviations, loadFactors } = this.#request;
+    const triesGreedy = task.refine && loadDeviations === undefined && loadFactors === undefined;
+    const reserved = triesGreedy ? Math.floor(task.workMax * workForOthers) : 0;
+    const before = row.slice();
+    const moves = this.#planner.plan({ ...task, workMax: task.workMax - reserved }, row);
+    const costOf = (placed: Int32Array, made: number) =>
+      this.#planner.largestRankLoad(loads, placed) + (made > 0 ? moveCost * made : 0);
+    const cost = costOf(row, moves);
+    if (!triesGreedy || cost - meanLoad <= (moveCost * row.length) / 2) return moves;
+    this.#planner.greedy(task, before, null);
+    const movesFromGreedy = this.#planner.plan({ ...task, workMax: reserved }, before);
+    const isBetter = costOf(before, movesFromGreedy) < cost && movesFromGreedy <= task.movesMax;
+    if (!isBetter) return moves;
+    row.set(before);
+    return movesFromGreedy;
   }
 
   /** Takes the placement that does not spread copies where it is better by more than that may cost. */

@@ -213,6 +213,13 @@ describe('what a plan may cost', () => {
     expect(moves[1]).toBeGreaterThan(moves[2] ?? 0);
   });
 
+  it('is no worse than the default policy where moves are free, whatever is in force', () => {
+    const free = { ...request, moveCosts: new Float64Array(2) };
+    const { report } = new LocalityAwarePolicy().rebalanceExperts(free);
+    const published = new DefaultEplbPolicy().rebalanceExperts(free);
+    expect(report.balancedness).toBeGreaterThanOrEqual(published.report.balancedness - 1e-9);
+  });
+
   it('mends a held layer, and leaves it else as it was', () => {
     const held = ExpertMapping.create({
       numLayers: 2,
