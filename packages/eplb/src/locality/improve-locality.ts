@@ -32,7 +32,10 @@ export interface LocalityRequest {
   /** Which experts share a token. @default unknown: expert sends are counted */
   readonly routes?: RouteSample | undefined;
   readonly topology: ClusterShape;
-  /** `rank` is searched as `domain`. @default 'domain' */
+  /**
+   * What is counted. `rank` is searched as `domain`: a search by ranks would save 2 to 3 % more of what
+   * is counted so, and lose half of what it saves across domains. @default 'domain'
+   */
   readonly trafficUnit?: TrafficUnit | undefined;
   /** [ranks] @default 1 */
   readonly rankCapacities?: Float64Array | undefined;
