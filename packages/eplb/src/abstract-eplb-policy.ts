@@ -10,6 +10,7 @@ import type { RouteSample } from './locality/route-sample.js';
 import { crowdedExperts, splitGroups } from './placement/domain-metrics.js';
 import { largestRankLoadBound } from './placement/lower-bound.js';
 import { assertRequest } from './request-validation.js';
+import { servingCapacities } from './serving-capacities.js';
 
 /** What placement asks of a cluster; plain data, so that it can go to a worker. */
 export interface ClusterShape {
@@ -185,7 +186,7 @@ function reportOf(
   planMs: number,
 ): RebalanceReport {
   const { currentMapping, loads, topology, routes, trafficUnit, numGroups = 1 } = request;
-  const capacities = servingCapacities(request);
+  const capacities = servingCapacities(request, request.slotOffsets.length - 1);
   const means = meanRankLoads(request, capacities);
   const after =
     dispatch === null
@@ -256,14 +257,6 @@ function sourceLoadsOf(request: RebalanceRequest): Float64Array {
   const { numLayers, numLogicalExperts: numExperts, slotOffsets, loads, sourceLoads } = request;
   const numRanks = slotOffsets.length - 1;
   return scaleSourceLoads(loads, { numLayers, numRanks, numExperts }, sourceLoads);
-}
-
-/** Relative speeds of ranks, 0 for those that are out, [ranks]. */
-export function servingCapacities(request: RebalanceRequest): Float64Array {
-  const { slotOffsets, rankCapacities, unavailableRanks = [] } = request;
-  const capacities = rankCapacities?.slice() ?? new Float64Array(slotOffsets.length - 1).fill(1);
-  for (const rank of unavailableRanks) capacities[rank] = 0;
-  return capacities;
 }
 
 /** Σ of means ÷ Σ of largests over layers, 0 when idle. */

@@ -3,7 +3,6 @@ import {
   meanRankLoads,
   type Placement,
   type RebalanceRequest,
-  servingCapacities,
 } from './abstract-eplb-policy.js';
 import { placePublished } from './default-eplb-policy.js';
 import { planDispatch } from './dispatch/plan-dispatch.js';
@@ -14,6 +13,7 @@ import { areSourcesSteady } from './locality/source-steadiness.js';
 import { ExpertGroups, type ExpertHomes } from './placement/expert-groups.js';
 import { LayerPlanner, type LayerTask, spreadCostMax } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
+import { servingCapacities } from './serving-capacities.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
 export const moveCostDefault = 0.0012;
@@ -74,7 +74,7 @@ class Search {
     const { numLayers, slotOffsets, currentMapping } = request;
     const slots = slotOffsets[slotOffsets.length - 1];
     this.#request = request;
-    this.#meanLoads = meanRankLoads(request, servingCapacities(request));
+    this.#meanLoads = meanRankLoads(request, servingCapacities(request, slotOffsets.length - 1));
     const shape = slotShapeOf(request);
     const { fastDomains } = shape;
     this.#planner = new LayerPlanner(shape, request.seed ?? 1);
@@ -86,23 +86,9 @@ class Search {
     this.#variances = ownVariances(request);
     this.#deadlineMs = performance.now() + (request.deadlineMs ?? Number.POSITIVE_INFINITY);
     this.#movesLeft = request.maxMoves ?? Number.POSITIVE_INFINITY;
-    const size = numLayers * slots;
-    const fromCurrent = Math.max(
-      size * workPerSlotFromCurrent,
-      Math.min(workOfSmallMax, size * workPerSlotOfSmall),
-    );
-    const work = Math.max(workDefaultMin, size * workPerSlotDefault);
-    const forBalance = request.replicaChoice === 'weighted' ? 0.5 : 1;
-    this.#workBudget =
-      request.workBudget === undefined
-        ? currentMapping === undefined
-          ? work
-          : fromCurrent
-        : Math.ceil(request.workBudget * forBalance);
-    this.#refines =
-      request.workBudget !== undefined ||
-      currentMapping === undefined ||
-      fromCurrent > size * workPerSlotFromCurrent;
+    const work = workFor(request, numLayers * slots);
+    this.#workBudget = work.budget;
+    this.#refines = work.refines;
   }
 
   run(): Placement {
@@ -294,6 +280,28 @@ class Search {
     this.#published ??= placePublished(this.#request);
     return this.#published?.slice(layer * slots, (layer + 1) * slots) ?? null;
   }
+}
+
+/**
+ * Candidate changes that may be weighed for balance, and whether the search goes on from local minima
+ * while there are some left.
+ * @param size layers × slots
+ */
+function workFor(
+  { workBudget, currentMapping, replicaChoice }: RebalanceRequest,
+  size: number,
+): { readonly budget: number; readonly refines: boolean } {
+  if (workBudget !== undefined) {
+    // The other half is for traffic.
+    const budget = replicaChoice === 'weighted' ? Math.ceil(workBudget / 2) : workBudget;
+    return { budget, refines: true };
+  }
+  if (currentMapping === undefined) {
+    return { budget: Math.max(workDefaultMin, size * workPerSlotDefault), refines: true };
+  }
+  const ofSmall = Math.min(workOfSmallMax, size * workPerSlotOfSmall);
+  const firstMinimum = size * workPerSlotFromCurrent;
+  return { budget: Math.max(firstMinimum, ofSmall), refines: ofSmall > firstMinimum };
 }
 
 /** Variances of the loads beyond what the factors say of them, [layers × experts]. */

@@ -14,24 +14,36 @@ export function dispatchRankLoads(
   dispatch: DispatchTable,
   sourceLoads: Float64Array,
 ): Float64Array {
+  const { numLayers, numRanks } = mapping;
+  const rankLoads = new Float64Array(numLayers * numRanks);
+  forEachFlow(mapping, dispatch, sourceLoads, (layer, _source, rank, load) => {
+    rankLoads[layer * numRanks + rank] += load;
+  });
+  return rankLoads;
+}
+
+/** Visits the load that each slot takes from each source. @throws EplbError as above */
+function forEachFlow(
+  mapping: ExpertMapping,
+  dispatch: DispatchTable,
+  sourceLoads: Float64Array,
+  visit: (layer: number, source: number, rank: number, load: number) => void,
+): void {
   assertDispatchFits(dispatch, mapping);
   const { numLayers, numRanks, numPhysicalExperts, numLogicalExperts } = mapping;
-  const rankLoads = new Float64Array(numLayers * numRanks);
   for (let layer = 0; layer < numLayers; layer += 1) {
     const row = mapping.row(layer);
     for (let source = 0; source < numRanks; source += 1) {
       const first = (layer * numRanks + source) * numPhysicalExperts;
       const firstLoad = (layer * numRanks + source) * numLogicalExperts;
       for (let slot = 0; slot < numPhysicalExperts; slot += 1) {
-        const expert = row[slot] ?? -1;
+        const expert = row[slot];
         if (expert < 0) continue;
-        const at = layer * numRanks + mapping.rankOfSlot(slot);
-        const load = (sourceLoads[firstLoad + expert] ?? 0) * (dispatch.shares[first + slot] ?? 0);
-        rankLoads[at] = (rankLoads[at] ?? 0) + load;
+        const load = sourceLoads[firstLoad + expert] * dispatch.shares[first + slot];
+        visit(layer, source, mapping.rankOfSlot(slot), load);
       }
     }
   }
-  return rankLoads;
 }
 
 /**
@@ -47,24 +59,12 @@ export function crossNodeFraction(
   sourceLoads: Float64Array,
   fastDomains: Int32Array,
 ): number {
-  assertDispatchFits(dispatch, mapping);
-  const { numLayers, numRanks, numPhysicalExperts, numLogicalExperts } = mapping;
   let sends = 0;
   let crossing = 0;
-  for (let layer = 0; layer < numLayers; layer += 1) {
-    const row = mapping.row(layer);
-    for (let source = 0; source < numRanks; source += 1) {
-      const first = (layer * numRanks + source) * numPhysicalExperts;
-      const firstLoad = (layer * numRanks + source) * numLogicalExperts;
-      for (let slot = 0; slot < numPhysicalExperts; slot += 1) {
-        const expert = row[slot] ?? -1;
-        if (expert < 0) continue;
-        const load = (sourceLoads[firstLoad + expert] ?? 0) * (dispatch.shares[first + slot] ?? 0);
-        sends += load;
-        if (fastDomains[mapping.rankOfSlot(slot)] !== fastDomains[source]) crossing += load;
-      }
-    }
-  }
+  forEachFlow(mapping, dispatch, sourceLoads, (_layer, source, rank, load) => {
+    sends += load;
+    if (fastDomains[rank] !== fastDomains[source]) crossing += load;
+  });
   return sends === 0 ? 0 : crossing / sends;
 }
 

@@ -1,6 +1,7 @@
 import type { ClusterShape } from '../abstract-eplb-policy.js';
 import { EplbError } from '../eplb-error.js';
 import type { ExpertMapping } from '../expert-mapping.js';
+import { type RankFacts, servingCapacities } from '../serving-capacities.js';
 import type { DispatchTable } from './dispatch-table.js';
 import { domainCosts, type FastDomains, fastDomains } from './fast-domains.js';
 import { ownRankFirst } from './own-rank-first.js';
@@ -78,6 +79,7 @@ export function dispatchFacts(request: DispatchRequest): DispatchFacts {
   if (topology !== undefined && topology.fastDomains.length !== numRanks) {
     refuse('topology', `has ${topology.fastDomains.length} ranks, not ${numRanks}`);
   }
+  assertRanks(request, numRanks);
   const domains = fastDomains(topology, numRanks);
   return {
     mapping,
@@ -95,24 +97,21 @@ export function dispatchFacts(request: DispatchRequest): DispatchFacts {
   };
 }
 
-function servingCapacities(request: DispatchRequest, numRanks: number): Float64Array {
-  const { rankCapacities, unavailableRanks } = request;
-  if (rankCapacities !== undefined && rankCapacities.length !== numRanks) {
-    refuse('rankCapacities', `has ${rankCapacities.length} entries, not ${numRanks}`);
-  }
-  const capacities = rankCapacities?.slice() ?? new Float64Array(numRanks).fill(1);
-  const out = new Set(unavailableRanks);
-  for (const rank of out) {
+function assertRanks({ rankCapacities, unavailableRanks = [] }: RankFacts, numRanks: number): void {
+  for (const rank of unavailableRanks) {
     if (!Number.isInteger(rank) || rank < 0 || rank >= numRanks) {
       refuse('unavailableRanks', `names rank ${rank} of ${numRanks}`);
     }
-    capacities[rank] = 0;
   }
-  const wrong = capacities.find(
-    (value, rank) => !out.has(rank) && !(value > 0 && value < Number.POSITIVE_INFINITY),
+  if (rankCapacities === undefined) return;
+  if (rankCapacities.length !== numRanks) {
+    refuse('rankCapacities', `has ${rankCapacities.length} entries, not ${numRanks}`);
+  }
+  const wrong = rankCapacities.find(
+    (value, rank) =>
+      !unavailableRanks.includes(rank) && !(value > 0 && value < Number.POSITIVE_INFINITY),
   );
   if (wrong !== undefined) refuse('rankCapacities', `has ${wrong}: it must be positive`);
-  return capacities;
 }
 
 function assertLoads(field: string, loads: Float64Array, length: number): void {

@@ -1,4 +1,5 @@
-import { type RebalanceRequest, servingCapacities } from '../abstract-eplb-policy.js';
+import type { RebalanceRequest } from '../abstract-eplb-policy.js';
+import { servingCapacities } from '../serving-capacities.js';
 import type { SlotShape } from './layer-state.js';
 
 /** What a request says of slots and ranks; ranks that are out have no capacity. */
@@ -9,7 +10,7 @@ export function slotShapeOf(request: RebalanceRequest): SlotShape {
   for (let rank = 0; rank < numRanks; rank += 1) {
     rankOfSlot.fill(rank, slotOffsets[rank], slotOffsets[rank + 1]);
   }
-  const capacities = servingCapacities(request);
+  const capacities = servingCapacities(request, numRanks);
   const pinned = new Uint8Array(rankOfSlot.length);
   for (const slot of pinnedSlots) pinned[slot] = 1;
   const serving = [...new Set(rankOfSlot)].filter((rank) => capacities[rank] > 0);
