@@ -18,6 +18,7 @@ const description: EngineDescription = {
   rank: 0,
   numRanks: 1,
   incarnation: '0123456789abcdef',
+  process: null,
   engine: 'test',
   modelRevision: 'r1',
   phase: 'mixed',
@@ -48,6 +49,10 @@ function stateAt(step: number): EngineState {
     retiredUpTo: 0,
     votedUpTo: 0,
     vote: null,
+    standing: 'serving',
+    outcomes: [],
+    cuts: [],
+    brokenPeers: [],
     freeBuffers: 0,
     step,
   };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { fenceSchema } from './fence.js';
-import { schemaField } from './schemas.js';
+import { membersSchema } from './member.js';
+import { limits, rankSchema, reasonSchema, schemaField } from './schemas.js';
 
 /** What the coordinator does on its own: record only, ask first, or act. */
 export const modeSchema = z.enum(['observe', 'approve', 'automatic']);
@@ -13,6 +14,12 @@ export const controlRecordSchema = z.object({
   mode: modeSchema,
   /** While true, no new wave begins. */
   paused: z.boolean(),
+  /** Why automatic balancing is held, null where it is not: after a rollback, until resumed. */
+  held: reasonSchema.nullable().default(null),
+  /** Ranks that are to hold no expert. */
+  drained: z.array(rankSchema).max(limits.ranks).default([]),
+  /** Engines whose death an operator or the platform has vouched for. */
+  dead: membersSchema.default([]),
 });
 
 export type ControlRecord = Readonly<z.infer<typeof controlRecordSchema>>;

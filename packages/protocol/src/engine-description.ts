@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { fenceSchema } from './fence.js';
+import { knownOutcomesSchema } from './known-outcome.js';
+import { membersSchema } from './member.js';
 import {
   bytesSchema,
   deploymentSchema,
@@ -22,6 +24,16 @@ export const engineDescriptionSchema = z.object({
   rank: rankSchema,
   numRanks: z.number().int().min(1).max(limits.ranks),
   incarnation: incarnationSchema,
+  /**
+   * The engine's process as its own machine sees it, null where it won't say: an agent that finds
+   * the same process there can later witness its end. `startTicks` is field 22 of /proc/PID/stat.
+   */
+  process: z
+    .object({
+      processId: z.number().int().positive(),
+      startTicks: z.string().regex(/^\d{1,20}$/),
+    })
+    .nullable(),
   /** Name and version of the engine, for people. */
   engine: z.string().max(200),
   modelRevision: z.string().max(200),
@@ -47,6 +59,15 @@ export const engineDescriptionSchema = z.object({
 });
 
 export type EngineDescription = Readonly<z.infer<typeof engineDescriptionSchema>>;
+
+/**
+ * `serving`: listed by the newest committed record that it knows, or one of an entirely new group
+ * on its start mapping. `joining`: not listed yet; holds no weights that count, routes nothing.
+ * `stopped`: was a member and is absent from the newest record; it takes no requests any more and
+ * returns under a new incarnation only.
+ */
+export const standingSchema = z.enum(['serving', 'joining', 'stopped']);
+export type Standing = z.infer<typeof standingSchema>;
 
 /** A yes vote that waits for its outcome (rule S6); the proposal's bytes as they came. */
 export const openVoteSchema = z.object({
@@ -77,6 +98,13 @@ export const engineStateSchema = z.object({
   /** Highest version voted for or seen decided. */
   votedUpTo: versionSchema,
   vote: openVoteSchema.nullable(),
+  standing: standingSchema,
+  /** The newest committed outcome that it has acted on or adopted, and every later one. */
+  outcomes: knownOutcomesSchema,
+  /** Incarnations that it refuses for good. */
+  cuts: membersSchema,
+  /** Members of its mapping, under their incarnations, with which it has no connection now. */
+  brokenPeers: membersSchema,
   freeBuffers: z.number().int().min(0),
   step: stepSchema,
 });

@@ -1,3 +1,4 @@
+export { type Change, changeSchema } from './change.js';
 export { decode, encode, schemaVersion, validate } from './codec.js';
 export {
   type ControlRecord,
@@ -14,9 +15,12 @@ export {
   engineStateSchema,
   type OpenVote,
   openVoteSchema,
+  type Standing,
+  standingSchema,
 } from './engine-description.js';
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
+export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export {
   type CommittedRecord,
@@ -30,10 +34,10 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema } from './member.js';
+export { type Member, memberSchema, membersSchema } from './member.js';
 export {
-  type KnownOutcome,
-  knownOutcomeSchema,
+  type Cut,
+  cutSchema,
   type LoadSample,
   loadSampleSchema,
   type OutcomeMessage,

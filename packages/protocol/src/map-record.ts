@@ -1,5 +1,6 @@
 import { ExpertMapping } from '@isobar/eplb';
 import { z } from 'zod';
+import { changeSchema } from './change.js';
 import { decode, encode } from './codec.js';
 import { fenceSchema } from './fence.js';
 import { IsobarError } from './isobar-error.js';
@@ -28,6 +29,7 @@ const committedSchema = z.object({
   outcome: z.literal('committed'),
   version: versionSchema,
   fence: fenceSchema,
+  change: changeSchema,
   reason: reasonSchema,
   /** The version that this one was planned and voted against. */
   base: z.object({ version: versionSchema, digest: digestSchema }),

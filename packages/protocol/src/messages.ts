@@ -1,6 +1,12 @@
 import { z } from 'zod';
-import { engineDescriptionSchema, engineStateSchema } from './engine-description.js';
+import {
+  engineDescriptionSchema,
+  engineStateSchema,
+  standingSchema,
+} from './engine-description.js';
 import { fenceSchema } from './fence.js';
+import { knownOutcomesSchema } from './known-outcome.js';
+import { memberSchema, membersSchema } from './member.js';
 import {
   bytesSchema,
   countsSchema,
@@ -80,6 +86,13 @@ export const swapStateSchema = z.object({
 });
 export type SwapState = Readonly<z.infer<typeof swapStateSchema>>;
 
+/**
+ * `swap.cut`: every engine but the member's own is to refuse that incarnation for good, and to
+ * say so in its state: proof of death once all survivors have, and they are a majority.
+ */
+export const cutSchema = z.object({ ...schemaField, fence: fenceSchema, member: memberSchema });
+export type Cut = Readonly<z.infer<typeof cutSchema>>;
+
 /** `vote.<version>.<rank>`. A yes binds the rank until the version's outcome (rule S6). */
 export const voteSchema = z.object({
   ...schemaField,
@@ -94,6 +107,9 @@ export const voteSchema = z.object({
   reason: reasonSchema,
 });
 export type Vote = Readonly<z.infer<typeof voteSchema>>;
+
+/** Incarnations that an agent keeps the end of. */
+const exitedSchema = z.array(incarnationSchema).max(64);
 
 /** `agent.<rank>.report`: what a rank has seen and holds; sent every second and at each change. */
 export const rankReportSchema = z.object({
@@ -113,8 +129,13 @@ export const rankReportSchema = z.object({
       openVote: versionSchema.nullable(),
       freeBuffers: z.number().int().min(0),
       step: stepSchema,
+      standing: standingSchema,
+      cuts: membersSchema,
+      brokenPeers: membersSchema,
     })
     .nullable(),
+  /** Incarnations of this rank's engine whose process the agent has seen end: proof of death. */
+  exited: exitedSchema,
   /** Staging under way, for people who watch: experts staged of those to come. */
   progress: z
     .object({ version: versionSchema, staged: z.number().int(), total: z.number().int() })
@@ -127,15 +148,6 @@ export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
 export const querySchema = z.object({ ...schemaField, fence: fenceSchema });
 export type Query = Readonly<z.infer<typeof querySchema>>;
 
-/** A version's outcome as it is kept and told. */
-export const knownOutcomeSchema = z.object({
-  version: versionSchema,
-  outcome: z.enum(['committed', 'void']),
-  /** The record's bytes as created. */
-  record: bytesSchema,
-});
-export type KnownOutcome = Readonly<z.infer<typeof knownOutcomeSchema>>;
-
 /** The answer to a query. */
 export const rankAnswerSchema = z.object({
   ...schemaField,
@@ -144,7 +156,9 @@ export const rankAnswerSchema = z.object({
   fence: fenceSchema.nullable(),
   votedUpTo: versionSchema,
   /** Outcomes kept: the newest committed record and every later outcome. */
-  outcomes: z.array(knownOutcomeSchema).max(4_096),
+  outcomes: knownOutcomesSchema,
+  /** As RankReport.exited. */
+  exited: exitedSchema,
   /** Null while no engine is connected. */
   engine: z.object({ description: engineDescriptionSchema, state: engineStateSchema }).nullable(),
 });
@@ -161,6 +175,6 @@ export type OutcomesQuestion = Readonly<z.infer<typeof outcomesQuestionSchema>>;
 export const outcomesAnswerSchema = z.object({
   ...schemaField,
   fence: fenceSchema,
-  outcomes: z.array(knownOutcomeSchema).max(4_096),
+  outcomes: knownOutcomesSchema,
 });
 export type OutcomesAnswer = Readonly<z.infer<typeof outcomesAnswerSchema>>;

@@ -1,5 +1,6 @@
 import type { ExpertMapping } from '@isobar/eplb';
 import { z } from 'zod';
+import { changeSchema } from './change.js';
 import { decode, encode } from './codec.js';
 import { IsobarError } from './isobar-error.js';
 import { membersSchema } from './member.js';
@@ -27,6 +28,7 @@ export const proposalSchema = z.object({
   members: membersSchema,
   /** Versions decided void since the base. */
   voided: z.array(versionSchema).max(4_096),
+  change: changeSchema,
   reason: reasonSchema,
   /** Layers that change, ascending. */
   layers: int32ArraySchema,

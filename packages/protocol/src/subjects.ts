@@ -2,7 +2,7 @@ import { IsobarError } from './isobar-error.js';
 import { deploymentSchema, rankSchema, versionSchema } from './schemas.js';
 
 /** Messages that the leader sends to every agent at once. */
-export type SwapVerb = 'prepare' | 'outcome' | 'retire' | 'state';
+export type SwapVerb = 'prepare' | 'outcome' | 'retire' | 'state' | 'cut';
 /** Questions that agents ask of the leader. */
 export type LeaderVerb = 'outcomes';
 

@@ -114,6 +114,7 @@ describe('a map record', () => {
   const record: MapRecord = {
     schema: 1,
     outcome: 'committed',
+    change: 'rebalance',
     version: 4,
     fence: { term: 2, nonce: '0123456789abcdef' },
     reason: 'test',

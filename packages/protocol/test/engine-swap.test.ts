@@ -28,6 +28,7 @@ function proposal(version: number, changes: Partial<Proposal> = {}): Proposal {
     digest: 'd'.repeat(64),
     members: [{ rank: 0, incarnation }],
     voided: [],
+    change: 'rebalance',
     reason: 'test',
     layers: new Int32Array(0),
     rows: new Int32Array(0),

@@ -634,6 +634,10 @@ export class SwapWorld {
       retiredUpTo: swap.retiredUpTo,
       votedUpTo: swap.votedUpTo,
       vote: swap.vote,
+      standing: 'serving',
+      outcomes: [],
+      cuts: [],
+      brokenPeers: [],
       freeBuffers: 4,
       step: 0,
     };
@@ -708,7 +712,15 @@ function decided(bytes: Uint8Array): DecidedVersion {
 function waveOf(from: ExpertMapping, to: ExpertMapping, reason: string): Wave {
   const { layers, rows } = from.delta(to);
   const transfers = encodeTransfers([]);
-  return { reason, mapping: wholeMapping(to), digest: to.digest(), layers, rows, transfers };
+  return {
+    change: 'rebalance',
+    reason,
+    mapping: wholeMapping(to),
+    digest: to.digest(),
+    layers,
+    rows,
+    transfers,
+  };
 }
 
 function describeEngine(
@@ -722,6 +734,7 @@ function describeEngine(
     rank,
     numRanks,
     incarnation,
+    process: null,
     engine: 'world 1',
     modelRevision: 'r1',
     phase: 'mixed',

@@ -68,7 +68,8 @@ export async function takeLeadership(
   const claimed = await claim(options, Math.max(0, control?.value.fence.term ?? 0, ...terms));
   const ground = await takeOver(options, claimed.fence, stored, signal);
   const { mode } = options.settings;
-  const next = { mode, paused: false, ...control?.value, schema: 1, fence: claimed.fence } as const;
+  const fresh = { mode, paused: false, held: null, drained: [], dead: [] };
+  const next: ControlRecord = { ...fresh, ...control?.value, schema: 1, fence: claimed.fence };
   const written = await records.compareAndSet(
     controlRecordKey,
     encode(next),

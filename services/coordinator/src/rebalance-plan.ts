@@ -59,6 +59,7 @@ export function wavesOf(
     const transfers = encodeTransfers(planTransfers(before, mapping, { topology }));
     before = mapping;
     return {
+      change: 'rebalance',
       reason: `${reason}; wave ${index + 1} of ${mappings.length}`,
       mapping: wholeMapping(mapping),
       digest: mapping.digest(),
@@ -72,6 +73,7 @@ export function wavesOf(
 /** The wave that writes down what the engines hold at the start, as version 1. */
 export function firstWave(mapping: ExpertMapping): Wave {
   return {
+    change: 'start',
     reason: 'first version: what the engines hold at their start',
     mapping: wholeMapping(mapping),
     digest: mapping.digest(),

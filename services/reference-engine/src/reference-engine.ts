@@ -223,6 +223,7 @@ function describe(
     rank,
     numRanks,
     incarnation,
+    process: null,
     engine: 'isobar reference engine',
     modelRevision: checkpoint.modelRevision,
     phase: 'mixed',

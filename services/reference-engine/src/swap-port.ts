@@ -90,6 +90,10 @@ export class SwapPort {
       retiredUpTo,
       votedUpTo,
       vote,
+      standing: 'serving',
+      outcomes: [],
+      cuts: [],
+      brokenPeers: [],
       freeBuffers: residency.freeBuffers,
       step: currentStep(),
     };

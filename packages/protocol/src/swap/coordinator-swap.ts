@@ -1,4 +1,6 @@
+import type { Change } from '../change.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
+import type { KnownOutcome } from '../known-outcome.js';
 import {
   type CommittedRecord,
   encodeMapRecord,
@@ -7,15 +9,7 @@ import {
   type WholeMapping,
 } from '../map-record.js';
 import type { Member } from '../member.js';
-import type {
-  KnownOutcome,
-  OutcomeMessage,
-  Prepare,
-  RankReport,
-  Retire,
-  SwapState,
-  Vote,
-} from '../messages.js';
+import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
 import { encodeProposal, type Proposal } from '../proposal.js';
 
 /*
@@ -33,6 +27,7 @@ import { encodeProposal, type Proposal } from '../proposal.js';
 
 /** Content of one wave; the machine gives it number, base and votes. */
 export interface Wave {
+  readonly change: Change;
   readonly reason: string;
   /** The whole mapping that results. */
   readonly mapping: WholeMapping;
@@ -210,6 +205,7 @@ function openNext(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapRe
     digest: wave.digest,
     members: [...state.members],
     voided: [...state.voided],
+    change: wave.change,
     reason: wave.reason,
     layers: wave.layers,
     rows: wave.rows,
@@ -241,15 +237,15 @@ function resume(
     const fields = { open: state.open.proposal.version };
     return { state, effects: [{ kind: 'refused', what: 'resume while a swap is open', fields }] };
   }
-  const { version, base, digest, members, voided, reason, mapping } = record;
+  const { version, base, digest, members, voided, change, reason, mapping } = record;
   const nothing = {
     layers: new Int32Array(0),
     rows: new Int32Array(0),
     transfers: new Int32Array(0),
   };
   const open: OpenSwap = {
-    wave: { reason, mapping, digest, ...nothing },
-    proposal: { schema: 1, version, base, digest, members, voided, reason, ...nothing },
+    wave: { change, reason, mapping, digest, ...nothing },
+    proposal: { schema: 1, version, base, digest, members, voided, change, reason, ...nothing },
     proposalBytes: new Uint8Array(0),
     phase: 'activating',
     phaseSinceMs: nowMs,
@@ -310,6 +306,7 @@ function decideCommitted(
     outcome: 'committed',
     version: proposal.version,
     fence: state.fence,
+    change: proposal.change,
     reason: proposal.reason,
     base: proposal.base,
     digest: proposal.digest,

@@ -1,8 +1,8 @@
 import type { EngineDescription, EngineState } from '../engine-description.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
+import type { KnownOutcome } from '../known-outcome.js';
 import type { MapRecord } from '../map-record.js';
 import type {
-  KnownOutcome,
   OutcomeMessage,
   Prepare,
   Query,
@@ -227,7 +227,11 @@ export function reportOf(state: RankSwapState): RankReport {
             openVote: engine.state.vote?.version ?? null,
             freeBuffers: engine.state.freeBuffers,
             step: engine.state.step,
+            standing: engine.state.standing,
+            cuts: engine.state.cuts,
+            brokenPeers: engine.state.brokenPeers,
           },
+    exited: [],
     progress: state.progress,
     schemaRange: [1, 1],
   };
@@ -526,6 +530,7 @@ function answerTo(state: RankSwapState, question: number): RankSwapEffect {
       fence,
       votedUpTo,
       outcomes: [...outcomes],
+      exited: [],
       engine: state.engine,
     },
   };

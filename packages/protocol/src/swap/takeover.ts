@@ -2,6 +2,7 @@ import type { ExpertMapping } from '@isobar/eplb';
 import type { EngineDescription, OpenVote } from '../engine-description.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
+import type { KnownOutcome } from '../known-outcome.js';
 import {
   type CommittedRecord,
   encodeMapRecord,
@@ -11,7 +12,7 @@ import {
   wholeMapping,
 } from '../map-record.js';
 import type { Member } from '../member.js';
-import type { KnownOutcome, RankAnswer } from '../messages.js';
+import type { RankAnswer } from '../messages.js';
 import { applyProposal, decodeProposal, type Proposal } from '../proposal.js';
 
 /*
@@ -258,6 +259,7 @@ function recoverCommit(
     outcome: 'committed',
     version: proposal.version,
     fence: state.fence,
+    change: proposal.change,
     reason: proposal.reason,
     base: proposal.base,
     digest: proposal.digest,
