@@ -23,6 +23,7 @@ export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
 export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
 export {
+  type Activity,
   type BackOff,
   initialLeader,
   type LeaderAlarm,
@@ -32,7 +33,9 @@ export {
   type LeaderResult,
   type LeaderState,
   type LeaderTimings,
+  type NewestOutcome,
   type RequestOutcome,
+  type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
@@ -58,6 +61,8 @@ export {
   type ProvenDeath,
   type Witness,
 } from './membership/evidence.js';
+export { firstWave } from './membership/membership.js';
+export type { DescribedEngine } from './membership/situation.js';
 export {
   type Cut,
   cutSchema,
@@ -142,7 +147,6 @@ export {
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
-export type { Ground } from './swap/ground.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
@@ -157,10 +161,12 @@ export {
   reportOf,
   stepRankSwap,
 } from './swap/rank-swap.js';
-export { ranksUnheard, stepTakeover } from './swap/takeover.js';
 export {
+  type Ground,
   initialTakeover,
   type PendingRecord,
+  ranksUnheard,
+  stepTakeover,
   type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
@@ -168,4 +174,4 @@ export {
   type TakeoverResult,
   type TakeoverState,
   takeoverAnswer,
-} from './swap/takeover-state.js';
+} from './swap/takeover.js';
