@@ -44,6 +44,8 @@ export class ExpertMemory {
   readonly #contents: Int32Array;
   readonly #versions = new Map<number, VersionTable>();
   #free: number[];
+  /** The start weights count for nothing: the group runs without this engine. */
+  #startUncounted = false;
 
   constructor(options: ExpertMemoryOptions, start: ExpertMapping) {
     this.#options = options;
@@ -115,6 +117,17 @@ export class ExpertMemory {
    * @returns null where too few are spare
    */
   stage(version: number, mapping: ExpertMapping, mayUseReserve: boolean): IncomingExpert[] | null {
+    const incoming = this.#tryToStage(version, mapping, mayUseReserve);
+    if (incoming !== null || !this.#startUncounted || !this.#versions.has(0)) return incoming;
+    this.discard(0);
+    return this.#tryToStage(version, mapping, mayUseReserve);
+  }
+
+  #tryToStage(
+    version: number,
+    mapping: ExpertMapping,
+    mayUseReserve: boolean,
+  ): IncomingExpert[] | null {
     const buffers = new Int32Array(mapping.numLayers * this.#ownSlots).fill(-1);
     const missing: number[] = [];
     for (let index = 0; index < buffers.length; index += 1) {
@@ -163,7 +176,8 @@ export class ExpertMemory {
    * A joining engine takes a mapping in which it holds nothing as its base. Its start weights
    * stay as what they are, uncounted, until their buffers are needed.
    */
-  adopt(version: number, mapping: ExpertMapping): void {
+  adopt(version: number, mapping: ExpertMapping, startUncounted: boolean): void {
+    this.#startUncounted = startUncounted;
     for (const number of [...this.#versions.keys()]) if (number !== 0) this.discard(number);
     const buffers = new Int32Array(mapping.numLayers * this.#ownSlots).fill(-1);
     this.#versions.set(version, { mapping, buffers, served: false });

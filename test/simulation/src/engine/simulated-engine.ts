@@ -5,8 +5,8 @@ import type {
   EngineState,
   EngineSwapState,
   Fence,
-  MapRecord,
   Member,
+  OutcomeTaken,
 } from '@isobar/protocol';
 import type { VirtualProcess } from '../kernel/virtual-process.js';
 import type { FabricEnd } from '../network/fabric.js';
@@ -98,12 +98,21 @@ export class SimulatedEngine implements FabricEnd {
     return this.process.alive && this.phase === 'running' && this.swap.standing === 'serving';
   }
 
+  hasCut(peer: SimulatedEngine): boolean {
+    return this.swap.cuts.some(({ incarnation }) => incarnation === peer.incarnation);
+  }
+
   get isStaging(): boolean {
     return this.#staging !== null;
   }
 
   membersOf(version: number): readonly Member[] {
     return this.#members.get(version) ?? [];
+  }
+
+  /** What it routes by, or would. */
+  get mapping(): ExpertMapping {
+    return this.memory.mappingOf(this.swap.mappingVersion) ?? this.#world.startMapping;
   }
 
   mappingOf(version: number): ExpertMapping {
@@ -198,24 +207,14 @@ export class SimulatedEngine implements FabricEnd {
   state(): EngineState {
     const { swap } = this;
     if (this.#told?.swap === swap) return this.#told.state;
-    const mapping = this.mappingOf(swap.mappingVersion);
-    const state: EngineState = {
-      fence: swap.fence,
-      committedVersion: swap.committed.version,
-      mappingVersion: swap.mappingVersion,
+    const { mapping } = this;
+    const state = this.#world.machines.engineStateOf(swap, {
       mappingDigest: mapping.digest(),
       physicalToLogical: mapping.physicalToLogical,
-      activatedVersion: swap.activatedVersion,
-      retiredUpTo: swap.retiredUpTo,
-      votedUpTo: swap.votedUpTo,
-      vote: swap.vote,
-      standing: swap.standing,
-      outcomes: [...swap.outcomes],
-      cuts: [...swap.cuts],
       brokenPeers: [...this.#brokenPeers],
       freeBuffers: this.memory.freeBuffers,
       step: Math.floor(this.#world.scheduler.nowMs / 100),
-    };
+    });
     this.#told = { swap, state };
     return state;
   }
@@ -260,19 +259,17 @@ export class SimulatedEngine implements FabricEnd {
         return this.#stage(fence, command.proposal, reply);
       case 'activate':
       case 'discard': {
-        const decided = reader.decided(command.record);
-        const { state, action } = machines.applyOutcome(
-          this.swap,
-          fence,
-          decided.record,
-          command.record,
-        );
-        this.#follow(state, action, decided.record, { fence, record: decided.record });
+        const record = reader.record(command.record);
+        const taken = machines.applyOutcome(this.swap, fence, record, command.record);
+        this.#follow(taken, { fence, record });
         return this.#done(reply);
       }
-      case 'adopt':
-        this.#adopt(fence, command.record);
+      case 'adopt': {
+        const record = reader.record(command.record);
+        const taken = machines.adoptBase(this.swap, fence, record, command.record);
+        this.#follow(taken, { fence, record, adopted: true });
         return this.#done(reply);
+      }
       case 'retire':
         this.#take(machines.recordRetired(this.swap, fence, command.version), { fence });
         this.memory.retire(command.version);
@@ -308,12 +305,7 @@ export class SimulatedEngine implements FabricEnd {
       this.#staging?.replies.push(reply);
       return;
     }
-    const { version } = state.committed;
-    if (state.mappingVersion !== version) {
-      const text = `rank ${this.rank} has not switched to version ${version} yet`;
-      throw new machines.IsobarError('ISOBAR_ENGINE_SWAP_OPEN', text, { open: version });
-    }
-    const target = reader.target(this.mappingOf(version), proposalBytes);
+    const target = reader.target(this.mappingOf(state.committed.version), proposalBytes);
     this.#take(state, { fence });
     const mayUseReserve = proposal.change === 'evacuation';
     const incoming = this.memory.stage(proposal.version, target, mayUseReserve);
@@ -399,54 +391,34 @@ export class SimulatedEngine implements FabricEnd {
 
   // Outcomes
 
-  #follow(
-    next: EngineSwapState,
-    action: 'switch' | 'discard' | 'stop' | 'none',
-    record: MapRecord,
-    cause: SwapCause,
-  ): void {
-    this.#take(next, cause);
-    switch (action) {
-      case 'switch':
-        this.#switchSoon();
-        return;
-      case 'discard':
-        this.#discard(record.version);
-        return;
-      case 'stop':
-        this.#world.log(() => `${this.name} stops: version ${record.version} does not list it`);
-        this.#tellChanged();
-        return;
-      case 'none':
-        return;
+  #follow({ state, action, discarded }: OutcomeTaken, cause: SwapCause): void {
+    const { record } = cause;
+    if (action === 'adopt' && record?.outcome === 'committed') {
+      const startUncounted = this.swap.standing === 'joining';
+      this.memory.adopt(record.version, this.#world.reader.mapping(record), startUncounted);
+      this.#members.set(record.version, record.members);
+      this.#world.log(() => `${this.name} adopts version ${record.version} as its base`);
+    }
+    this.#take(state, cause);
+    if (discarded !== null) this.#discard(discarded);
+    if (action === 'switch') this.#switchSoon();
+    if (action === 'adopt') this.#peersChanged();
+    if (action === 'stop') {
+      this.#world.log(() => `${this.name} stops: version ${record?.version} does not list it`);
+      this.#tellChanged();
     }
   }
 
   #discard(version: number): void {
     const staging = this.#staging;
     if (staging?.proposal.version === version) {
-      const text = `version ${version} was decided void while it was being staged`;
+      const text = `version ${version} was decided while it was being staged`;
       this.#endStaging(staging, 'ISOBAR_ENGINE_STAGING_ABANDONED', text);
     } else {
       this.memory.discard(version);
       this.#members.delete(version);
     }
     this.#world.log(() => `${this.name} discards version ${version}`);
-  }
-
-  #adopt(fence: Fence, recordBytes: Uint8Array): void {
-    const { machines, reader } = this.#world;
-    const record = reader.record(recordBytes);
-    const next = machines.adoptBase(this.swap, fence, record, recordBytes);
-    if (next === this.swap) return;
-    const adopted = next.committed.version !== this.swap.committed.version;
-    if (adopted && record.outcome === 'committed') {
-      this.memory.adopt(record.version, reader.mapping(record));
-      this.#members.set(record.version, record.members);
-      this.#world.log(() => `${this.name} adopts version ${record.version} as its base`);
-    }
-    this.#take(next, { fence, record, adopted: true });
-    this.#peersChanged();
   }
 
   #switchSoon(): void {
@@ -460,9 +432,9 @@ export class SimulatedEngine implements FabricEnd {
   /** Between two steps. */
   #switch(): void {
     this.#switching = false;
-    const { version } = this.swap.committed;
     const { machines } = this.#world;
-    if (this.swap.mappingVersion >= version) return;
+    const version = this.swap.switchingTo;
+    if (version === null) return;
     if (this.memory.mappingOf(version) === null) {
       throw new RuleViolation('S4', `${this.name} switches to version ${version}, not staged`);
     }
@@ -547,7 +519,8 @@ export class SimulatedEngine implements FabricEnd {
   }
 
   #peersChanged(): void {
-    const members = this.membersOf(this.swap.mappingVersion);
+    const { standing, committed, mappingVersion } = this.swap;
+    const members = this.membersOf(standing === 'joining' ? committed.version : mappingVersion);
     const broken = members.filter((member) => {
       if (member.incarnation === this.incarnation) return false;
       const peer = this.#engineOf(member);
@@ -588,10 +561,10 @@ export class SimulatedEngine implements FabricEnd {
     const before = this.swap;
     const refused: CommandReply = () => {};
     this.#guarded(refused, () => {
-      const { state, action } = machines.applyPeerOutcome(before, record, recordBytes);
-      if (state === before) return;
-      if (action !== 'none') situations.count(`peer tells: ${action}`);
-      this.#follow(state, action, record, { record, peer: true });
+      const taken = machines.applyPeerOutcome(before, record, recordBytes);
+      if (taken.state === before) return;
+      if (taken.action !== 'none') situations.count(`peer tells: ${taken.action}`);
+      this.#follow(taken, { record, peer: true });
       this.#tellChanged();
     });
   }

@@ -38,6 +38,10 @@ export class EngineRules {
     if (after.mappingVersion !== before.mappingVersion) checkSwitch(engine, after, cause);
   }
 
+  hasVoted(incarnation: string, version: number, digest: string): boolean {
+    return this.#votes.get(`${incarnation} ${version}`)?.startsWith(digest) === true;
+  }
+
   #checkFence(
     engine: SimulatedEngine,
     before: EngineSwapState,

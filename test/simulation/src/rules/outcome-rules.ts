@@ -1,4 +1,4 @@
-import type { KnownOutcome, MapRecord } from '@isobar/protocol';
+import type { CommittedRecord, MapRecord } from '@isobar/protocol';
 import { RuleViolation } from './rule-violation.js';
 
 /** What an outcome says, for comparison: void, or what is committed, on top of what, by whom. */
@@ -25,8 +25,11 @@ function describeContent(record: MapRecord): string {
  */
 export class OutcomeRules {
   readonly #created = new Map<number, Set<string>>();
+  readonly #committed = new Map<number, CommittedRecord>();
   readonly #told = new Map<number, Set<string>>();
   readonly #acted = new Map<number, { readonly content: string; readonly who: string }>();
+  /** The newest committed version that any rank has acted on. */
+  newestActed: CommittedRecord | null = null;
   readonly #announced = new Map<number, { readonly content: string; readonly who: string }>();
 
   /** The store took a record. @param replaced what was under its key, null where nothing was */
@@ -35,6 +38,12 @@ export class OutcomeRules {
       throw new RuleViolation('S1', `the record of version ${record.version} is overwritten`);
     }
     addTo(this.#created, record.version, contentOf(record));
+    if (record.outcome === 'committed') this.#committed.set(record.version, record);
+  }
+
+  /** The committed record last created under a version, null where there was none. */
+  createdAs(version: number): CommittedRecord | null {
+    return this.#committed.get(version) ?? null;
   }
 
   /** A leader says so to ranks: as an outcome, or in answer to a question. */
@@ -71,6 +80,9 @@ export class OutcomeRules {
     }
     this.#mustAgree(this.#announced, version, content, who);
     this.#acted.set(version, { content, who });
+    if (record.outcome === 'committed' && version > (this.newestActed?.version ?? 0)) {
+      this.newestActed = record;
+    }
   }
 
   /** The leader reports a version as decided, to operators and the audit trail. */
@@ -104,13 +116,8 @@ export class OutcomeRules {
     );
   }
 
-  /** The highest version that a rank has acted on as committed or void, 0 before the first. */
-  get highestActed(): number {
-    return Math.max(0, ...this.#acted.keys());
-  }
-
-  actedOn({ version }: Pick<KnownOutcome, 'version'>): boolean {
-    return this.#acted.has(version);
+  isActed(record: MapRecord): boolean {
+    return this.#acted.get(record.version)?.content === contentOf(record);
   }
 }
 

@@ -19,7 +19,7 @@ export interface StoreWeather {
 
 export type CreateResult =
   | { readonly kind: 'created' }
-  | { readonly kind: 'exists'; readonly value: Uint8Array }
+  | { readonly kind: 'exists'; readonly bytes: Uint8Array }
   | { readonly kind: 'unknown' };
 export type CompareAndSetResult = WriteResult | { readonly kind: 'unknown' };
 /** `failed`: no answer in time. */
@@ -40,7 +40,7 @@ export interface RecordClusterOptions {
 }
 
 /** Answers that don't come within this long, by the client's clock, are given up. */
-const timeoutMs = 5_000;
+const usualTimeoutMs = 5_000;
 /** After its leader is gone the stream takes no writes for so long. */
 const election = { leastMs: 4_000, spreadMs: 5_000 };
 
@@ -105,7 +105,12 @@ export class RecordCluster {
   }
 
   /** Sends `act` to the leader; its answer, or null where none comes in time. */
-  #request<T>(client: BusClient, act: () => T | null, settle: (result: T | null) => void): void {
+  #request<T>(
+    client: BusClient,
+    timeoutMs: number,
+    act: () => T | null,
+    settle: (result: T | null) => void,
+  ): void {
     const { scheduler, network } = this.#options;
     const { process } = client;
     const { life } = process;
@@ -140,6 +145,7 @@ export class RecordCluster {
     key: string,
     value: Uint8Array,
     expectedRevision: number,
+    timeoutMs: number,
     settle: (result: CompareAndSetResult) => void,
   ): void {
     const { store, scheduler, random, onWritten } = this.#options;
@@ -156,7 +162,7 @@ export class RecordCluster {
       const result = write();
       return this.#chance(this.weather.silent) ? null : result;
     };
-    this.#request(client, act, (result) => settle(result ?? { kind: 'unknown' }));
+    this.#request(client, timeoutMs, act, (result) => settle(result ?? { kind: 'unknown' }));
   }
 
   /** A record that must never have been written; where it has been, it is told. */
@@ -166,13 +172,13 @@ export class RecordCluster {
     value: Uint8Array,
     settle: (result: CreateResult) => void,
   ): void {
-    this.compareAndSet(client, key, value, 0, (written) => {
+    this.compareAndSet(client, key, value, 0, usualTimeoutMs, (written) => {
       if (written.kind === 'set') settle({ kind: 'created' });
       else if (written.kind === 'unknown') settle({ kind: 'unknown' });
       else {
-        this.read(client, key, (read) => {
+        this.read(client, key, usualTimeoutMs, (read) => {
           if (read.kind === 'failed' || read.stored === null) settle({ kind: 'unknown' });
-          else settle({ kind: 'exists', value: read.stored.value });
+          else settle({ kind: 'exists', bytes: read.stored.bytes });
         });
       }
     });
@@ -184,15 +190,21 @@ export class RecordCluster {
     return Math.max(0, store.lastSequence - random.integer(this.weather.staleWrites + 1));
   }
 
-  read(client: BusClient, key: string, settle: (result: ReadResult) => void): void {
+  /** @param timeoutMs by the client's own clock */
+  read(
+    client: BusClient,
+    key: string,
+    timeoutMs: number,
+    settle: (result: ReadResult) => void,
+  ): void {
     const act = () =>
       ({ kind: 'read', stored: this.#options.store.read(key, this.#asOf()) }) as const;
-    this.#request(client, act, (result) => settle(result ?? { kind: 'failed' }));
+    this.#request(client, timeoutMs, act, (result) => settle(result ?? { kind: 'failed' }));
   }
 
   list(client: BusClient, prefix: string, settle: (result: ListResult) => void): void {
     const act = () =>
       ({ kind: 'listed', values: this.#options.store.list(prefix, this.#asOf()) }) as const;
-    this.#request(client, act, (result) => settle(result ?? { kind: 'failed' }));
+    this.#request(client, usualTimeoutMs, act, (result) => settle(result ?? { kind: 'failed' }));
   }
 }

@@ -1,6 +1,6 @@
 /** What is stored under a key, with the stream sequence that wrote it. */
 export interface StoredValue {
-  readonly value: Uint8Array;
+  readonly bytes: Uint8Array;
   readonly revision: number;
 }
 
@@ -45,7 +45,7 @@ export class RecordStore {
     for (let index = sequences.length - 1; index >= 0; index -= 1) {
       const revision = sequences[index] ?? 0;
       const entry = this.#log[revision - 1];
-      if (revision <= asOf && entry !== undefined) return { value: entry.value, revision };
+      if (revision <= asOf && entry !== undefined) return { bytes: entry.value, revision };
     }
     return null;
   }
@@ -56,7 +56,7 @@ export class RecordStore {
     for (const key of this.#sequences.keys()) {
       if (!key.startsWith(prefix)) continue;
       const stored = this.read(key, asOf);
-      if (stored !== null) values.push(stored.value);
+      if (stored !== null) values.push(stored.bytes);
     }
     return values;
   }

@@ -1,0 +1,210 @@
+import { revalidateMapping } from '@isobar/eplb';
+import type { ControlChange, LeaderRequest, Member, Operation } from '@isobar/protocol';
+import { present } from '../present.js';
+import type { World } from '../world.js';
+import { rearrange, wavesTo } from './planner.js';
+import type { LeadersView, SimulatedCoordinator } from './simulated-coordinator.js';
+
+type Request = Omit<LeaderRequest, 'kind' | 'token'>;
+
+/** What is asked of whoever leads, again until somebody takes it. */
+export type Wish =
+  | { readonly kind: 'rebalance'; readonly automatic: boolean }
+  | { readonly kind: 'rollback' }
+  | { readonly kind: 'drain'; readonly rank: number }
+  | { readonly kind: 'undrain'; readonly rank: number }
+  | { readonly kind: 'leave'; readonly rank: number }
+  | { readonly kind: 'pause' | 'resume' }
+  | { readonly kind: 'declare-dead'; readonly member: Member }
+  | { readonly kind: 'cancel' };
+
+interface Asked {
+  readonly wish: Wish;
+  readonly attempts: number;
+}
+
+const againMs = 4_000;
+const attemptsMax = 12;
+const declareAfterMs = { least: 8_000, spread: 15_000 };
+
+/** People and planners: they ask the leader for changes, and vouch for deaths that they have seen. */
+export class Operator {
+  readonly #world: World;
+  readonly #asked = new Map<number, Asked>();
+  /** Requests for swaps that a leader has accepted. */
+  swapsAccepted = 0;
+  #declaring = false;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  get leader(): SimulatedCoordinator | null {
+    const { coordinators } = this.#world;
+    const leading = coordinators.filter((coordinator) => coordinator.leads);
+    leading.sort((a, b) => termOf(b) - termOf(a));
+    return leading[0] ?? null;
+  }
+
+  ask(wish: Wish): void {
+    this.#try({ wish, attempts: 0 });
+  }
+
+  #try({ wish, attempts }: Asked): void {
+    const { leader } = this;
+    const view = leader?.view ?? null;
+    if (leader === null || view === null || leader.process.paused) {
+      this.#tryLater({ wish, attempts });
+      return;
+    }
+    const token = leader.drawToken();
+    this.#asked.set(token, { wish, attempts });
+    this.#world.log(() => `an operator asks ${leader.name}: ${describeWish(wish)}`);
+    if (wish.kind === 'cancel') {
+      leader.step({ kind: 'cancel', token, reason: 'an operator asked' });
+      return;
+    }
+    const operation = this.#operation(wish, leader, view);
+    if (operation !== null) leader.step({ kind: 'operate', token, ...operation });
+  }
+
+  #tryLater(asked: Asked): void {
+    if (asked.attempts >= attemptsMax) return;
+    const next = { ...asked, attempts: asked.attempts + 1 };
+    this.#world.scheduler.after(againMs, () => this.#try(next));
+  }
+
+  #operation(
+    wish: Exclude<Wish, { readonly kind: 'cancel' }>,
+    leader: SimulatedCoordinator,
+    view: LeadersView,
+  ): Omit<Operation, 'token'> | null {
+    const base = { version: view.version, digest: view.digest };
+    switch (wish.kind) {
+      case 'rebalance':
+        return { change: null, request: { ...this.#rebalance(leader, view), base, automatic: wish.automatic } };
+      case 'rollback':
+        return this.#rollback(leader, view);
+      case 'drain':
+      case 'leave':
+        return this.#emptying(wish.kind, wish.rank, base);
+      case 'declare-dead':
+        return changing({ kind: 'declare-dead', member: wish.member });
+      case 'undrain':
+        return changing({ kind: 'undrain', rank: wish.rank });
+      case 'pause':
+      case 'resume':
+        return changing({ kind: wish.kind });
+    }
+  }
+
+  #rebalance(
+    leader: SimulatedCoordinator,
+    view: LeadersView,
+  ): Pick<Request, 'change' | 'waves'> {
+    const { random, shape } = this.#world;
+    const drained = leader.control?.drained ?? [];
+    const target = rearrange(view.mapping, view.members, drained, random);
+    const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+    const waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
+    return { change: 'rebalance', waves };
+  }
+
+  /** To an earlier version, whichever: read from the store by the leader's shell. */
+  #rollback(leader: SimulatedCoordinator, view: LeadersView): null {
+    const { cluster, random, reader, shape } = this.#world;
+    const version = 1 + random.integer(Math.max(1, view.version));
+    const { life } = leader.process;
+    cluster.read(leader.client, `map.${version}`, 5_000, (read) => {
+      if (read.kind === 'failed' || read.stored === null || !leader.leads) return;
+      const record = reader.record(read.stored.bytes);
+      const now = leader.view;
+      if (record.outcome !== 'committed' || now === null || leader.process.life !== life) return;
+      const ranks = now.members.map(({ rank }) => rank);
+      const earlier = revalidateMapping(reader.mapping(record), ranks, now.mapping);
+      if (earlier.kind === 'degraded') return;
+      const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+      const reason = `back to version ${version}`;
+      const waves = wavesTo(now.mapping, earlier.mapping, 'rollback', reason, { incomingMax });
+      const base = { version: now.version, digest: now.digest };
+      const token = leader.drawToken();
+      this.#asked.set(token, { wish: { kind: 'rollback' }, attempts: attemptsMax });
+      leader.step({
+        kind: 'operate',
+        token,
+        change: { kind: 'hold', reason },
+        request: { change: 'rollback', waves, base },
+      });
+    });
+    return null;
+  }
+
+  #emptying(
+    change: 'drain' | 'leave',
+    rank: number,
+    base: Request['base'],
+  ): Omit<Operation, 'token'> {
+    if (change === 'leave') this.#world.supervisor.letLeave(rank);
+    const control: ControlChange | null = change === 'drain' ? { kind: 'drain', rank } : null;
+    return { change: control, request: { change, rank, base } };
+  }
+
+  answered(
+    effect:
+      | { readonly kind: 'operation-done'; readonly token: number }
+      | { readonly kind: 'operation-refused'; readonly token: number; readonly error: Error },
+  ): void {
+    const asked = this.#asked.get(effect.token);
+    this.#asked.delete(effect.token);
+    if (asked === undefined) return;
+    const { situations } = this.#world;
+    if (effect.kind === 'operation-done') {
+      situations.count(`accepted: ${asked.wish.kind}`);
+      if (asked.wish.kind === 'rebalance') this.swapsAccepted += 1;
+      return;
+    }
+    situations.count(`refused: ${asked.wish.kind}`);
+    this.#world.log(() => `refused: ${effect.error.message}`);
+    this.#tryLater(asked);
+  }
+
+  ended(_token: number, outcome: string): void {
+    this.#world.situations.count(`request ${outcome}`);
+  }
+
+  /** A death that the ranks can't prove is looked into, and told if it is one. */
+  alarmed(alarm: string): void {
+    if (alarm !== 'death-unproven' || this.#declaring) return;
+    this.#declaring = true;
+    const { scheduler, random } = this.#world;
+    scheduler.after(declareAfterMs.least + random.next() * declareAfterMs.spread, () => {
+      this.#declaring = false;
+      this.declareTrueDeaths();
+    });
+  }
+
+  /** Members of the newest version whose processes are gone, with nobody beside them to say so. */
+  declareTrueDeaths(): void {
+    const members = this.leader?.view?.members ?? [];
+    for (const member of members) {
+      const lives = this.#world.engines.some(
+        ({ process, incarnation }) => process.alive && incarnation === member.incarnation,
+      );
+      if (!lives) this.ask({ kind: 'declare-dead', member });
+    }
+  }
+}
+
+function changing(change: ControlChange): Omit<Operation, 'token'> {
+  return { change, request: null };
+}
+
+function termOf({ state }: SimulatedCoordinator): number {
+  return 'fence' in state.role ? present(state.role.fence).term : 0;
+}
+
+function describeWish(wish: Wish): string {
+  if ('rank' in wish) return `${wish.kind} rank ${wish.rank}`;
+  if ('member' in wish) return `${wish.kind} rank ${wish.member.rank}`;
+  return wish.kind;
+}

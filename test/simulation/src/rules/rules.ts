@@ -1,0 +1,110 @@
+import type {
+  CoordinatorEffect,
+  CoordinatorState,
+  DurableRankState,
+  EngineSwapState,
+  RankAnswer,
+  RankSwapEffect,
+  RankSwapEvent,
+  Vote,
+} from '@isobar/protocol';
+import type { SimulatedEngine } from '../engine/simulated-engine.js';
+import type { Reader } from '../machines.js';
+import type { SimulatedAgent } from '../processes/simulated-agent.js';
+import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
+import { AgentRules } from './agent-rules.js';
+import { EngineRules, type SwapCause } from './engine-rules.js';
+import { LeaderRules } from './leader-rules.js';
+import { OutcomeRules } from './outcome-rules.js';
+import { ResidencyRules } from './residency-rules.js';
+
+/** All rules of a run; each is looked at when something changes that it depends on. */
+export class Rules {
+  readonly outcomes = new OutcomeRules();
+  readonly #engineRules: EngineRules;
+  readonly #agentRules: AgentRules;
+  readonly #leaderRules: LeaderRules;
+  readonly residency: ResidencyRules;
+  readonly #reader: Reader;
+  #cutsStand = false;
+
+  constructor(engines: readonly SimulatedEngine[], reader: Reader) {
+    this.#reader = reader;
+    this.#engineRules = new EngineRules(this.outcomes);
+    this.#agentRules = new AgentRules(this.outcomes, reader);
+    const isProvenDead = (engine: SimulatedEngine) => this.#isCutByAll(engine, engines);
+    this.#leaderRules = new LeaderRules(engines, this.outcomes, this.#engineRules, isProvenDead);
+    this.residency = new ResidencyRules(engines, isProvenDead);
+  }
+
+  /** Every other live member refuses it for good: it may live, and has no say any more. */
+  #isCutByAll(engine: SimulatedEngine, engines: readonly SimulatedEngine[]): boolean {
+    if (!engine.process.alive) return true;
+    if (!this.#cutsStand) return false;
+    const others = engines.filter((other) => other !== engine && other.routes);
+    return others.length > 0 && others.every((other) => other.hasCut(engine));
+  }
+
+  afterEvent(): void {
+    this.residency.check();
+  }
+
+  engineStarted(_engine: SimulatedEngine): void {
+    this.residency.dirty = true;
+  }
+
+  engineDied(): void {
+    this.residency.dirty = true;
+  }
+
+  engineChanged(
+    engine: SimulatedEngine,
+    before: EngineSwapState,
+    after: EngineSwapState,
+    cause: SwapCause,
+  ): void {
+    this.#engineRules.changed(engine, before, after, cause);
+    if (after.cuts !== before.cuts) this.#cutsStand = true;
+    const held =
+      after.mappingVersion === before.mappingVersion &&
+      after.retiredUpTo === before.retiredUpTo &&
+      after.standing === before.standing &&
+      after.vote === before.vote &&
+      after.cuts === before.cuts;
+    if (!held) this.residency.dirty = true;
+  }
+
+  agentStepped(
+    agent: SimulatedAgent,
+    event: RankSwapEvent,
+    before: DurableRankState,
+    after: DurableRankState,
+    effects: readonly RankSwapEffect[],
+  ): void {
+    this.#agentRules.stepped(agent, event, before, after, effects);
+  }
+
+  agentPersists(agent: SimulatedAgent, before: DurableRankState, after: DurableRankState): void {
+    this.#agentRules.persists(agent, before, after);
+  }
+
+  agentVotes(agent: SimulatedAgent, vote: Vote): void {
+    this.#agentRules.votes(agent, vote);
+  }
+
+  agentAnswers(agent: SimulatedAgent, answer: RankAnswer): void {
+    this.#agentRules.answers(agent, answer);
+  }
+
+  coordinatorStepped(
+    coordinator: SimulatedCoordinator,
+    _before: CoordinatorState,
+    _after: CoordinatorState,
+    effects: readonly CoordinatorEffect[],
+  ): void {
+    for (const effect of effects) {
+      if (effect.kind !== 'create-record') continue;
+      this.#leaderRules.creates(this.#reader.record(effect.bytes), coordinator.name);
+    }
+  }
+}
