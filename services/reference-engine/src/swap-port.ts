@@ -94,7 +94,7 @@ export class SwapPort {
   async handle(command: EngineCommandMessage): Promise<void> {
     switch (command.kind) {
       case 'query':
-        this.#swap = raiseFence(this.#swap, command.fence);
+        this.#take(raiseFence(this.#swap, command.fence));
         return;
       case 'stage':
         return this.#stage(command);
@@ -105,7 +105,7 @@ export class SwapPort {
         this.#adopt(command);
         return;
       case 'cut':
-        this.#swap = recordCut(this.#swap, command.fence, command.member);
+        this.#take(recordCut(this.#swap, command.fence, command.member));
         return;
       case 'retire':
         return this.#retire(command);
@@ -115,7 +115,7 @@ export class SwapPort {
   async #stage(command: Extract<EngineCommandMessage, { kind: 'stage' }>): Promise<void> {
     const proposal = decodeProposal(command.proposal);
     const { state, action } = admitProposal(this.#swap, command.fence, proposal);
-    if (action === 'voted') this.#swap = state;
+    if (action === 'voted') this.#take(state);
     const staging =
       action === 'stage' ? this.#begin(state, proposal, command.proposal) : this.#staging;
     await staging?.done;
@@ -170,33 +170,38 @@ export class SwapPort {
   #applyOutcome(command: Extract<EngineCommandMessage, { kind: 'activate' | 'discard' }>): void {
     const record = decodeMapRecord(command.record);
     const taken = applyOutcome(this.#swap, command.fence, record, command.record);
+    this.#take(taken.state);
     this.#discard(taken.discarded);
-    this.#swap = taken.state;
   }
 
   #adopt(command: Extract<EngineCommandMessage, { kind: 'adopt' }>): void {
     const record = decodeMapRecord(command.record);
     const taken = adoptBase(this.#swap, command.fence, record, command.record);
+    this.#take(taken.state);
     this.#discard(taken.discarded);
-    this.#swap = taken.state;
   }
 
+  /** Ends staging that the guard has abandoned. */
+  #take(state: EngineSwapState): void {
+    this.#swap = state;
+    if (this.#staging === null || state.staging?.version === this.#staging.version) return;
+    const { version } = this.#staging;
+    const text = `staging of version ${version} is no longer wanted`;
+    this.#staging.abort.abort(
+      new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }),
+    );
+  }
+
+  /** What is being staged is freed when its transfers have ended. */
   #discard(version: number | null): void {
-    if (version === null) return;
-    if (this.#staging?.version === version) {
-      const text = `version ${version} was decided void while it was being staged`;
-      this.#staging.abort.abort(
-        new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }),
-      );
-    } else {
-      this.#options.residency.discard(version);
-      this.#options.work.ended(version, 'void');
-    }
+    if (version === null || version === this.#staging?.version) return;
+    this.#options.residency.discard(version);
+    this.#options.work.ended(version, 'void');
   }
 
   #retire(command: Extract<EngineCommandMessage, { kind: 'retire' }>): void {
     const { fence, version } = command;
-    this.#swap = recordRetired(this.#swap, fence, version);
+    this.#take(recordRetired(this.#swap, fence, version));
     const { work, residency } = this.#options;
     work.measure(version, () => residency.retire(version));
     work.ended(version, 'committed');
