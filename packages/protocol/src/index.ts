@@ -23,6 +23,20 @@ export { type ErrorFields, IsobarError } from './isobar-error.js';
 export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export {
+  heldFence,
+  initialLease,
+  type LeaseEffect,
+  type LeaseEvent,
+  type LeaseOptions,
+  type LeasePhase,
+  type LeaseResult,
+  type LeaseState,
+  type LeaseTimings,
+  type StoredBytes,
+  stepLease,
+  type WriteResult,
+} from './lease/lease.js';
+export {
   type CommittedRecord,
   decodeMapRecord,
   encodeMapRecord,
