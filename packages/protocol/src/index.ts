@@ -6,6 +6,7 @@ export {
   type Mode,
   modeSchema,
 } from './control-record.js';
+export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
   type Activation,
   activationSchema,
@@ -21,6 +22,19 @@ export {
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
 export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
+export {
+  type BackOff,
+  initialLeader,
+  type LeaderAlarm,
+  type LeaderEffect,
+  type LeaderEvent,
+  type LeaderRequest,
+  type LeaderResult,
+  type LeaderState,
+  type LeaderTimings,
+  type RequestOutcome,
+  stepLeader,
+} from './leader/leader.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export {
   heldFence,
@@ -49,6 +63,7 @@ export {
   wholeMappingSchema,
 } from './map-record.js';
 export { type Member, memberSchema, membersSchema } from './member.js';
+export { type Evidence, initialEvidence } from './membership/evidence.js';
 export {
   type Cut,
   cutSchema,
@@ -151,12 +166,13 @@ export {
   stepRankSwap,
 } from './swap/rank-swap.js';
 export {
-  type DecidedVersion,
   type Ground,
   initialTakeover,
   stepTakeover,
+  type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
+  type TakeoverOptions,
   type TakeoverResult,
   type TakeoverState,
 } from './swap/takeover.js';

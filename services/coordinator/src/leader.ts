@@ -23,6 +23,7 @@ import {
   rankOfSubject,
   rankReportSchema,
   ranksMissing,
+  readDecidedVersion,
   type Subjects,
   stepCoordinatorSwap,
   voteSchema,
@@ -81,7 +82,13 @@ export class Leader {
     this.#leaderRevision = leadership.leaderRevision;
     this.#outcomes = ground.outcomes;
     const { newest, mapping, voided, members, nextVersion, retiredUpTo } = ground;
-    const start = { fence, newest, voided, members, nextVersion, retiredUpTo, timings: settings };
+    const timings = {
+      ...settings,
+      decideDeadlineMs: settings.slowPhaseMs,
+      activateDeadlineMs: settings.slowPhaseMs,
+      retireDeadlineMs: settings.slowPhaseMs,
+    };
+    const start = { fence, newest, voided, members, nextVersion, retiredUpTo, timings };
     this.#swap = new Actor({
       name: 'swap',
       initial: initialCoordinatorSwap(start),
@@ -209,8 +216,7 @@ export class Leader {
         logger.warn({ ...effect.fields, what: effect.what }, 'refused');
         return;
       case 'alarm': {
-        const { kind: _, ...fields } = effect;
-        this.#tell('alarm', fields);
+        this.#tell('alarm', { alarm: effect.alarm, ...effect.fields });
         return;
       }
       case 'deposed':
@@ -236,8 +242,8 @@ export class Leader {
         this.#swap.send({ kind: 'record-unknown', version });
       }
       if (created.kind === 'exists') {
-        const same = Buffer.compare(created.value, bytes) === 0;
-        this.#swap.send({ kind: 'record-exists', version, same });
+        const existing = readDecidedVersion(created.value);
+        this.#swap.send({ kind: 'record-exists', existing });
       }
     } catch (error) {
       // Created again at the next tick.

@@ -6,7 +6,6 @@ import {
   controlRecordSchema,
   type DecidedVersion,
   decode,
-  decodeMapRecord,
   encode,
   type Fence,
   type Ground,
@@ -14,8 +13,10 @@ import {
   initialTakeover,
   leaderRecordKey,
   leaderRecordSchema,
+  type Member,
   querySchema,
   rankAnswerSchema,
+  readDecidedVersion,
   type Subjects,
   stepTakeover,
   type TakeoverEffect,
@@ -46,6 +47,7 @@ export interface Leadership {
 }
 
 const mapPrefix = 'map.';
+const cutAfterMs = 5_000;
 /** Between two attempts to take over. */
 const askAgainMs = 1_000;
 
@@ -66,7 +68,8 @@ export async function takeLeadership(
   );
   const terms = stored.map(({ record }) => record.fence.term);
   const claimed = await claim(options, Math.max(0, control?.value.fence.term ?? 0, ...terms));
-  const ground = await takeOver(options, claimed.fence, stored, signal);
+  const dead = control?.value.dead ?? [];
+  const ground = await takeOver(options, claimed.fence, stored, dead, signal);
   const { mode } = options.settings;
   const fresh = { mode, paused: false, held: null, drained: [], dead: [] };
   const next: ControlRecord = { ...fresh, ...control?.value, schema: 1, fence: claimed.fence };
@@ -86,13 +89,7 @@ export async function takeLeadership(
 }
 
 async function readMapRecords(records: Records): Promise<DecidedVersion[]> {
-  return (await records.list(mapPrefix)).map(({ value }) => decidedVersion(value));
-}
-
-function decidedVersion(bytes: Uint8Array): DecidedVersion {
-  const record = decodeMapRecord(bytes);
-  const { version, outcome } = record;
-  return { known: { version, outcome, record: bytes }, record };
+  return (await records.list(mapPrefix)).map(({ value }) => readDecidedVersion(value));
 }
 
 async function readRecord<T>(
@@ -136,13 +133,14 @@ function takeOver(
   options: LeadershipOptions,
   fence: Fence,
   stored: readonly DecidedVersion[],
+  dead: readonly Member[],
   signal: AbortSignal,
 ): Promise<Ground> {
   const { configuredRanks } = options;
   return new Promise<Ground>((resolve, reject) => {
     const actor: TakeoverActor = new Actor({
       name: 'takeover',
-      initial: initialTakeover(fence, configuredRanks, stored),
+      initial: initialTakeover(fence, configuredRanks, stored, { dead, cutAfterMs }),
       step: stepTakeover,
       perform: (effect) => perform(options, fence, actor, effect, settle),
       onFailure: (error) => settle(error),
@@ -179,11 +177,18 @@ async function perform(
       const { version, bytes } = effect;
       const created = await options.records.createOnce(`${mapPrefix}${version}`, bytes);
       if (created.kind === 'created') actor.send({ kind: 'record-created', version });
+      if (created.kind === 'unknown') actor.send({ kind: 'record-unknown', version });
       if (created.kind === 'exists') {
-        actor.send({ kind: 'record-exists', existing: decidedVersion(created.value) });
+        actor.send({ kind: 'record-exists', existing: readDecidedVersion(created.value) });
       }
       return;
     }
+    case 'send-cut':
+      options.bus.publish(options.subjects.swap('cut'), encode(effect.message));
+      return;
+    case 'alarm':
+      options.logger.error(effect.fields, effect.alarm);
+      return;
     case 'outranked': {
       const text = `term ${fence.term} is outranked by term ${effect.by.term}`;
       settle(new IsobarError('ISOBAR_COORDINATOR_OUTRANKED', text, { term: effect.by.term }));
@@ -216,10 +221,7 @@ async function ask(
   }
   const event = intake.read('rank answer', (): TakeoverEvent => {
     const answer = decode('rank answer', payload, rankAnswerSchema);
-    const outcomes = answer.outcomes.map((known) => ({
-      known,
-      record: decodeMapRecord(known.record),
-    }));
+    const outcomes = answer.outcomes.map(({ record }) => readDecidedVersion(record));
     return { kind: 'answer', answer, outcomes };
   });
   if (event !== null) actor.send(event);

@@ -1,4 +1,5 @@
 import type { Change } from '../change.js';
+import { type DecidedVersion, sameBytes } from '../decided-version.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import {
@@ -36,6 +37,8 @@ export interface Wave {
   readonly rows: Int32Array;
   /** As Proposal.transfers. */
   readonly transfers: Int32Array;
+  /** The members that result; those of the base where absent. */
+  readonly members?: readonly Member[];
 }
 
 export interface SwapTimings {
@@ -43,8 +46,10 @@ export interface SwapTimings {
   readonly prepareDeadlineMs: number;
   /** After a void, ranks that don't report their staging gone are waited for this long. */
   readonly discardDeadlineMs: number;
-  /** A phase that lasts longer than this raises an alarm, once. */
-  readonly slowPhaseMs: number;
+  /** Beyond these an alarm names the ranks that are missing, once: a commit can't be taken back. */
+  readonly decideDeadlineMs: number;
+  readonly activateDeadlineMs: number;
+  readonly retireDeadlineMs: number;
 }
 
 export type OpenPhase = 'preparing' | 'deciding' | 'activating' | 'retiring' | 'discarding';
@@ -88,7 +93,8 @@ export type CoordinatorSwapEvent =
   | { readonly kind: 'vote'; readonly vote: Vote }
   | { readonly kind: 'report'; readonly report: RankReport }
   | { readonly kind: 'record-created'; readonly version: number }
-  | { readonly kind: 'record-exists'; readonly version: number; readonly same: boolean }
+  /** The store has an outcome of that number: the same, or another. */
+  | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
   | { readonly kind: 'record-unknown'; readonly version: number }
   | { readonly kind: 'cancel'; readonly reason: string }
   /** Waves that have not begun never will; the open one goes on. */
@@ -123,9 +129,8 @@ export type CoordinatorSwapEffect =
   | {
       readonly kind: 'alarm';
       readonly alarm: 'slow-phase';
-      readonly version: number;
-      readonly phase: OpenPhase;
-      readonly missingRanks: readonly number[];
+      /** version, phase, missingRanks */
+      readonly fields: Readonly<Record<string, unknown>>;
     }
   | { readonly kind: 'deposed'; readonly by: Fence };
 
@@ -168,9 +173,7 @@ export function stepCoordinatorSwap(
     case 'record-created':
       return onRecordCreated(state, event.version, nowMs);
     case 'record-exists':
-      return event.same
-        ? onRecordCreated(state, event.version, nowMs)
-        : onContradicted(state, event.version);
+      return onRecordExists(state, event.existing, nowMs);
     case 'record-unknown':
       // Settled by creating again, at the next tick: never by a read.
       return { state, effects: [] };
@@ -375,11 +378,17 @@ function onRecordCreated(
   ]);
 }
 
-/** Another leader has decided this number otherwise: this one no longer leads. */
-function onContradicted(state: CoordinatorSwapState, version: number): CoordinatorSwapResult {
+function onRecordExists(
+  state: CoordinatorSwapState,
+  existing: DecidedVersion,
+  nowMs: number,
+): CoordinatorSwapResult {
+  const { version, record } = existing.known;
   if (state.open?.phase !== 'deciding' || state.open.proposal.version !== version) {
     return { state, effects: [] };
   }
+  if (sameBytes(record, state.open.recordBytes)) return onRecordCreated(state, version, nowMs);
+  // Another leader has decided this number otherwise: this one no longer leads.
   const by = state.fence;
   return { state: { ...state, deposed: true }, effects: [{ kind: 'deposed', by }] };
 }
@@ -482,18 +491,21 @@ function onTick(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResu
     return finish(state, open, nowMs, [heartbeat]);
   }
   const resend = resendOf(state, open);
-  if (open.alarmed || phaseMs < state.timings.slowPhaseMs) {
+  if (open.alarmed || phaseMs < alarmAfterMs(state.timings, open.phase)) {
     return { state, effects: [heartbeat, ...resend] };
   }
-  const alarm: CoordinatorSwapEffect = {
-    kind: 'alarm',
-    alarm: 'slow-phase',
-    version: open.proposal.version,
-    phase: open.phase,
-    missingRanks: ranksMissing(state, open),
-  };
+  const { version } = open.proposal;
+  const fields = { version, phase: open.phase, missingRanks: ranksMissing(state, open) };
+  const alarm: CoordinatorSwapEffect = { kind: 'alarm', alarm: 'slow-phase', fields };
   const alarmed = { ...state, open: { ...open, alarmed: true } };
   return { state: alarmed, effects: [heartbeat, ...resend, alarm] };
+}
+
+function alarmAfterMs(timings: SwapTimings, phase: OpenPhase): number {
+  if (phase === 'deciding') return timings.decideDeadlineMs;
+  if (phase === 'activating') return timings.activateDeadlineMs;
+  if (phase === 'retiring') return timings.retireDeadlineMs;
+  return Number.POSITIVE_INFINITY;
 }
 
 function resendOf(state: CoordinatorSwapState, open: OpenSwap): readonly CoordinatorSwapEffect[] {

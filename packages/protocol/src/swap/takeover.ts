@@ -1,4 +1,5 @@
 import type { ExpertMapping } from '@isobar/eplb';
+import type { DecidedVersion } from '../decided-version.js';
 import type { EngineDescription, OpenVote } from '../engine-description.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
@@ -12,7 +13,8 @@ import {
   wholeMapping,
 } from '../map-record.js';
 import type { Member } from '../member.js';
-import type { RankAnswer } from '../messages.js';
+import { type Evidence, initialEvidence } from '../membership/evidence.js';
+import type { Cut, RankAnswer, RankReport } from '../messages.js';
 import { applyProposal, decodeProposal, type Proposal } from '../proposal.js';
 
 /*
@@ -35,11 +37,6 @@ export interface TakeoverState {
   readonly phase: 'asking' | 'deciding' | 'done' | 'failed';
 }
 
-export interface DecidedVersion {
-  readonly known: KnownOutcome;
-  readonly record: MapRecord;
-}
-
 export type TakeoverEvent =
   | {
       readonly kind: 'answer';
@@ -50,15 +47,33 @@ export type TakeoverEvent =
   | { readonly kind: 'record-created'; readonly version: number }
   /** The store already has an outcome of that number. */
   | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
+  /** Whether the record was created is not known: it is created again at the next tick. */
+  | { readonly kind: 'record-unknown'; readonly version: number }
+  | { readonly kind: 'report'; readonly report: RankReport }
+  /** A record or a proposal that this process can't read: it does not lead. */
+  | { readonly kind: 'unreadable'; readonly error: IsobarError }
   | { readonly kind: 'tick' };
 
 export type TakeoverEffect =
   | { readonly kind: 'ask'; readonly ranks: readonly number[] }
+  | { readonly kind: 'send-cut'; readonly message: Cut }
   | { readonly kind: 'create-record'; readonly version: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'alarm';
+      readonly alarm: TakeoverAlarm;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
   /** Some rank has seen this fence or a higher one: lead under a higher term, or not at all. */
   | { readonly kind: 'outranked'; readonly by: Fence }
   | { readonly kind: 'complete'; readonly ground: Ground }
   | { readonly kind: 'failed'; readonly error: IsobarError };
+
+/**
+ * `record-contradicted`: the store has another outcome of a version than ranks have acted on, which
+ * is overruled. `death-unproven`: members that others have lost can't be cut: an operator must say
+ * whether they are dead.
+ */
+export type TakeoverAlarm = 'record-contradicted' | 'death-unproven';
 
 /** What a leader stands on. */
 export interface Ground {
@@ -73,6 +88,24 @@ export interface Ground {
   readonly descriptions: readonly EngineDescription[];
   readonly nextVersion: number;
   readonly retiredUpTo: number;
+  /** The newest mapping before `mapping` whose buffers some member still retains. */
+  readonly retained: { readonly version: number; readonly mapping: ExpertMapping } | null;
+  /** Members of the newest version's base, where they are known: leavers may still be serving. */
+  readonly baseMembers: readonly Member[];
+  /** The store has lost outcomes that ranks know: `control` may have gone back too. */
+  readonly storeBehind: boolean;
+  /** Versions of which the store has another outcome than ranks have acted on. */
+  readonly contradicted: readonly number[];
+  readonly evidence: Evidence;
+  /** Answers of engines that no record lists. */
+  readonly joiners: readonly RankAnswer[];
+}
+
+export interface TakeoverOptions {
+  /** ControlRecord.dead */
+  readonly dead: readonly Member[];
+  /** A member that all others have lost for this long is cut. */
+  readonly cutAfterMs: number;
 }
 
 export interface TakeoverResult {
@@ -88,6 +121,7 @@ export function initialTakeover(
   fence: Fence,
   configuredRanks: readonly number[],
   stored: readonly DecidedVersion[],
+  _options: TakeoverOptions,
 ): TakeoverState {
   const byVersion = new Map(stored.map((decided) => [decided.known.version, decided]));
   const members = newestCommitted(byVersion)?.members.map((member) => member.rank);
@@ -109,7 +143,12 @@ function newestCommitted(outcomes: ReadonlyMap<number, DecidedVersion>): Committ
   return newest;
 }
 
-export function stepTakeover(state: TakeoverState, event: TakeoverEvent): TakeoverResult {
+/** One step of the machine; `nowMs` is the coordinator's own monotonic clock. */
+export function stepTakeover(
+  state: TakeoverState,
+  event: TakeoverEvent,
+  _nowMs: number,
+): TakeoverResult {
   switch (event.kind) {
     case 'answer':
       return onAnswer(state, event.answer, event.outcomes);
@@ -117,6 +156,11 @@ export function stepTakeover(state: TakeoverState, event: TakeoverEvent): Takeov
       return onRecordSettled(state, event.version);
     case 'record-exists':
       return onRecordExists(state, event.existing);
+    case 'record-unknown':
+    case 'report':
+      return { state, effects: [] };
+    case 'unreadable':
+      return fail(state, event.error);
     case 'tick':
       return onTick(state);
   }
@@ -361,6 +405,12 @@ function complete(state: TakeoverState): TakeoverResult {
     descriptions: answers.flatMap((answer) => answer.engine?.description ?? []),
     nextVersion: 1 + Math.max(0, ...state.stored.keys(), ...answers.map(highestSeen)),
     retiredUpTo: Math.min(...answers.map((answer) => answer.engine?.state.retiredUpTo ?? 0)),
+    retained: null,
+    baseMembers: newest?.members ?? membersOf(answers),
+    storeBehind: false,
+    contradicted: [],
+    evidence: initialEvidence([]),
+    joiners: [],
   };
   return { state: { ...state, phase: 'done' }, effects: [{ kind: 'complete', ground }] };
 }
