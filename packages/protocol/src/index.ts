@@ -6,6 +6,22 @@ export {
   type Mode,
   modeSchema,
 } from './control-record.js';
+export { type ControlChange, changeControl } from './coordinator/control-change.js';
+export { initialCoordinator, stepCoordinator } from './coordinator/coordinator.js';
+export type {
+  CoordinatorAlarm,
+  CoordinatorEffect,
+  CoordinatorEvent,
+  CoordinatorOptions,
+  CoordinatorResult,
+  CoordinatorRole,
+  CoordinatorState,
+  CoordinatorTimings,
+  CreateRecordResult,
+  Operation,
+} from './coordinator/coordinator-types.js';
+export { membersUnanswered, notLeading } from './coordinator/operations.js';
+export type { StoredControl } from './coordinator/stored-records.js';
 export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
   type Activation,

@@ -1,5 +1,6 @@
 import { decode, encode } from '../codec.js';
-import { type Fence, isFenced, sameFence } from '../fence.js';
+import { sameBytes } from '../decided-version.js';
+import { type Fence, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { type LeaderRecord, leaderRecordSchema } from '../leader-record.js';
 
@@ -100,8 +101,10 @@ export interface LeaseState {
   readonly highestTerm: number;
   /** Whom the newest readable record names, null where nobody. */
   readonly lastHolder: string | null;
-  /** The lease is given up as soon as nothing is pending. */
-  readonly stopping: boolean;
+  /** The lease is given up as soon as nothing is pending: for good, or for some time. */
+  readonly givingUp: { readonly untilMs: number } | null;
+  /** Nothing is claimed before. */
+  readonly claimAtMs: number;
 }
 
 export type LeaseEvent =
@@ -114,8 +117,10 @@ export type LeaseEvent =
     }
   | { readonly kind: 'leader-read-failed'; readonly token: number }
   | { readonly kind: 'leader-written'; readonly token: number; readonly result: WriteResult }
-  /** A record or an agent knows this fence, and so refuses the holder's. */
+  /** The holder can't lead under its fence: it claims a higher term at once. */
   | { readonly kind: 'outranked'; readonly by: Fence }
+  /** The holder can't lead as things are: others may, and it tries again after leaseMs. */
+  | { readonly kind: 'yield' }
   /** The process is to end. */
   | { readonly kind: 'release' };
 
@@ -149,13 +154,14 @@ export function initialLease(options: LeaseOptions): LeaseState {
     writes: 0,
     highestTerm: 0,
     lastHolder: null,
-    stopping: false,
+    givingUp: null,
+    claimAtMs: Number.NEGATIVE_INFINITY,
   };
 }
 
 /** The fence under which this process may lead, null while it may not. */
 export function heldFence(state: LeaseState): Fence | null {
-  return state.phase.kind === 'holding' && !state.stopping ? state.phase.fence : null;
+  return state.phase.kind === 'holding' && state.givingUp === null ? state.phase.fence : null;
 }
 
 /** One step of the machine; `nowMs` is the process's own monotonic clock. */
@@ -183,8 +189,12 @@ function handle(state: LeaseState, event: LeaseEvent, nowMs: number): LeaseResul
       return keep(dropOverdue(state, nowMs));
     case 'outranked':
       return onOutranked(state, event.by, nowMs);
+    case 'yield':
+      return heldFence(state) === null
+        ? keep(state)
+        : giveUp(state, nowMs + state.options.timings.leaseMs, 'it can not lead as things are');
     case 'release':
-      return onRelease(state);
+      return giveUp(state, Number.POSITIVE_INFINITY, 'it is being stopped');
     default:
       break;
   }
@@ -204,9 +214,11 @@ function handle(state: LeaseState, event: LeaseEvent, nowMs: number): LeaseResul
 /** Asks the store for what is due, where nothing is pending. */
 function goOn(state: LeaseState, nowMs: number): LeaseResult {
   const { phase } = state;
-  if (state.stopping && phase.kind === 'watching') return end(state);
+  if (state.givingUp !== null && phase.kind === 'watching') return end(state, nowMs);
   if (state.pending !== null) return keep(state);
-  if (state.stopping) return phase.kind === 'holding' ? writeRelease(state, nowMs) : end(state);
+  if (state.givingUp !== null) {
+    return phase.kind === 'holding' ? writeRelease(state, nowMs) : end(state, nowMs);
+  }
   if (phase.kind === 'watching' && nowMs >= phase.readAtMs) return read(state, nowMs);
   if (phase.kind !== 'holding' || nowMs < phase.nextAtMs) return keep(state);
   return phase.next === 'read' ? read(state, nowMs) : renew(state, nowMs);
@@ -251,7 +263,8 @@ function onRead(state: LeaseState, stored: StoredBytes | null, nowMs: number): L
   }
   const free = isFree(next, seen, before === null);
   const { leaseMs } = state.options.timings;
-  return free || nowMs - seen.sinceMs >= leaseMs ? claim(next, seen, nowMs) : keep(next);
+  const claimable = nowMs >= state.claimAtMs && (free || nowMs - seen.sinceMs >= leaseMs);
+  return claimable ? claim(next, seen, nowMs) : keep(next);
 }
 
 /** Whether a record may be claimed without waiting for its holder's lease to run out. */
@@ -282,8 +295,7 @@ function noteRecord(state: LeaseState, record: LeaderRecord | null): LeaseState 
 
 function sameStored(left: StoredBytes | null, right: StoredBytes | null): boolean {
   if (left === null || right === null) return left === right;
-  if (left.revision !== right.revision || left.bytes.length !== right.bytes.length) return false;
-  return left.bytes.every((byte, index) => byte === right.bytes[index]);
+  return left.revision === right.revision && sameBytes(left.bytes, right.bytes);
 }
 
 function claim(state: LeaseState, seen: SeenRecord, nowMs: number): LeaseResult {
@@ -336,7 +348,7 @@ function onWritten(
   nowMs: number,
 ): LeaseResult {
   const { phase } = state;
-  if (phase.kind === 'releasing') return end(state);
+  if (phase.kind === 'releasing') return end(state, nowMs);
   if (phase.kind !== 'claiming' && phase.kind !== 'holding') return keep(state);
   if (result.kind === 'set') return hold(state, phase, result.revision, startedAtMs, nowMs);
   if (result.kind === 'conflict' && phase.kind === 'holding') {
@@ -368,7 +380,7 @@ function hold(
   // A claim that took too long to answer is over before it began.
   const expired = expire(holding, nowMs);
   if (expired.effects.length > 0) return { state: expired.state, effects: [] };
-  if (phase.kind === 'holding' || state.stopping) return keep(holding);
+  if (phase.kind === 'holding' || state.givingUp !== null) return keep(holding);
   return { state: holding, effects: [{ kind: 'lease-held', fence: phase.fence }] };
 }
 
@@ -399,39 +411,48 @@ function lose(state: LeaseState, fence: Fence, why: string, nowMs: number): Leas
     pending: null,
     phase: { kind: 'watching', seen: null, readAtMs: nowMs },
   };
-  return { state: lost, effects: state.stopping ? [] : [{ kind: 'lease-lost', fence, why }] };
+  return {
+    state: lost,
+    effects: state.givingUp !== null ? [] : [{ kind: 'lease-lost', fence, why }],
+  };
 }
 
 /** Refused by those who know a higher term: the holder of the lease claims one above it at once. */
 function onOutranked(state: LeaseState, by: Fence, nowMs: number): LeaseResult {
   const known = { ...state, highestTerm: Math.max(state.highestTerm, by.term) };
   const { phase } = state;
-  if (phase.kind !== 'holding' || !isFenced(by, phase.fence)) return keep(known);
+  if (phase.kind !== 'holding') return keep(known);
   // Its next read shows a record of its own, which it may claim without waiting.
   return lose(known, phase.fence, `outranked by term ${by.term}`, nowMs);
 }
 
 /** Leads no more from now on. */
-function onRelease(state: LeaseState): LeaseResult {
-  if (state.stopping) return keep(state);
+function giveUp(state: LeaseState, untilMs: number, why: string): LeaseResult {
   const fence = heldFence(state);
-  const stopping = { ...state, stopping: true };
-  const why = 'it is being stopped';
+  const givingUp: LeaseState = { ...state, givingUp: { untilMs } };
   return {
-    state: stopping,
+    state: givingUp,
     effects: fence === null ? [] : [{ kind: 'lease-lost', fence, why }],
   };
 }
 
 function writeRelease(state: LeaseState, nowMs: number): LeaseResult {
   const { phase } = state;
-  if (phase.kind !== 'holding') return end(state);
+  if (phase.kind !== 'holding') return end(state, nowMs);
   const releasing: LeaseState = { ...state, phase: { kind: 'releasing' } };
   return write(releasing, { holder: null, fence: phase.fence }, phase.revision, nowMs);
 }
 
-function end(state: LeaseState): LeaseResult {
-  if (state.phase.kind === 'released') return keep(state);
-  const released: LeaseState = { ...state, pending: null, phase: { kind: 'released' } };
-  return { state: released, effects: [{ kind: 'lease-released' }] };
+/** It holds the lease no longer, whatever became of the write that gave it up. */
+function end(state: LeaseState, nowMs: number): LeaseResult {
+  const { givingUp, phase } = state;
+  if (phase.kind === 'released') return keep(state);
+  const left = { ...state, pending: null };
+  if (givingUp?.untilMs === Number.POSITIVE_INFINITY) {
+    const released = { ...left, phase: { kind: 'released' } } as const;
+    return { state: released, effects: [{ kind: 'lease-released' }] };
+  }
+  const watching = { kind: 'watching', seen: null, readAtMs: nowMs } as const;
+  const claimAtMs = givingUp?.untilMs ?? state.claimAtMs;
+  return keep({ ...left, phase: watching, givingUp: null, claimAtMs });
 }
