@@ -141,6 +141,7 @@ export {
   subjectsOf,
   voteOfSubject,
 } from './subjects.js';
+export { ranksMissing, stepCoordinatorSwap } from './swap/coordinator-swap.js';
 export {
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
@@ -148,14 +149,9 @@ export {
   type CoordinatorSwapStart,
   type CoordinatorSwapState,
   initialCoordinatorSwap,
-  type OpenPhase,
-  type OpenSwap,
-  ranksMissing,
   type SwapTimings,
-  stepCoordinatorSwap,
   swapStateOf,
-  type Wave,
-} from './swap/coordinator-swap.js';
+} from './swap/coordinator-swap-state.js';
 export {
   abandonStaging,
   admitProposal,
@@ -168,6 +164,7 @@ export {
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
+export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
   type DurableRankState,
