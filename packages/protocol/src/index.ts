@@ -52,20 +52,18 @@ export {
   stepLeader,
 } from './leader/leader.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
-export {
-  heldFence,
-  initialLease,
-  type LeaseEffect,
-  type LeaseEvent,
-  type LeaseOptions,
-  type LeasePhase,
-  type LeaseResult,
-  type LeaseState,
-  type LeaseTimings,
-  type StoredBytes,
-  stepLease,
-  type WriteResult,
-} from './lease/lease.js';
+export { heldFence, initialLease, stepLease } from './lease/lease.js';
+export type {
+  LeaseEffect,
+  LeaseEvent,
+  LeaseOptions,
+  LeasePhase,
+  LeaseResult,
+  LeaseState,
+  LeaseTimings,
+  StoredBytes,
+  WriteResult,
+} from './lease/lease-types.js';
 export {
   type CommittedRecord,
   decodeMapRecord,

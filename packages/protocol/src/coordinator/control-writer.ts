@@ -1,6 +1,6 @@
 import { encode } from '../codec.js';
 import type { ControlRecord } from '../control-record.js';
-import type { StoredBytes, WriteResult } from '../lease/lease.js';
+import type { StoredBytes, WriteResult } from '../lease/lease-types.js';
 
 /*
  * One write of the record `control`, until it has taken place. A conflict is read: what is there

@@ -1,6 +1,7 @@
 import type { Fence } from '../fence.js';
 import type { IsobarError } from '../isobar-error.js';
-import { type LeaseEffect, type LeaseEvent, stepLease } from '../lease/lease.js';
+import { stepLease } from '../lease/lease.js';
+import type { LeaseEffect, LeaseEvent } from '../lease/lease-types.js';
 import type {
   CoordinatorAlarm,
   CoordinatorEffect,

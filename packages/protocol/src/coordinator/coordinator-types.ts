@@ -15,7 +15,7 @@ import type {
   LeaseState,
   LeaseTimings,
   StoredBytes,
-} from '../lease/lease.js';
+} from '../lease/lease-types.js';
 import type { RankAnswer, RankReport, Vote } from '../messages.js';
 import type { Ground, TakeoverAlarm, TakeoverState } from '../swap/takeover.js';
 import type { ControlChange } from './control-change.js';

@@ -3,7 +3,7 @@ import { type ControlRecord, controlRecordSchema, type Mode } from '../control-r
 import { type DecidedVersion, readDecidedVersion } from '../decided-version.js';
 import { type Fence, isFenced } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
-import type { StoredBytes } from '../lease/lease.js';
+import type { StoredBytes } from '../lease/lease-types.js';
 
 /** A control record with the revision under which the store has it. */
 export interface StoredControl {

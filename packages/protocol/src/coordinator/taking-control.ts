@@ -2,7 +2,7 @@ import type { ControlRecord } from '../control-record.js';
 import { type Fence, isFenced } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { initialLeader } from '../leader/leader.js';
-import type { StoredBytes } from '../lease/lease.js';
+import type { StoredBytes } from '../lease/lease-types.js';
 import type { Ground } from '../swap/takeover.js';
 import {
   askControl,
