@@ -6,6 +6,22 @@ export {
   type Mode,
   modeSchema,
 } from './control-record.js';
+export { type ControlChange, changeControl } from './coordinator/control-change.js';
+export { initialCoordinator, stepCoordinator } from './coordinator/coordinator.js';
+export type {
+  CoordinatorAlarm,
+  CoordinatorEffect,
+  CoordinatorEvent,
+  CoordinatorOptions,
+  CoordinatorResult,
+  CoordinatorRole,
+  CoordinatorState,
+  CoordinatorTimings,
+  CreateRecordResult,
+  Operation,
+} from './coordinator/coordinator-types.js';
+export { membersUnanswered, notLeading } from './coordinator/operations.js';
+export type { StoredControl } from './coordinator/stored-records.js';
 export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
   type Activation,
@@ -43,6 +59,18 @@ export {
   newestOutcomes,
 } from './known-outcome.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
+export { heldFence, initialLease, stepLease } from './lease/lease.js';
+export type {
+  LeaseEffect,
+  LeaseEvent,
+  LeaseOptions,
+  LeasePhase,
+  LeaseResult,
+  LeaseState,
+  LeaseTimings,
+  StoredBytes,
+  WriteResult,
+} from './lease/lease-types.js';
 export {
   type CommittedRecord,
   decodeMapRecord,
@@ -118,6 +146,7 @@ export {
   subjectsOf,
   voteOfSubject,
 } from './subjects.js';
+export { ranksMissing, stepCoordinatorSwap } from './swap/coordinator-swap.js';
 export {
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
@@ -125,14 +154,9 @@ export {
   type CoordinatorSwapStart,
   type CoordinatorSwapState,
   initialCoordinatorSwap,
-  type OpenPhase,
-  type OpenSwap,
-  ranksMissing,
   type SwapTimings,
-  stepCoordinatorSwap,
   swapStateOf,
-  type Wave,
-} from './swap/coordinator-swap.js';
+} from './swap/coordinator-swap-state.js';
 export {
   adoptBase,
   applyOutcome,
@@ -157,6 +181,7 @@ export {
   recordVote,
 } from './swap/engine-swap.js';
 export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
+export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
   type DurableRankState,

@@ -373,8 +373,8 @@ export class SwapWorld {
       case 'create-record':
         this.#create(fence, effect.version, effect.bytes);
         return;
-      case 'decided':
-        this.#decided(fence, effect.record);
+      case 'settled':
+        this.#settled(fence, effect.record);
         return;
       case 'swap-finished': {
         const { version, outcome } = effect;
@@ -385,13 +385,15 @@ export class SwapWorld {
       case 'deposed':
         this.crashLeader(this.#indexOf(fence));
         return;
+      case 'decided':
+      case 'experts-missing':
       case 'refused':
       case 'alarm':
         return;
     }
   }
 
-  #decided(fence: Fence, record: MapRecord): void {
+  #settled(fence: Fence, record: MapRecord): void {
     const index = this.#indexOf(fence);
     const leader = this.leaders[index];
     if (leader?.kind !== 'leading' || record.outcome !== 'committed') return;

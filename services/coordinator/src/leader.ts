@@ -202,8 +202,15 @@ export class Leader {
       case 'create-record':
         void this.#createRecord(effect.version, effect.bytes);
         return;
-      case 'decided':
-        this.#onDecided(effect.outcome, effect.record);
+      case 'settled':
+        this.#onSettled(effect.outcome, effect.record);
+        return;
+      case 'decided': {
+        const { version, outcome, reason } = effect.record;
+        this.#tell('decided', { version, outcome, reason });
+        return;
+      }
+      case 'experts-missing':
         return;
       case 'swap-finished': {
         const { version, outcome, reason, durations, wavesLeft } = effect;
@@ -253,15 +260,14 @@ export class Leader {
     }
   }
 
-  #onDecided(known: KnownOutcome, record: MapRecord): void {
-    const { version, outcome, reason } = record;
+  #onSettled(known: KnownOutcome, record: MapRecord): void {
+    const { version, outcome } = record;
     this.#outcomes = outcome === 'committed' ? [known] : [...this.#outcomes, known];
     if (record.outcome === 'committed') {
       const mapping = mappingOfRecord(record);
       this.#window.learnMapping(version, mapping);
       this.#rebalancing.applyMapping(mapping);
     }
-    this.#tell('decided', { version, outcome, reason });
   }
 
   #takePass(): void {

@@ -4,15 +4,15 @@ import type { Fence } from '../fence.js';
 import type { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import type { Cut, RankAnswer, RankReport, Vote } from '../messages.js';
+import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
 import {
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
   type CoordinatorSwapState,
   initialCoordinatorSwap,
   type SwapTimings,
-  stepCoordinatorSwap,
-  type Wave,
-} from '../swap/coordinator-swap.js';
+} from '../swap/coordinator-swap-state.js';
+import type { Wave } from '../swap/open-swap.js';
 import type { Ground } from '../swap/takeover.js';
 
 export interface LeaderTimings extends SwapTimings {
