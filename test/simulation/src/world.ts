@@ -8,6 +8,7 @@ import { type Machines, Reader } from './machines.js';
 import { Fabric } from './network/fabric.js';
 import { type BusServer, MessageNetwork } from './network/message-network.js';
 import { Reachability } from './network/reachability.js';
+import type { LeaderPhase } from './phases.js';
 import { present } from './present.js';
 import { Operator } from './processes/operator.js';
 import { type AgentDisk, SimulatedAgent } from './processes/simulated-agent.js';
@@ -58,6 +59,9 @@ export class World {
   readonly #keepsTranscript: boolean;
   readonly #drift: number;
   #starts = 0;
+  readonly #processes: VirtualProcess[] = [];
+  /** Told when a coordinator that leads, or is about to, enters a phase. */
+  onPhase: (phase: LeaderPhase) => void = () => {};
 
   constructor(options: WorldOptions) {
     const { machines, numRanks, numCoordinators } = options;
@@ -91,8 +95,10 @@ export class World {
       network: this.network,
       reachability: this.busLinks,
       store: this.store,
+      overwrites: this.faults.overwriteRecords,
       onWritten: (key, bytes, replaced) => {
-        if (key.startsWith('map.')) this.rules.outcomes.created(this.reader.record(bytes), replaced);
+        if (key.startsWith('map.'))
+          this.rules.outcomes.created(this.reader.record(bytes), replaced);
       },
     });
     this.rules = new Rules(this.engines, this.reader);
@@ -111,7 +117,9 @@ export class World {
 
   #process(kind: ProcessKind, index: number): VirtualProcess {
     const rate = 1 + this.#drift * (this.random.next() - 0.5);
-    return new VirtualProcess(kind, index, rate, this.random.integer(1_000_000));
+    const process = new VirtualProcess(kind, index, rate, this.random.integer(1_000_000));
+    this.#processes.push(process);
+    return process;
   }
 
   #addStation(station: number): void {
@@ -133,7 +141,13 @@ export class World {
   addAgent(engine: SimulatedEngine, disk: AgentDisk): SimulatedAgent {
     const process = this.#process('agent', engine.station);
     const host = this.coordinators.length + numServers + engine.station;
-    const agent = new SimulatedAgent(this, process, this.network.addClient(process, host), engine, disk);
+    const agent = new SimulatedAgent(
+      this,
+      process,
+      this.network.addClient(process, host),
+      engine,
+      disk,
+    );
     this.agents.push(agent);
     return agent;
   }
@@ -146,6 +160,15 @@ export class World {
       this.engineAt(rank).start();
       this.agentAt(rank).start();
     }
+  }
+
+  get processes(): readonly VirtualProcess[] {
+    return this.#processes;
+  }
+
+  get busHosts(): readonly number[] {
+    const count = this.coordinators.length + numServers + this.engines.length;
+    return Array.from({ length: count }, (_, host) => host);
   }
 
   engineAt(station: number): SimulatedEngine {

@@ -7,6 +7,8 @@ const hopMs = 0.2;
 /** One connection of an agent with its engine: two streams that keep their order. */
 export class PortConnection {
   open = true;
+  /** The engine has taken a newer agent. */
+  replaced = false;
   readonly agent: VirtualProcess;
   readonly engine: VirtualProcess;
   readonly #lives: { readonly agent: number; readonly engine: number };
@@ -40,6 +42,12 @@ export class PortConnection {
     this.#scheduler.toLife(to, hopMs, () => {
       if (this.open) run();
     });
+  }
+
+  /** The engine takes a newer agent, and says so. */
+  replace(): void {
+    this.replaced = true;
+    this.close();
   }
 
   /** Either end has died, or the engine has taken a newer agent: the agent is told, if it lives. */

@@ -43,7 +43,7 @@ const burst = 3;
  */
 export class SimulatedEngine implements FabricEnd {
   readonly process: VirtualProcess;
-  readonly rank: number;
+  rank: number;
   readonly station: number;
   readonly host: number;
   readonly faults: StagingFaults = { failNext: false, stallNextMs: 0, corruptNext: false };
@@ -62,13 +62,7 @@ export class SimulatedEngine implements FabricEnd {
   #told: { readonly swap: EngineSwapState; readonly state: EngineState } | null = null;
   #brokenPeers: readonly Member[] = [];
 
-  constructor(
-    world: World,
-    process: VirtualProcess,
-    rank: number,
-    station: number,
-    host: number,
-  ) {
+  constructor(world: World, process: VirtualProcess, rank: number, station: number, host: number) {
     this.#world = world;
     this.process = process;
     this.rank = rank;
@@ -119,6 +113,11 @@ export class SimulatedEngine implements FabricEnd {
     return present(this.memory.mappingOf(version), `version ${version}`);
   }
 
+  /** A station that stands by is given a rank, before it starts. */
+  takeRank(rank: number): void {
+    this.rank = rank;
+  }
+
   #newTraffic(): TokenTraffic {
     const { scheduler, random } = this.#world;
     return new TokenTraffic({
@@ -137,12 +136,7 @@ export class SimulatedEngine implements FabricEnd {
     this.startedAs = this.#world.nextStart();
     this.incarnation = this.#world.drawIncarnation(this.rank, this.startedAs);
     const start = this.#world.startMapping;
-    this.#swap = machines.initialEngineSwap(
-      this.rank,
-      this.incarnation,
-      start.digest(),
-      'joining',
-    );
+    this.#swap = machines.initialEngineSwap(this.rank, this.incarnation, start.digest(), 'joining');
     this.#memory = new ExpertMemory({ rank: this.rank, ...shape }, start);
     this.#members.clear();
     this.#staging = null;
@@ -192,7 +186,7 @@ export class SimulatedEngine implements FabricEnd {
   /** The newest agent wins. @returns false where the engine takes none yet */
   takeAgent(connection: PortConnection, listener: EngineListener): boolean {
     if (this.phase !== 'running') return false;
-    this.#agent?.connection.close();
+    this.#agent?.connection.replace();
     this.#agent = { connection, listener };
     const description = this.describe();
     const state = this.state();
@@ -287,6 +281,11 @@ export class SimulatedEngine implements FabricEnd {
     const before = this.swap;
     this.#swap = next;
     this.#world.rules.engineChanged(this, before, next, cause);
+    const staging = this.#staging;
+    if (staging !== null && next.staging?.version !== staging.proposal.version) {
+      const text = `staging of version ${staging.proposal.version} is no longer wanted`;
+      this.#endStaging(staging, 'ISOBAR_ENGINE_STAGING_ABANDONED', text);
+    }
   }
 
   // Staging
@@ -385,7 +384,8 @@ export class SimulatedEngine implements FabricEnd {
     staging.ended = true;
     if (this.#staging === staging) this.#staging = null;
     this.memory.discard(version);
-    this.#take(this.#world.machines.abandonStaging(this.swap, version), {});
+    const abandoned = this.#world.machines.abandonStaging(this.swap, version);
+    if (abandoned !== this.swap) this.#take(abandoned, {});
     for (const reply of staging.replies) reply({ ok: false, code, message });
   }
 
@@ -410,14 +410,8 @@ export class SimulatedEngine implements FabricEnd {
   }
 
   #discard(version: number): void {
-    const staging = this.#staging;
-    if (staging?.proposal.version === version) {
-      const text = `version ${version} was decided while it was being staged`;
-      this.#endStaging(staging, 'ISOBAR_ENGINE_STAGING_ABANDONED', text);
-    } else {
-      this.memory.discard(version);
-      this.#members.delete(version);
-    }
+    this.memory.discard(version);
+    this.#members.delete(version);
     this.#world.log(() => `${this.name} discards version ${version}`);
   }
 

@@ -82,7 +82,10 @@ export class Operator {
     const base = { version: view.version, digest: view.digest };
     switch (wish.kind) {
       case 'rebalance':
-        return { change: null, request: { ...this.#rebalance(leader, view), base, automatic: wish.automatic } };
+        return {
+          change: null,
+          request: { ...this.#rebalance(leader, view), base, automatic: wish.automatic },
+        };
       case 'rollback':
         return this.#rollback(leader, view);
       case 'drain':
@@ -98,10 +101,7 @@ export class Operator {
     }
   }
 
-  #rebalance(
-    leader: SimulatedCoordinator,
-    view: LeadersView,
-  ): Pick<Request, 'change' | 'waves'> {
+  #rebalance(leader: SimulatedCoordinator, view: LeadersView): Pick<Request, 'change' | 'waves'> {
     const { random, shape } = this.#world;
     const drained = leader.control?.drained ?? [];
     const target = rearrange(view.mapping, view.members, drained, random);

@@ -1,12 +1,15 @@
 import type {
   DurableRankState,
   EngineCommand,
+  EngineDescription,
   Fence,
   Query,
   RankAnswer,
   RankSwapEffect,
   RankSwapEvent,
   RankSwapState,
+  WitnessedEngine,
+  WitnessedProcess,
 } from '@isobar/protocol';
 import type { CommandResult } from '../engine/engine-commands.js';
 import { PortConnection } from '../engine/engine-port.js';
@@ -23,14 +26,12 @@ export interface AgentDisk {
 
 const dialMs = { least: 50, spread: 250, again: 1_000 };
 const deadlines = { stageMs: 60_000, commandMs: 8_000, questionMs: 2_000 };
-/** The watch on the engine's process, where the agent finds one to watch. */
-const witnessMs = 300;
 
 /** An agent's shell: what services/rank-agent does around `stepRankSwap`. */
 export class SimulatedAgent {
   readonly process: VirtualProcess;
   readonly client: BusClient;
-  readonly rank: number;
+  rank: number;
   readonly engine: SimulatedEngine;
   readonly disk: AgentDisk;
   readonly #world: World;
@@ -38,7 +39,6 @@ export class SimulatedAgent {
   #connection: PortConnection | null = null;
   readonly #questions = new Map<number, (answer: RankAnswer) => void>();
   #nextQuestion = 0;
-  #witnessed = '';
 
   constructor(
     world: World,
@@ -68,6 +68,11 @@ export class SimulatedAgent {
     return this.#connection?.open === true;
   }
 
+  /** A station that stands by is given a rank, before it starts. */
+  takeRank(rank: number): void {
+    this.rank = rank;
+  }
+
   start(): void {
     const { scheduler, machines, random, tickMs } = this.#world;
     scheduler.start(this.process);
@@ -75,8 +80,6 @@ export class SimulatedAgent {
     this.#state = machines.initialRankSwap(this.rank, this.disk.durable);
     this.#connection = null;
     this.#questions.clear();
-    this.#witnessed = '';
-    this.#witnessAtStart();
     this.#dialSoon(dialMs.least + random.next() * dialMs.spread);
     scheduler.timer(this.process, random.next() * tickMs.agent, () => this.#tick());
   }
@@ -98,7 +101,7 @@ export class SimulatedAgent {
     const before = this.#state;
     const { state, effects } = machines.stepRankSwap(before, event);
     this.#state = state;
-    rules.agentStepped(this, event, before, state, effects);
+    rules.agentStepped(this, event, before.durable, state.durable, effects);
     if (effects.length > 0) {
       scheduler.perform(this.process, effects, (effect) => this.#perform(effect));
     }
@@ -122,8 +125,8 @@ export class SimulatedAgent {
       listens &&
       engine.takeAgent(connection, {
         hello: (description, state) => {
-          this.#witnessed = description.incarnation;
-          this.step({ kind: 'engine-hello', description, state });
+          const found = this.#processOf(description);
+          this.step({ kind: 'engine-hello', description, state, process: found });
         },
         activated: (state) => this.step({ kind: 'engine-activated', state }),
         changed: (state) => this.step({ kind: 'engine-changed', state }),
@@ -135,30 +138,33 @@ export class SimulatedAgent {
   #onPortClosed(connection: PortConnection): void {
     if (this.#connection !== connection) return;
     this.#connection = null;
+    if (connection.replaced) {
+      this.#world.log(() => `${this.name} ends: another agent has its engine`);
+      this.#world.supervisor.hold(this.process);
+      this.#world.scheduler.crash(this.process);
+      return;
+    }
     this.step({ kind: 'engine-lost' });
     this.#dialSoon(dialMs.again);
-    this.#watchProcess();
   }
 
-  /** The process that was verified at hello: once it is gone, its end has been witnessed. */
-  #watchProcess(): void {
-    const incarnation = this.#witnessed;
-    if (incarnation === '') return;
-    this.#world.scheduler.timer(this.process, witnessMs, () => {
-      if (this.#isRunningHere(incarnation) || this.#witnessed !== incarnation) return;
-      this.#witnessed = '';
-      this.step({ kind: 'engine-exited', incarnation });
-    });
+  /** The engine's process, if it runs on this very machine. */
+  #processOf({ process, incarnation }: EngineDescription): WitnessedProcess | null {
+    if (process === null || !this.#isRunningHere(incarnation)) return null;
+    return { ...process, scope: `station ${this.engine.station}` };
   }
 
   #isRunningHere(incarnation: string): boolean {
     return this.engine.process.alive && this.engine.incarnation === incarnation;
   }
 
-  #witnessAtStart(): void {
-    const known = this.disk.durable.engine;
-    if (known === null || this.#isRunningHere(known.incarnation)) return;
-    this.step({ kind: 'engine-exited', incarnation: known.incarnation });
+  #lookFor(engines: readonly WitnessedEngine[]): void {
+    for (const { incarnation } of engines) {
+      if (this.#isRunningHere(incarnation)) continue;
+      this.#world.scheduler.toLife(this.process, 1, () =>
+        this.step({ kind: 'engine-exited', incarnation }),
+      );
+    }
   }
 
   #command(command: EngineCommand): void {
@@ -247,6 +253,9 @@ export class SimulatedAgent {
         }
         return;
       }
+      case 'look-for-processes':
+        this.#lookFor(effect.engines);
+        return;
       case 'ask-outcomes':
         this.#askOutcomes(effect.since);
         return;
@@ -268,7 +277,10 @@ export class SimulatedAgent {
       case 'activated':
         return;
       default:
-        throw new RuleViolation('machine', `${this.name}: an effect nobody performs`);
+        throw new RuleViolation(
+          'machine',
+          `${this.name}: an effect nobody performs: ${JSON.stringify(Object.values(effect)[0])}`,
+        );
     }
   }
 }

@@ -14,6 +14,7 @@ import type {
 } from '@isobar/protocol';
 import type { VirtualProcess } from '../kernel/virtual-process.js';
 import type { BusClient } from '../network/message-network.js';
+import { phaseOf } from '../phases.js';
 import { RuleViolation } from '../rules/rule-violation.js';
 import type { World } from '../world.js';
 import { fieldsOf, type SimulatedAgent } from './simulated-agent.js';
@@ -88,9 +89,19 @@ export class SimulatedCoordinator {
     const { state, effects } = machines.stepCoordinator(before, event, nowMs);
     this.#state = state;
     rules.coordinatorStepped(this, before, state, effects);
+    if (state !== before) this.#notePhase(before, state);
     if (effects.length > 0) {
       scheduler.perform(this.process, effects, (effect) => this.#perform(effect));
     }
+  }
+
+  #notePhase(before: CoordinatorState, after: CoordinatorState): void {
+    if (before.role === after.role) return;
+    const left = phaseOf(before);
+    const entered = phaseOf(after);
+    if (left === entered) return;
+    if (entered !== null) this.#world.onPhase(entered);
+    else if (left !== null) this.#world.situations.count(`leadership lost: ${left}`);
   }
 
   // Heard over the bus
@@ -153,8 +164,13 @@ export class SimulatedCoordinator {
       }
       case 'write-control': {
         const { token, bytes, expectedRevision } = effect;
-        cluster.compareAndSet(client, 'control', bytes, expectedRevision, storeTimeoutMs, (result) =>
-          this.step({ kind: 'control-written', token, result }),
+        cluster.compareAndSet(
+          client,
+          'control',
+          bytes,
+          expectedRevision,
+          storeTimeoutMs,
+          (result) => this.step({ kind: 'control-written', token, result }),
         );
         return;
       }
@@ -192,7 +208,9 @@ export class SimulatedCoordinator {
         this.#broadcast({ kind: 'swap-state', message: effect.message });
         return;
       case 'send-cut':
-        this.#world.log(() => `${this.name} asks for the cut of rank ${effect.message.member.rank}`);
+        this.#world.log(
+          () => `${this.name} asks for the cut of rank ${effect.message.member.rank}`,
+        );
         this.#broadcast({ kind: 'cut', message: effect.message });
         return;
       case 'outcomes-answer':
@@ -212,7 +230,6 @@ export class SimulatedCoordinator {
         this.#world.log(
           () => `${this.name} leads under term ${effect.fence.term} from version ${newest.version}`,
         );
-        rules.led(this, ground);
         return;
       }
       case 'deposed':
@@ -243,10 +260,14 @@ export class SimulatedCoordinator {
         this.#world.log(() => `${this.name} ALARM: ${effect.alarm} ${fieldsOf(effect.fields)}`);
         this.#world.operator.alarmed(effect.alarm);
         return;
+      case 'settled':
       case 'released':
         return;
       default:
-        throw new RuleViolation('machine', `${this.name}: an effect nobody performs`);
+        throw new RuleViolation(
+          'machine',
+          `${this.name}: an effect nobody performs: ${JSON.stringify(Object.values(effect)[0])}`,
+        );
     }
   }
 

@@ -1,4 +1,10 @@
-import { type EngineSwapState, type Fence, isFenced, type MapRecord, type Proposal } from '@isobar/protocol';
+import {
+  type EngineSwapState,
+  type Fence,
+  isFenced,
+  type MapRecord,
+  type Proposal,
+} from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import type { OutcomeRules } from './outcome-rules.js';
 import { RuleViolation } from './rule-violation.js';

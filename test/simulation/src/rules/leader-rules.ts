@@ -42,8 +42,7 @@ export class LeaderRules {
   #checkAsked({ fence, version }: MapRecord, who: string): void {
     const { newestActed } = this.#outcomes;
     for (const engine of this.#engines) {
-      const concerned =
-        newestActed === null ? engine.routes : lists(newestActed.members, engine);
+      const concerned = newestActed === null ? engine.routes : lists(newestActed.members, engine);
       if (!concerned || !engine.process.alive || this.#isProvenDead(engine)) continue;
       const known = engine.swap.fence;
       if (known !== null && (sameFence(known, fence) || isFenced(known, fence))) continue;

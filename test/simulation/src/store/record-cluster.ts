@@ -36,7 +36,10 @@ export interface RecordClusterOptions {
   readonly network: MessageNetwork;
   readonly reachability: Reachability;
   readonly store: RecordStore;
-  readonly onWritten: (key: string, value: Uint8Array) => void;
+  /** @param replaced what the key held before, null where nothing */
+  readonly onWritten: (key: string, value: Uint8Array, replaced: Uint8Array | null) => void;
+  /** A fault: what must never have been written is written over. */
+  readonly overwrites: boolean;
 }
 
 /** Answers that don't come within this long, by the client's clock, are given up. */
@@ -66,6 +69,10 @@ export class RecordCluster {
   stall(forMs: number): void {
     const { nowMs } = this.#options.scheduler;
     this.#stalledUntilMs = Math.max(this.#stalledUntilMs, nowMs + forMs);
+  }
+
+  endStall(): void {
+    this.#stalledUntilMs = 0;
   }
 
   /** Servers or links have changed: a leader without a majority is replaced, after a while. */
@@ -150,8 +157,9 @@ export class RecordCluster {
   ): void {
     const { store, scheduler, random, onWritten } = this.#options;
     const write = (): WriteResult => {
+      const before = store.read(key, store.lastSequence);
       const result = store.write(key, value, expectedRevision);
-      if (result.kind === 'set') onWritten(key, value);
+      if (result.kind === 'set') onWritten(key, value, before?.bytes ?? null);
       return result;
     };
     const act = (): WriteResult | null => {
@@ -172,7 +180,9 @@ export class RecordCluster {
     value: Uint8Array,
     settle: (result: CreateResult) => void,
   ): void {
-    this.compareAndSet(client, key, value, 0, usualTimeoutMs, (written) => {
+    const { overwrites, store } = this.#options;
+    const expected = overwrites ? (store.read(key, store.lastSequence)?.revision ?? 0) : 0;
+    this.compareAndSet(client, key, value, expected, usualTimeoutMs, (written) => {
       if (written.kind === 'set') settle({ kind: 'created' });
       else if (written.kind === 'unknown') settle({ kind: 'unknown' });
       else {
