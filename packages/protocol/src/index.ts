@@ -77,7 +77,15 @@ export {
   wholeMappingSchema,
 } from './map-record.js';
 export { type Member, memberSchema, membersSchema } from './member.js';
-export { type Evidence, initialEvidence } from './membership/evidence.js';
+export {
+  deadOf,
+  type Evidence,
+  isProvenDead,
+  type LostMember,
+  livingOf,
+  type ProvenDeath,
+  type Witness,
+} from './membership/evidence.js';
 export {
   type Cut,
   cutSchema,
@@ -162,6 +170,7 @@ export {
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
+export type { Ground } from './swap/ground.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
@@ -176,14 +185,15 @@ export {
   reportOf,
   stepRankSwap,
 } from './swap/rank-swap.js';
+export { ranksUnheard, stepTakeover } from './swap/takeover.js';
 export {
-  type Ground,
   initialTakeover,
-  stepTakeover,
+  type PendingRecord,
   type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
   type TakeoverOptions,
   type TakeoverResult,
   type TakeoverState,
-} from './swap/takeover.js';
+  takeoverAnswer,
+} from './swap/takeover-state.js';
