@@ -16,5 +16,5 @@ export function readDecidedVersion(bytes: Uint8Array): DecidedVersion {
 
 export function sameBytes(left: Uint8Array | null, right: Uint8Array | null): boolean {
   if (left === null || right === null) return left === right;
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+  return Buffer.compare(left, right) === 0;
 }

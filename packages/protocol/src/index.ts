@@ -84,7 +84,15 @@ export {
   wholeMappingSchema,
 } from './map-record.js';
 export { type Member, memberSchema, membersSchema } from './member.js';
-export { type Evidence, initialEvidence } from './membership/evidence.js';
+export {
+  deadOf,
+  type Evidence,
+  isProvenDead,
+  type LostMember,
+  livingOf,
+  type ProvenDeath,
+  type Witness,
+} from './membership/evidence.js';
 export {
   type Cut,
   cutSchema,
@@ -181,6 +189,7 @@ export {
   recordVote,
 } from './swap/engine-swap.js';
 export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
+export type { Ground } from './swap/ground.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
@@ -201,14 +210,15 @@ export {
   reportOf,
   stepRankSwap,
 } from './swap/rank-swap.js';
+export { ranksUnheard, stepTakeover } from './swap/takeover.js';
 export {
-  type Ground,
   initialTakeover,
-  stepTakeover,
+  type PendingRecord,
   type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
   type TakeoverOptions,
   type TakeoverResult,
   type TakeoverState,
-} from './swap/takeover.js';
+  takeoverAnswer,
+} from './swap/takeover-state.js';

@@ -17,7 +17,8 @@ import type {
   StoredBytes,
 } from '../lease/lease-types.js';
 import type { RankAnswer, RankReport, Vote } from '../messages.js';
-import type { Ground, TakeoverAlarm, TakeoverState } from '../swap/takeover.js';
+import type { Ground } from '../swap/ground.js';
+import type { TakeoverAlarm, TakeoverState } from '../swap/takeover-state.js';
 import type { ControlChange } from './control-change.js';
 import type { ControlWriter, ControlWriterEffect, ControlWriterEvent } from './control-writer.js';
 import type { StoredControl } from './stored-records.js';

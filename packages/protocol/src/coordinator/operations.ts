@@ -1,7 +1,7 @@
 import type { ControlRecord } from '../control-record.js';
 import { IsobarError } from '../isobar-error.js';
 import type { Member } from '../member.js';
-import type { TakeoverState } from '../swap/takeover.js';
+import type { TakeoverState } from '../swap/takeover-state.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
 import type {

@@ -3,7 +3,7 @@ import { type Fence, isFenced } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { initialLeader } from '../leader/leader.js';
 import type { StoredBytes } from '../lease/lease-types.js';
-import type { Ground } from '../swap/takeover.js';
+import type { Ground } from '../swap/ground.js';
 import {
   askControl,
   type ControlWriterEvent,

@@ -3,12 +3,8 @@ import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderEvent } from '../leader/leader.js';
 import type { RankAnswer } from '../messages.js';
-import {
-  initialTakeover,
-  stepTakeover,
-  type TakeoverEffect,
-  type TakeoverEvent,
-} from '../swap/takeover.js';
+import { stepTakeover } from '../swap/takeover.js';
+import { initialTakeover, type TakeoverEffect, type TakeoverEvent } from '../swap/takeover-state.js';
 import {
   type CoordinatorStep,
   type EventOf,

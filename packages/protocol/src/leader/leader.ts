@@ -12,8 +12,8 @@ import {
   initialCoordinatorSwap,
   type SwapTimings,
 } from '../swap/coordinator-swap-state.js';
+import type { Ground } from '../swap/ground.js';
 import type { Wave } from '../swap/open-swap.js';
-import type { Ground } from '../swap/takeover.js';
 
 export interface LeaderTimings extends SwapTimings {
   /** A member that all others have lost for this long is cut. */
