@@ -40,7 +40,7 @@ export function onEngineEvent(state: RankSwapState, event: EngineEvent): RankSwa
     case 'engine-lost':
       return onEngineLost(state);
     case 'engine-exited':
-      return keep(state, withExited(state.durable, event.incarnation));
+      return onEngineExited(state, event.incarnation);
     case 'engine-progress': {
       if (state.engine === null) return unchanged(state);
       const { version, staged, total } = event;
@@ -83,6 +83,13 @@ function refuseEngine(
   // Its death is proven and may have been acted on: whoever speaks in its name is not it.
   const exited = state.durable.exited.includes(incarnation);
   return exited ? { kind: 'alarm', alarm: 'exited-engine', fields } : null;
+}
+
+function onEngineExited(state: RankSwapState, incarnation: string): RankSwapResult {
+  const kept = keep(state, withExited(state.durable, state.rank, incarnation));
+  // A process that inherited its socket may keep the connection open.
+  const connected = state.engine?.description.incarnation === incarnation;
+  return connected ? chain(kept, onEngineLost) : kept;
 }
 
 function onEngineLost(state: RankSwapState): RankSwapResult {
