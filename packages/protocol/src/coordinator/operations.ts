@@ -1,6 +1,7 @@
 import type { ControlRecord } from '../control-record.js';
 import { IsobarError } from '../isobar-error.js';
 import type { Member } from '../member.js';
+import { ranksUnheard } from '../swap/takeover.js';
 import type { TakeoverState } from '../swap/takeover-state.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
@@ -59,9 +60,9 @@ export function notLeading(state: CoordinatorState): IsobarError {
 /** Those without whose answer the takeover can't go on, with the incarnations that are listed. */
 export function membersUnanswered(takeover: TakeoverState): Member[] {
   const listed = membersStored(takeover);
-  return takeover.requiredRanks
-    .filter((rank) => !takeover.answers.has(rank))
-    .map((rank) => listed.find((member) => member.rank === rank) ?? { rank, incarnation: '?' });
+  return ranksUnheard(takeover).map(
+    (rank) => listed.find((member) => member.rank === rank) ?? { rank, incarnation: '?' },
+  );
 }
 
 function membersStored({ stored }: TakeoverState): readonly Member[] {

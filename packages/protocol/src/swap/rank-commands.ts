@@ -1,5 +1,6 @@
 import type { EngineDescription, EngineState } from '../engine-description.js';
 import type { Fence } from '../fence.js';
+import { IsobarError } from '../isobar-error.js';
 import { decodeKnownOutcome, type KnownOutcome } from '../known-outcome.js';
 import type { Member } from '../member.js';
 import type { DurableRankState } from './rank-durable.js';
@@ -73,8 +74,20 @@ export function isListed(engine: Telling['engine']): boolean {
 }
 
 function isListedIn(engine: Telling['engine'], known: KnownOutcome): boolean {
-  const record = decodeKnownOutcome(known);
-  return record.outcome === 'committed' && isMember(engine, record.members);
+  try {
+    const record = decodeKnownOutcome(known);
+    return record.outcome === 'committed' && isMember(engine, record.members);
+  } catch (error) {
+    // What an engine tells and nobody can read was refused, and said so, where it was told.
+    if (error instanceof IsobarError) return false;
+    throw error;
+  }
+}
+
+export function isSameCommand(left: EngineCommand, right: EngineCommand): boolean {
+  if (left.kind === 'cut' && right.kind === 'cut') return isIn(left.member, [right.member]);
+  const version = 'version' in left ? left.version : null;
+  return left.kind === right.kind && version === ('version' in right ? right.version : null);
 }
 
 export function isMember({ description }: Telling['engine'], members: readonly Member[]): boolean {
