@@ -143,7 +143,6 @@ class Run {
     }
     const rank = random.integer(this.#world.numRanks);
     if (random.next() < 0.25) at({ kind: 'rollback' }, 120_000);
-    if (random.next() < 0.2) at({ kind: 'cancel' });
     if (random.next() < 0.15) at({ kind: 'leave', rank }, 60_000);
     else if (random.next() < 0.2) {
       at({ kind: 'drain', rank }, 60_000);

@@ -18,6 +18,7 @@ import { Rules } from './rules/rules.js';
 import { Situations } from './situations.js';
 import { RecordCluster } from './store/record-cluster.js';
 import { RecordStore } from './store/record-store.js';
+import { watchRecord } from './watch-situations.js';
 import { noShellFaults, type ShellFaults, type WorldOptions } from './world-options.js';
 
 const numServers = 3;
@@ -97,11 +98,13 @@ export class World {
       store: this.store,
       overwrites: this.faults.overwriteRecords,
       onWritten: (key, bytes, replaced) => {
-        if (key.startsWith('map.'))
-          this.rules.outcomes.created(this.reader.record(bytes), replaced);
+        if (!key.startsWith('map.')) return;
+        const record = this.reader.record(bytes);
+        watchRecord(this, record);
+        this.rules.outcomes.created(record, replaced);
       },
     });
-    this.rules = new Rules(this.engines, this.reader);
+    this.rules = new Rules(this.engines, this.reader, this.situations);
     this.coordinators = Array.from({ length: numCoordinators }, (_, index) => {
       const process = this.#process('coordinator', index);
       return new SimulatedCoordinator(this, process, this.network.addClient(process, index));

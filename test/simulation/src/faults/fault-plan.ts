@@ -10,6 +10,7 @@ import {
   leaderIsolated,
   movedElsewhere,
 } from './network-faults.js';
+import { cancellation } from './operator-faults.js';
 import {
   crash,
   groupRestart,
@@ -46,6 +47,7 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, (random) => groupRestart(random.next() < 0.3)],
   [1, (random) => machineLost(20_000 + random.next() * 60_000)],
   [1, () => orderlyStop],
+  [1, () => cancellation],
   [1, (random) => secondAgent(random.next() < 0.5)],
 ];
 const weights = kinds.reduce((sum, [weight]) => sum + weight, 0);

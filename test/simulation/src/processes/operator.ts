@@ -69,6 +69,7 @@ export class Operator {
   }
 
   #tryLater(asked: Asked): void {
+    if (asked.wish.kind === 'cancel') return;
     if (asked.attempts >= attemptsMax) return;
     const next = { ...asked, attempts: asked.attempts + 1 };
     this.#world.scheduler.after(againMs, () => this.#try(next));

@@ -267,7 +267,7 @@ export class SimulatedAgent {
         return;
       }
       case 'refused':
-        situations.count(`agent refuses: ${effect.what}`);
+        situations.count(`fenced message: ${effect.what}`);
         this.#world.log(() => `${this.name} refuses: ${effect.what} ${fieldsOf(effect.fields)}`);
         return;
       case 'alarm':

@@ -16,6 +16,7 @@ import type { VirtualProcess } from '../kernel/virtual-process.js';
 import type { BusClient } from '../network/message-network.js';
 import { phaseOf } from '../phases.js';
 import { RuleViolation } from '../rules/rule-violation.js';
+import { watchCoordinator } from '../watch-situations.js';
 import type { World } from '../world.js';
 import { fieldsOf, type SimulatedAgent } from './simulated-agent.js';
 
@@ -90,6 +91,7 @@ export class SimulatedCoordinator {
     this.#state = state;
     rules.coordinatorStepped(this, before, state, effects);
     if (state !== before) this.#notePhase(before, state);
+    if (effects.length > 0) watchCoordinator(this.#world, before, state, effects);
     if (effects.length > 0) {
       scheduler.perform(this.process, effects, (effect) => this.#perform(effect));
     }
@@ -180,9 +182,10 @@ export class SimulatedCoordinator {
       case 'create-record': {
         const { token, version, bytes } = effect;
         this.#world.log(() => `${this.name} creates ${describeRecord(reader.record(bytes))}`);
-        cluster.create(client, `map.${version}`, bytes, (result) =>
-          this.step({ kind: 'record-settled', token, version, result }),
-        );
+        cluster.create(client, `map.${version}`, bytes, (result) => {
+          if (result.kind === 'unknown') situations.count('write in doubt');
+          this.step({ kind: 'record-settled', token, version, result });
+        });
         return;
       }
       case 'ask':

@@ -12,6 +12,7 @@ import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import type { Reader } from '../machines.js';
 import type { SimulatedAgent } from '../processes/simulated-agent.js';
 import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
+import type { Situations } from '../situations.js';
 import { AgentRules } from './agent-rules.js';
 import { EngineRules, type SwapCause } from './engine-rules.js';
 import { LeaderRules } from './leader-rules.js';
@@ -26,10 +27,12 @@ export class Rules {
   readonly #leaderRules: LeaderRules;
   readonly residency: ResidencyRules;
   readonly #reader: Reader;
+  readonly #situations: Situations;
   #cutsStand = false;
 
-  constructor(engines: readonly SimulatedEngine[], reader: Reader) {
+  constructor(engines: readonly SimulatedEngine[], reader: Reader, situations: Situations) {
     this.#reader = reader;
+    this.#situations = situations;
     this.#engineRules = new EngineRules(this.outcomes);
     this.#agentRules = new AgentRules(this.outcomes, reader);
     const isProvenDead = (engine: SimulatedEngine) => this.#isCutByAll(engine, engines);
@@ -46,7 +49,9 @@ export class Rules {
   }
 
   afterEvent(): void {
+    const { missing } = this.residency;
     this.residency.check();
+    if (missing === 0 && this.residency.missing > 0) this.#situations.count('expert missing');
   }
 
   engineStarted(_engine: SimulatedEngine): void {
@@ -64,7 +69,10 @@ export class Rules {
     cause: SwapCause,
   ): void {
     this.#engineRules.changed(engine, before, after, cause);
-    if (after.cuts !== before.cuts) this.#cutsStand = true;
+    if (after.cuts !== before.cuts) {
+      this.#cutsStand = true;
+      this.#situations.count('member cut');
+    }
     const held =
       after.mappingVersion === before.mappingVersion &&
       after.retiredUpTo === before.retiredUpTo &&
