@@ -7,6 +7,7 @@ import type {
   Fence,
   Member,
   OutcomeTaken,
+  Proposal,
 } from '@isobar/protocol';
 import type { VirtualProcess } from '../kernel/virtual-process.js';
 import type { FabricEnd } from '../network/fabric.js';
@@ -15,9 +16,10 @@ import type { SwapCause } from '../rules/engine-rules.js';
 import { RuleViolation } from '../rules/rule-violation.js';
 import type { World } from '../world.js';
 import type { CommandReply } from './engine-commands.js';
+import { EnginePeers } from './engine-peers.js';
 import type { PortConnection } from './engine-port.js';
-import { ExpertMemory, weightsOf } from './expert-memory.js';
-import type { Staging, StagingFaults } from './staging.js';
+import { ExpertMemory } from './expert-memory.js';
+import { Stager, type StagingFaults } from './stager.js';
 import { compute, type Token, TokenTraffic } from './token-traffic.js';
 
 /** `waiting`: for the peers of a group that starts; takes no agent yet. */
@@ -32,8 +34,6 @@ export interface EngineListener {
 
 const boundary = { leastMs: 1, spreadMs: 40 };
 const computing = { usualMs: 15, slow: 0.08, slowMs: 2_500 };
-const fetchMs = { perCommand: 20, perExpert: 60, spread: 400 };
-const askPeersMs = 4_000;
 const tokenEveryMs = 12_000;
 const burst = 3;
 
@@ -46,8 +46,9 @@ export class SimulatedEngine implements FabricEnd {
   rank: number;
   readonly station: number;
   readonly host: number;
-  readonly faults: StagingFaults = { failNext: false, stallNextMs: 0, corruptNext: false };
   readonly #world: World;
+  readonly peers: EnginePeers;
+  readonly #stager: Stager;
   phase: EnginePhase = 'waiting';
   /** Later starts have higher numbers. */
   startedAs = 0;
@@ -57,10 +58,8 @@ export class SimulatedEngine implements FabricEnd {
   #memory: ExpertMemory | null = null;
   readonly #members = new Map<number, readonly Member[]>();
   #agent: { readonly connection: PortConnection; readonly listener: EngineListener } | null = null;
-  #staging: Staging | null = null;
   #switching = false;
   #told: { readonly swap: EngineSwapState; readonly state: EngineState } | null = null;
-  #brokenPeers: readonly Member[] = [];
 
   constructor(world: World, process: VirtualProcess, rank: number, station: number, host: number) {
     this.#world = world;
@@ -69,6 +68,8 @@ export class SimulatedEngine implements FabricEnd {
     this.station = station;
     this.host = host;
     this.traffic = this.#newTraffic();
+    this.peers = new EnginePeers(world, this);
+    this.#stager = new Stager(world, this, (proposal, bytes) => this.#onStaged(proposal, bytes));
   }
 
   get swap(): EngineSwapState {
@@ -97,7 +98,12 @@ export class SimulatedEngine implements FabricEnd {
   }
 
   get isStaging(): boolean {
-    return this.#staging !== null;
+    return this.#stager.version !== null;
+  }
+
+  /** What may go wrong with its stagings. */
+  get faults(): StagingFaults {
+    return this.#stager.faults;
   }
 
   membersOf(version: number): readonly Member[] {
@@ -139,7 +145,8 @@ export class SimulatedEngine implements FabricEnd {
     this.#swap = machines.initialEngineSwap(this.rank, this.incarnation, start.digest(), 'joining');
     this.#memory = new ExpertMemory({ rank: this.rank, ...shape }, start);
     this.#members.clear();
-    this.#staging = null;
+    this.#stager.reset();
+    this.peers.reset();
     this.#switching = false;
     this.#agent = null;
     this.#told = null;
@@ -171,7 +178,7 @@ export class SimulatedEngine implements FabricEnd {
     this.#world.scheduler.timer(this.process, tokenEveryMs * this.#world.random.next(), () =>
       this.#routeTokens(),
     );
-    this.#world.scheduler.timer(this.process, askPeersMs, () => this.#askSomePeer());
+    this.peers.start();
   }
 
   /** Called by the world when the process is dead. */
@@ -205,7 +212,7 @@ export class SimulatedEngine implements FabricEnd {
     const state = this.#world.machines.engineStateOf(swap, {
       mappingDigest: mapping.digest(),
       physicalToLogical: mapping.physicalToLogical,
-      brokenPeers: [...this.#brokenPeers],
+      brokenPeers: [...this.peers.broken],
       freeBuffers: this.memory.freeBuffers,
       step: Math.floor(this.#world.scheduler.nowMs / 100),
     });
@@ -238,42 +245,40 @@ export class SimulatedEngine implements FabricEnd {
     }
   }
 
-  #done(reply: CommandReply): void {
-    reply({ ok: true, state: this.state() });
-  }
-
   #carryOut(command: EngineCommand, reply: CommandReply): void {
     const { machines, reader } = this.#world;
     const { fence } = command;
     switch (command.kind) {
+      case 'stage':
+        this.#stage(fence, command.proposal, reply);
+        return;
       case 'query':
         this.#take(machines.raiseFence(this.swap, fence), { fence });
-        return this.#done(reply);
-      case 'stage':
-        return this.#stage(fence, command.proposal, reply);
+        break;
       case 'activate':
       case 'discard': {
         const record = reader.record(command.record);
         const taken = machines.applyOutcome(this.swap, fence, record, command.record);
         this.#follow(taken, { fence, record });
-        return this.#done(reply);
+        break;
       }
       case 'adopt': {
         const record = reader.record(command.record);
         const taken = machines.adoptBase(this.swap, fence, record, command.record);
         this.#follow(taken, { fence, record, adopted: true });
-        return this.#done(reply);
+        break;
       }
       case 'retire':
         this.#take(machines.recordRetired(this.swap, fence, command.version), { fence });
         this.memory.retire(command.version);
         this.#forgetMembers(command.version);
-        return this.#done(reply);
+        break;
       case 'cut':
         this.#take(machines.recordCut(this.swap, fence, command.member), { fence });
-        this.#cut(command.member);
-        return this.#done(reply);
+        this.peers.leaveBehind();
+        break;
     }
+    reply({ ok: true, state: this.state() });
   }
 
   /** Every change of the guard's state passes here, and is held against the rules. */
@@ -281,112 +286,43 @@ export class SimulatedEngine implements FabricEnd {
     const before = this.swap;
     this.#swap = next;
     this.#world.rules.engineChanged(this, before, next, cause);
-    const staging = this.#staging;
-    if (staging !== null && next.staging?.version !== staging.proposal.version) {
-      const text = `staging of version ${staging.proposal.version} is no longer wanted`;
-      this.#endStaging(staging, 'ISOBAR_ENGINE_STAGING_ABANDONED', text);
-    }
+    const { version } = this.#stager;
+    if (version === null || next.staging?.version === version) return;
+    const text = `staging of version ${version} is no longer wanted`;
+    const { IsobarError } = this.#world.machines;
+    this.#stager.end(new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text));
   }
 
-  // Staging
-
   #stage(fence: Fence, proposalBytes: Uint8Array, reply: CommandReply): void {
-    const { machines, reader, scheduler, random } = this.#world;
+    const { machines, reader } = this.#world;
     const proposal = reader.proposal(proposalBytes);
     const { state, action } = machines.admitProposal(this.swap, fence, proposal);
+    this.#take(state, { fence });
     if (action === 'voted') {
-      this.#take(state, { fence });
-      this.#done(reply);
+      reply({ ok: true, state: this.state() });
       return;
     }
     if (action === 'staging') {
-      this.#take(state, { fence });
-      this.#staging?.replies.push(reply);
+      this.#stager.join(reply);
       return;
     }
-    const target = reader.target(this.mappingOf(state.committed.version), proposalBytes);
-    this.#take(state, { fence });
-    const mayUseReserve = proposal.change === 'evacuation';
-    const incoming = this.memory.stage(proposal.version, target, mayUseReserve);
-    if (incoming === null) {
-      const text = `too few buffers are spare for version ${proposal.version}`;
-      this.#take(machines.abandonStaging(this.swap, proposal.version), {});
-      throw new machines.IsobarError('ISOBAR_ENGINE_NO_SPARE_BUFFERS', text, {});
-    }
-    const staging: Staging = { proposal, proposalBytes, incoming, replies: [reply], ended: false };
-    this.#staging = staging;
-    const stallMs = this.faults.stallNextMs;
-    this.faults.stallNextMs = 0;
-    const spreadMs = random.next() * fetchMs.spread;
-    const tookMs = fetchMs.perCommand + incoming.length * fetchMs.perExpert + spreadMs + stallMs;
-    scheduler.toLife(this.process, tookMs, () => this.#finishStaging(staging));
+    if (this.#stager.begin(proposal, proposalBytes, reply)) return;
+    this.abandon(proposal.version);
+    const text = `too few buffers are spare for version ${proposal.version}`;
+    throw new machines.IsobarError('ISOBAR_ENGINE_NO_SPARE_BUFFERS', text, {});
   }
 
-  #finishStaging(staging: Staging): void {
-    if (staging.ended) return;
-    const { machines } = this.#world;
-    const { proposal, proposalBytes } = staging;
-    const failure = this.#bringIn(staging);
-    if (failure !== null) {
-      this.#endStaging(staging, failure, 'a source is gone, or what came is not whole');
-      return;
-    }
-    this.#staging = null;
-    staging.ended = true;
-    this.memory.beginServing(proposal.version);
+  #onStaged(proposal: Proposal, proposalBytes: Uint8Array): void {
     this.#members.set(proposal.version, proposal.members);
+    const { machines } = this.#world;
     this.#take(machines.recordVote(this.swap, proposal, proposalBytes), { proposal });
     this.#world.log(() => `${this.name} has staged version ${proposal.version}`);
-    for (const reply of staging.replies) this.#done(reply);
   }
 
-  /** Fetches and verifies what a staging needs. @returns the code of its failure, null if none */
-  #bringIn(staging: Staging): string | null {
-    const { proposal, incoming } = staging;
-    if (this.faults.failNext) {
-      this.faults.failNext = false;
-      return 'ISOBAR_ENGINE_TRANSFER_FAILED';
-    }
-    const transfers = this.#world.machines.decodeTransfers(proposal.transfers, this.rank);
-    for (const { layer, slot, expert, buffer } of incoming) {
-      const transfer = transfers.find((one) => one.layer === layer && one.slot === slot);
-      if (transfer?.expert !== expert) return 'ISOBAR_ENGINE_TRANSFER_FAILED';
-      let weights = this.#fetch(transfer.sourceRank, layer, expert);
-      if (weights === null) return 'ISOBAR_ENGINE_TRANSFER_FAILED';
-      if (this.faults.corruptNext) {
-        this.faults.corruptNext = false;
-        this.#world.situations.count('staging corrupted');
-        weights = -2 - weights;
-      }
-      const wanted = weightsOf(this.#world.startMapping, layer, expert);
-      if (weights !== wanted && !this.#world.faults.skipDigestCheck) {
-        return 'ISOBAR_ENGINE_WEIGHT_DIGEST_MISMATCH';
-      }
-      this.memory.fill(buffer, weights);
-    }
-    return null;
-  }
-
-  #fetch(sourceRank: number, layer: number, expert: number): number | null {
-    if (sourceRank < 0) return weightsOf(this.#world.startMapping, layer, expert);
-    for (const peer of this.#world.engines) {
-      if (peer.rank !== sourceRank || peer === this || peer.process.paused) continue;
-      if (!this.#world.fabric.isLinked(this, peer) || !peer.process.alive) continue;
-      const weights = peer.memory.weightsOfExpert(layer, expert);
-      if (weights !== null) return weights;
-    }
-    return null;
-  }
-
-  /** Staging has failed or was overtaken: what it holds is free again, and no vote is given. */
-  #endStaging(staging: Staging, code: string, message: string): void {
-    const { version } = staging.proposal;
-    staging.ended = true;
-    if (this.#staging === staging) this.#staging = null;
-    this.memory.discard(version);
+  /** No vote was given for a version, and none will be. */
+  abandon(version: number): void {
     const abandoned = this.#world.machines.abandonStaging(this.swap, version);
     if (abandoned !== this.swap) this.#take(abandoned, {});
-    for (const reply of staging.replies) reply({ ok: false, code, message });
   }
 
   // Outcomes
@@ -435,17 +371,10 @@ export class SimulatedEngine implements FabricEnd {
     if (this.routes) this.#route(burst);
     this.#take(machines.recordSwitch(this.swap, version), {});
     this.#world.log(() => `${this.name} routes by version ${version}`);
-    this.#leavePeersBehind();
+    this.peers.leaveBehind();
     this.#peersChanged();
     if (this.routes) this.#route(burst);
     this.#settleDrained();
-  }
-
-  /** Connections of engines that the newest record has removed are ended. */
-  #leavePeersBehind(): void {
-    for (const peer of this.#world.engines) {
-      if (peer !== this && !this.accepts(peer)) this.#world.fabric.unlink(this, peer);
-    }
   }
 
   #settleDrained(): void {
@@ -462,35 +391,13 @@ export class SimulatedEngine implements FabricEnd {
   // Peers
 
   accepts(end: FabricEnd): boolean {
-    const peer = this.#world.engineAt(end.station);
-    if (this.phase === 'waiting') return true;
-    const { machines, engines, fabric } = this.#world;
-    if (machines.isCut(this.swap, peer.member)) return false;
-    const newer = (other: SimulatedEngine) =>
-      other !== peer &&
-      other.rank === peer.rank &&
-      other.startedAs > peer.startedAs &&
-      fabric.isLinked(this, other);
-    if (engines.some(newer)) return false;
-    if (peer.phase === 'waiting' || peer.swap.standing !== 'serving') return true;
-    if (this.swap.standing !== 'serving') return true;
-    return this.#lists(this.swap.committed.version, peer.member);
-  }
-
-  #lists(version: number, member: Member): boolean {
-    return this.membersOf(version).some(
-      ({ rank, incarnation }) => rank === member.rank && incarnation === member.incarnation,
-    );
+    return this.peers.accepts(end);
   }
 
   onLinked(end: FabricEnd): void {
-    const peer = this.#world.engineAt(end.station);
-    if (this.phase === 'waiting') {
-      if (peer.phase === 'running') this.join();
-      else this.#world.formGroup();
-      return;
-    }
-    this.#peersChanged();
+    if (this.phase === 'running') this.#peersChanged();
+    else if (this.#world.engineAt(end.station).phase === 'running') this.join();
+    else this.#world.formGroup();
   }
 
   onUnlinked(end: FabricEnd): void {
@@ -500,67 +407,27 @@ export class SimulatedEngine implements FabricEnd {
     this.#peersChanged();
   }
 
-  #cut(member: Member): void {
-    const peer = this.#engineOf(member);
-    if (peer !== undefined) this.#world.fabric.unlink(this, peer);
-    this.#tellChanged();
-  }
-
-  #engineOf(member: Member): SimulatedEngine | undefined {
-    return this.#world.engines.find(
-      ({ rank, incarnation }) => rank === member.rank && incarnation === member.incarnation,
-    );
-  }
-
   #peersChanged(): void {
-    const { standing, committed, mappingVersion } = this.swap;
-    const members = this.membersOf(standing === 'joining' ? committed.version : mappingVersion);
-    const broken = members.filter((member) => {
-      if (member.incarnation === this.incarnation) return false;
-      const peer = this.#engineOf(member);
-      return peer === undefined || !this.#world.fabric.isLinked(this, peer);
-    });
-    const same =
-      broken.length === this.#brokenPeers.length &&
-      broken.every(({ incarnation }, at) => incarnation === this.#brokenPeers[at]?.incarnation);
-    if (same) return;
-    this.#brokenPeers = broken;
+    if (!this.peers.look()) return;
     this.#told = null;
     this.#tellChanged();
   }
 
-  /** While a vote waits, peers are asked what became of it: they may have acted on its outcome. */
-  #askSomePeer(): void {
-    const { scheduler, random, engines } = this.#world;
-    scheduler.timer(this.process, askPeersMs, () => this.#askSomePeer());
-    if (this.swap.vote === null) return;
-    const peer = engines[random.integer(engines.length)];
-    if (peer !== undefined && peer !== this) this.#askPeer(peer);
-  }
-
-  #askPeer(peer: SimulatedEngine): void {
-    const { fabric } = this.#world;
-    fabric.send(this, peer, () => {
-      if (peer.phase !== 'running') return;
-      const { outcomes } = peer.swap;
-      fabric.send(peer, this, () => {
-        for (const { record } of outcomes) this.#hearFromPeer(record);
-      });
-    });
-  }
-
-  #hearFromPeer(recordBytes: Uint8Array): void {
+  /** An outcome that a peer has acted on: needs no fence (rule S6). */
+  hearFromPeer(recordBytes: Uint8Array): void {
     const { machines, reader, situations } = this.#world;
     const record = reader.record(recordBytes);
     const before = this.swap;
-    const refused: CommandReply = () => {};
-    this.#guarded(refused, () => {
-      const taken = machines.applyPeerOutcome(before, record, recordBytes);
-      if (taken.state === before) return;
-      if (taken.action !== 'none') situations.count(`peer tells: ${taken.action}`);
-      this.#follow(taken, { record, peer: true });
-      this.#tellChanged();
-    });
+    this.#guarded(
+      () => {},
+      () => {
+        const taken = machines.applyPeerOutcome(before, record, recordBytes);
+        if (taken.state === before) return;
+        if (taken.action !== 'none') situations.count(`peer tells: ${taken.action}`);
+        this.#follow(taken, { record, peer: true });
+        this.#tellChanged();
+      },
+    );
   }
 
   // Tokens
@@ -579,7 +446,7 @@ export class SimulatedEngine implements FabricEnd {
   #stationOf(version: number, rank: number): number | null {
     if (rank === this.rank) return this.station;
     const member = this.membersOf(version).find((candidate) => candidate.rank === rank);
-    const peer = member === undefined ? undefined : this.#engineOf(member);
+    const peer = member === undefined ? undefined : this.peers.engineOf(member);
     if (peer === undefined || !this.#world.fabric.isLinked(this, peer)) return null;
     return peer.station;
   }
@@ -602,7 +469,7 @@ export class SimulatedEngine implements FabricEnd {
     }
     const peer = this.#world.engineAt(token.station);
     return fabric.send(this, peer, () => {
-      peer.seeVersion(token.version, this);
+      peer.peers.seeVersion(token.version, this);
       scheduler.toLife(peer.process, tookMs, () => {
         if (!token.open) return;
         compute(peer.name, peer.memory, this.mappingOf(token.version), token);
@@ -614,12 +481,5 @@ export class SimulatedEngine implements FabricEnd {
   #answered(token: Token): void {
     this.traffic.answered(token);
     this.#settleDrained();
-  }
-
-  /** A frame of a version that this engine has voted for, or not heard of: its sender knows more. */
-  seeVersion(version: number, peer: SimulatedEngine): void {
-    const { vote, committed } = this.swap;
-    if (vote !== null && version >= vote.version) this.#askPeer(peer);
-    else if (version > committed.version) this.#askPeer(peer);
   }
 }

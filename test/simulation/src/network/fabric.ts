@@ -56,7 +56,7 @@ export class Fabric {
   /** Whether `end` holds its connection with `peer` for standing. */
   isLinked(end: FabricEnd, peer: FabricEnd): boolean {
     const link = this.#links.get(this.#pair(end, peer));
-    return link?.up[sideOf(link, end)];
+    return link === undefined ? false : link.up[sideOf(link, end)];
   }
 
   /** A process that has started looks for its peers. */
