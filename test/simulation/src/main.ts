@@ -2,16 +2,20 @@ import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as machines from '@isobar/protocol';
+import { catchFault } from './deliberate/catch-fault.js';
+import { deliberateFaults } from './deliberate/deliberate-faults.js';
 import { enoughRuns, expectedSituations } from './expected-situations.js';
 import { type ManyRuns, runMany } from './run-many.js';
 import { type RunResult, runSeed } from './run-seed.js';
 
 const usage = `npm run sim -- --seed N [--ranks R] [--verbose]
 npm run sim -- --seeds COUNT [--from N] [--workers W] [--ranks R]
+npm run sim -- --fault NAME
 
   --seed N       plays one run again, and tells its last events where it fails
   --verbose      tells all of them
   --seeds COUNT  plays so many, from --from (1) on, on every core or on --workers
+  --fault NAME   deliberate faults with NAME in theirs: which seed shows it, and how
   --ranks R      ranks of each run; drawn where absent, mostly 8
 `;
 
@@ -26,6 +30,8 @@ interface Options {
   readonly workers: number;
   readonly numRanks: number | null;
   readonly verbose: boolean;
+  /** Deliberate faults whose name has this in it, '' for all. */
+  readonly fault: string | null;
 }
 
 function readOptions(args: readonly string[]): Options | null {
@@ -38,6 +44,7 @@ function readOptions(args: readonly string[]): Options | null {
         from: { type: 'string', default: '1' },
         workers: { type: 'string', default: String(availableParallelism()) },
         ranks: { type: 'string' },
+        fault: { type: 'string' },
         verbose: { type: 'boolean', default: false },
       },
     });
@@ -48,9 +55,11 @@ function readOptions(args: readonly string[]): Options | null {
       workers: readCount('workers', values.workers, 1) ?? 1,
       numRanks: readCount('ranks', values.ranks, 2),
       verbose: values.verbose,
+      fault: values.fault ?? null,
     };
-    if ((options.seed === null) === (options.seeds === null)) {
-      throw new TypeError('name --seed or --seeds');
+    const asked = [options.seed, options.seeds, options.fault].filter((one) => one !== null);
+    if (asked.length !== 1) {
+      throw new TypeError('name one of --seed, --seeds and --fault');
     }
     return options;
   } catch (error) {
@@ -144,7 +153,22 @@ async function runAll(count: number, options: Options): Promise<number> {
   return many.failures.length > 0 || (missing.length > 0 && many.runs >= enoughRuns) ? 1 : 0;
 }
 
+/** Which of the deliberate faults are caught, and by what. */
+async function runFaults(name: string): Promise<number> {
+  let missed = 0;
+  for (const fault of deliberateFaults.filter((one) => one.name.includes(name))) {
+    const startedMs = performance.now();
+    const { seed, text } = await catchFault(fault);
+    if (seed === null) missed += 1;
+    const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1);
+    const where = seed === null ? 'MISSED' : `seed ${seed}`;
+    process.stdout.write(`${fault.name}: ${where}, ${seconds} s: ${text.split('\n')[0]}\n`);
+  }
+  return missed > 0 ? 1 : 0;
+}
+
 const options = readOptions(process.argv.slice(2));
 if (options === null) process.exitCode = 2;
 else if (options.seed !== null) process.exitCode = runOne(options.seed, options);
+else if (options.fault !== null) process.exitCode = await runFaults(options.fault);
 else process.exitCode = await runAll(options.seeds ?? 0, options);

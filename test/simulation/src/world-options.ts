@@ -8,12 +8,18 @@ export interface ShellFaults {
   readonly agentsReadStore: boolean;
   /** A record that exists is written over. */
   readonly overwriteRecords: boolean;
+  /** Engines compute no token of a version before they route by it themselves. */
+  readonly serveAfterSwitch: boolean;
+  /** Engines say that they have activated while tokens of old versions are under way. */
+  readonly activatedAtOnce: boolean;
 }
 
 export const noShellFaults: ShellFaults = {
   skipDigestCheck: false,
   agentsReadStore: false,
   overwriteRecords: false,
+  serveAfterSwitch: false,
+  activatedAtOnce: false,
 };
 
 export interface WorldOptions {

@@ -369,6 +369,7 @@ export class SimulatedEngine implements FabricEnd {
       throw new RuleViolation('S4', `${this.name} switches to version ${version}, not staged`);
     }
     if (this.routes) this.#route(burst);
+    this.memory.beginServing(version);
     this.#take(machines.recordSwitch(this.swap, version), {});
     this.#world.log(() => `${this.name} routes by version ${version}`);
     this.peers.leaveBehind();
@@ -379,7 +380,8 @@ export class SimulatedEngine implements FabricEnd {
 
   #settleDrained(): void {
     const { mappingVersion, activatedVersion } = this.swap;
-    if (mappingVersion <= activatedVersion || !this.traffic.isDrained(mappingVersion)) return;
+    const drained = this.#world.faults.activatedAtOnce || this.traffic.isDrained(mappingVersion);
+    if (mappingVersion <= activatedVersion || !drained) return;
     this.#take(this.#world.machines.recordActivated(this.swap, mappingVersion), {});
     this.#tell((listener, state) => listener.activated(state));
   }

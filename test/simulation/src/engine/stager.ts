@@ -91,7 +91,7 @@ export class Stager {
     this.#staging = null;
     staging.ended = true;
     const { proposal, proposalBytes, replies } = staging;
-    this.#engine.memory.beginServing(proposal.version);
+    if (!this.#world.faults.serveAfterSwitch) this.#engine.memory.beginServing(proposal.version);
     this.#onStaged(proposal, proposalBytes);
     for (const reply of replies) reply({ ok: true, state: this.#engine.state() });
   }

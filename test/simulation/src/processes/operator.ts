@@ -105,7 +105,10 @@ export class Operator {
   #rebalance(leader: SimulatedCoordinator, view: LeadersView): Pick<Request, 'change' | 'waves'> {
     const { random, shape } = this.#world;
     const drained = leader.control?.drained ?? [];
-    const target = rearrange(view.mapping, view.members, drained, random);
+    let target = view.mapping;
+    for (let attempt = 0; attempt < 20 && target.equals(view.mapping); attempt += 1) {
+      target = rearrange(view.mapping, view.members, drained, random);
+    }
     const incomingMax = shape.spareBuffers - shape.reserveBuffers;
     const waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
     return { change: 'rebalance', waves };

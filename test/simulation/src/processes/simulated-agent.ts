@@ -88,6 +88,21 @@ export class SimulatedAgent {
     const { scheduler, tickMs } = this.#world;
     scheduler.timer(this.process, tickMs.agent, () => this.#tick());
     this.step({ kind: 'tick' });
+    if (this.#world.faults.agentsReadStore) this.#readStore();
+  }
+
+  /** A deliberate fault (against S6): what is open is looked up, and acted on. */
+  #readStore(): void {
+    const { cluster, reader } = this.#world;
+    const version = this.#state.engine?.state.vote?.version;
+    if (version === undefined) return;
+    cluster.read(this.client, `map.${version}`, 5_000, (read) => {
+      const { fence } = this.#state.durable;
+      if (read.kind === 'failed' || read.stored === null || fence === null) return;
+      const record = reader.record(read.stored.bytes);
+      const message = { schema: 1, fence, record: read.stored.bytes } as const;
+      this.step({ kind: 'outcome', message, record });
+    });
   }
 
   /** Called by the world when the process is dead. */

@@ -41,7 +41,7 @@ export class EngineRules {
     this.#checkVote(engine, before, after, cause);
     this.#checkOutcome(engine, before, after, cause);
     checkMemory(engine, before, after);
-    if (after.mappingVersion !== before.mappingVersion) checkSwitch(engine, after, cause);
+    if (after.mappingVersion !== before.mappingVersion) checkSwitch(engine, after);
   }
 
   hasVoted(incarnation: string, version: number, digest: string): boolean {
@@ -150,7 +150,7 @@ function checkMemory(engine: SimulatedEngine, before: EngineSwapState, after: En
   }
 }
 
-function checkSwitch(engine: SimulatedEngine, after: EngineSwapState, cause: SwapCause): void {
+function checkSwitch(engine: SimulatedEngine, after: EngineSwapState): void {
   const { mappingVersion, committed } = after;
   if (mappingVersion !== committed.version) {
     throw new RuleViolation(
@@ -158,7 +158,7 @@ function checkSwitch(engine: SimulatedEngine, after: EngineSwapState, cause: Swa
       `${engine.name} routes by version ${mappingVersion}, though ${committed.version} is committed`,
     );
   }
-  if (after.standing !== 'serving' || cause.adopted === true) return;
+  if (after.standing !== 'serving') return;
   const listed = engine
     .membersOf(mappingVersion)
     .some(({ incarnation }) => incarnation === engine.incarnation);

@@ -39,8 +39,11 @@ export class LeaderRules {
   }
 
   /** Being asked raises an engine's fence: nobody decides before all that may act have been. */
-  #checkAsked({ fence, version }: MapRecord, who: string): void {
-    const { newestActed } = this.#outcomes;
+  #checkAsked(record: MapRecord, who: string): void {
+    const { fence, version } = record;
+    // Before the first version nobody has acted on anything: whom it lists must have been asked.
+    const first = record.outcome === 'committed' ? record.members : [];
+    const members = this.#outcomes.newestActed?.members ?? first;
     for (const engine of this.#engines) {
       const concerned = newestActed === null ? engine.routes : lists(newestActed.members, engine);
       if (!concerned || !engine.process.alive || this.#isProvenDead(engine)) continue;

@@ -43,7 +43,10 @@ export class ResidencyRules {
   }
 
   #checkVersion(router: SimulatedEngine, version: number): void {
-    const mapping = router.mappingOf(version);
+    const mapping = router.memory.mappingOf(version);
+    if (mapping === null) {
+      throw new RuleViolation('S4', `${router.name} has freed version ${version}, which it still routes by`);
+    }
     const holders = this.#holdersByRank(router.membersOf(version), mapping.numRanks);
     for (let layer = 0; layer < mapping.numLayers; layer += 1) {
       for (let expert = 0; expert < mapping.numLogicalExperts; expert += 1) {
