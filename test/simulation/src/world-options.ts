@@ -30,6 +30,8 @@ export interface WorldOptions {
   readonly faults?: ShellFaults;
   /** Keep what happens as lines of text. */
   readonly transcript?: boolean;
+  /** What dies is started again after a while. @default true */
+  readonly supervised?: boolean;
   /** Fastest of all clocks against the slowest, less one. */
   readonly clockDrift?: number;
 }

@@ -111,7 +111,7 @@ export class World {
     });
     for (let station = 0; station < stations; station += 1) this.#addStation(station);
     this.operator = new Operator(this);
-    this.supervisor = new Supervisor(this);
+    this.supervisor = new Supervisor(this, options.supervised !== false);
     this.scheduler.setHooks({
       afterEvent: () => this.rules.afterEvent(),
       onCrash: (process) => this.#onCrash(process),

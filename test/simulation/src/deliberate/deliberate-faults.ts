@@ -80,7 +80,8 @@ export const deliberateFaults: readonly DeliberateFault[] = [
       {
         file: 'swap/rank-state.js',
         find: '        durable,\n        engine: null,',
-        replace: '        durable: { ...durable, vote: null, votedUpTo: 0 },\n        engine: null,',
+        replace:
+          '        durable: { ...durable, vote: null, votedUpTo: 0 },\n        engine: null,',
       },
     ],
   },

@@ -20,7 +20,10 @@ export async function loadFaultyMachines(
   const folder = join(copies, name.replaceAll(/[^a-z0-9]+/g, '-'));
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  cpSync(built, folder, { recursive: true, filter: (path) => !/\.(map|d\.ts|tsbuildinfo)$/.test(path) });
+  cpSync(built, folder, {
+    recursive: true,
+    filter: (path) => !/\.(map|d\.ts|tsbuildinfo)$/.test(path),
+  });
   for (const edit of edits) applyEdit(folder, edit);
   return import(pathToFileURL(join(folder, 'index.js')).href);
 }
@@ -32,5 +35,8 @@ function applyEdit(folder: string, { file, find, replace }: TextEdit): void {
   if (places !== 1) {
     throw new Error(`${file} has ${places} places of the text to replace, not one: ${find}`);
   }
-  writeFileSync(path, text.replace(find, () => replace));
+  writeFileSync(
+    path,
+    text.replace(find, () => replace),
+  );
 }

@@ -16,14 +16,17 @@ const watchMs = 5_000;
 /** What runs beside the processes on real machines: starts again what has died. */
 export class Supervisor {
   readonly #world: World;
+  readonly #active: boolean;
   /** Processes that stay down until they are let go. */
   readonly #held = new Set<VirtualProcess>();
   /** Ranks that have left: their engines are ended for good. */
   readonly #left = new Set<number>();
 
-  constructor(world: World) {
+  /** @param active else nothing is started but by `start` */
+  constructor(world: World, active: boolean) {
     this.#world = world;
-    this.#watch();
+    this.#active = active;
+    if (active) this.#watch();
   }
 
   get ranksLeft(): ReadonlySet<number> {
@@ -51,12 +54,15 @@ export class Supervisor {
   #startSoon(process: VirtualProcess): void {
     const { scheduler, random } = this.#world;
     const { least, spread } = downMs[process.kind];
-    scheduler.after(least + random.next() * spread, () => this.#start(process));
+    if (!this.#active) return;
+    scheduler.after(least + random.next() * spread, () => {
+      if (!this.#held.has(process)) this.start(process);
+    });
   }
 
-  #start(process: VirtualProcess): void {
+  start(process: VirtualProcess): void {
     const { coordinators, agents, servers, engines, scheduler } = this.#world;
-    if (process.alive || this.#held.has(process)) return;
+    if (process.alive) return;
     switch (process.kind) {
       case 'coordinator':
         present(coordinators[process.index]).start();

@@ -45,8 +45,7 @@ export class LeaderRules {
     const first = record.outcome === 'committed' ? record.members : [];
     const members = this.#outcomes.newestActed?.members ?? first;
     for (const engine of this.#engines) {
-      const concerned = newestActed === null ? engine.routes : lists(newestActed.members, engine);
-      if (!concerned || !engine.process.alive || this.#isProvenDead(engine)) continue;
+      if (!lists(members, engine) || !engine.process.alive || this.#isProvenDead(engine)) continue;
       const known = engine.swap.fence;
       if (known !== null && (sameFence(known, fence) || isFenced(known, fence))) continue;
       throw new RuleViolation(

@@ -45,7 +45,10 @@ export class ResidencyRules {
   #checkVersion(router: SimulatedEngine, version: number): void {
     const mapping = router.memory.mappingOf(version);
     if (mapping === null) {
-      throw new RuleViolation('S4', `${router.name} has freed version ${version}, which it still routes by`);
+      throw new RuleViolation(
+        'S4',
+        `${router.name} has freed version ${version}, which it still routes by`,
+      );
     }
     const holders = this.#holdersByRank(router.membersOf(version), mapping.numRanks);
     for (let layer = 0; layer < mapping.numLayers; layer += 1) {
