@@ -51,10 +51,11 @@ export function nextTelling(telling: Telling): Exclude<EngineCommand, StageComma
 
 function isOutstanding(engine: EngineState, known: KnownOutcome, staging: number | null): boolean {
   const { version } = known;
-  if (known.outcome === 'committed') {
-    return engine.standing !== 'stopped' && engine.committedVersion < version;
-  }
-  return engine.votedUpTo < version || engine.vote?.version === version || staging === version;
+  // A stopped engine waits for nothing but the outcome of what it has promised.
+  const follows = engine.standing !== 'stopped' && engine.committedVersion < version;
+  if (known.outcome === 'committed') return follows;
+  if (engine.vote?.version === version || staging === version) return true;
+  return follows && engine.outcomes.every((taken) => taken.version !== version);
 }
 
 /** An engine that no version has listed yet can't follow one that does not: it is its base. */
