@@ -38,6 +38,7 @@ export {
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
 export {
+  type Activity,
   type BackOff,
   initialLeader,
   type LeaderAlarm,
@@ -47,7 +48,9 @@ export {
   type LeaderResult,
   type LeaderState,
   type LeaderTimings,
+  type NewestOutcome,
   type RequestOutcome,
+  type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
 export {
@@ -93,6 +96,8 @@ export {
   type ProvenDeath,
   type Witness,
 } from './membership/evidence.js';
+export { firstWave } from './membership/membership.js';
+export type { DescribedEngine } from './membership/situation.js';
 export {
   type Cut,
   cutSchema,
@@ -189,7 +194,6 @@ export {
   recordVote,
 } from './swap/engine-swap.js';
 export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
-export type { Ground } from './swap/ground.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
@@ -211,10 +215,12 @@ export {
 } from './swap/rank-state.js';
 export { reportOf } from './swap/rank-steps.js';
 export { stepRankSwap } from './swap/rank-swap.js';
-export { ranksUnheard, stepTakeover } from './swap/takeover.js';
 export {
+  type Ground,
   initialTakeover,
   type PendingRecord,
+  ranksUnheard,
+  stepTakeover,
   type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
@@ -222,4 +228,4 @@ export {
   type TakeoverResult,
   type TakeoverState,
   takeoverAnswer,
-} from './swap/takeover-state.js';
+} from './swap/takeover.js';
