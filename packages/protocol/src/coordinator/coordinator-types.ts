@@ -14,10 +14,12 @@ import type {
   LeaseOptions,
   LeaseState,
   LeaseTimings,
+  PendingAccess,
   StoredBytes,
 } from '../lease/lease-types.js';
 import type { RankAnswer, RankReport, Vote } from '../messages.js';
-import type { Ground, TakeoverAlarm, TakeoverState } from '../swap/takeover.js';
+import type { Ground } from '../swap/ground.js';
+import type { TakeoverAlarm, TakeoverState } from '../swap/takeover-state.js';
 import type { ControlChange } from './control-change.js';
 import type { ControlWriter, ControlWriterEffect, ControlWriterEvent } from './control-writer.js';
 import type { StoredControl } from './stored-records.js';
@@ -60,7 +62,7 @@ export type CoordinatorRole =
   | {
       readonly kind: 'reading';
       readonly fence: Fence;
-      readonly pending: number | null;
+      readonly pending: PendingAccess | null;
       readonly readAtMs: number;
     }
   | {
@@ -88,8 +90,8 @@ export interface CoordinatorState {
   readonly writer: ControlWriter | null;
   /** The first one is under way. */
   readonly operations: readonly QueuedOperation[];
-  /** Token of the creation under way, by version. */
-  readonly creating: ReadonlyMap<number, number>;
+  /** Creations under way, by version. */
+  readonly creating: ReadonlyMap<number, PendingAccess>;
   readonly nextToken: number;
 }
 
@@ -101,8 +103,8 @@ export type CreateRecordResult =
   | { readonly kind: 'unknown' };
 
 /**
- * What the shell tells. Each effect that asks the store is answered by one event with its token,
- * sooner or later; answers to what an earlier leadership asked are ignored.
+ * What the shell tells. Each effect that asks the store is answered by one event with its token; an
+ * answer that is overdue is not waited for, and one to what an earlier leadership asked is ignored.
  */
 export type CoordinatorEvent =
   | { readonly kind: 'tick' }
