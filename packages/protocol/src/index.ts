@@ -20,7 +20,7 @@ export type {
   CreateRecordResult,
   Operation,
 } from './coordinator/coordinator-types.js';
-export { membersUnanswered, notLeading } from './coordinator/operations.js';
+export { membersUnheard, notLeading, type UnheardMember } from './coordinator/operations.js';
 export type { StoredControl } from './coordinator/stored-records.js';
 export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {

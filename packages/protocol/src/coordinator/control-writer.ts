@@ -1,6 +1,11 @@
 import { encode } from '../codec.js';
 import type { ControlRecord } from '../control-record.js';
-import type { StoredBytes, WriteResult } from '../lease/lease-types.js';
+import {
+  isPending,
+  type PendingAccess,
+  type StoredBytes,
+  type WriteResult,
+} from '../lease/lease-types.js';
 
 /*
  * One write of the record `control`, until it has taken place. A conflict is read: what is there
@@ -13,7 +18,7 @@ export interface ControlWriter {
   readonly next: 'write' | 'read';
   readonly nextAtMs: number;
   /** Null while the store is not being asked. */
-  readonly pending: { readonly token: number; readonly startedAtMs: number } | null;
+  readonly pending: PendingAccess | null;
 }
 
 export type ControlWriterEvent =
@@ -59,9 +64,10 @@ export function rebase(
 export function askControl(
   writer: ControlWriter,
   token: number,
+  overdueMs: number,
   nowMs: number,
 ): { readonly writer: ControlWriter; readonly effect: ControlWriterEffect } | null {
-  if (writer.pending !== null || nowMs < writer.nextAtMs) return null;
+  if (isPending(writer.pending, overdueMs, nowMs) || nowMs < writer.nextAtMs) return null;
   const { expectedRevision, record } = writer;
   const effect: ControlWriterEffect =
     writer.next === 'read'

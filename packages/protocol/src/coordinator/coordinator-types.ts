@@ -14,6 +14,7 @@ import type {
   LeaseOptions,
   LeaseState,
   LeaseTimings,
+  PendingAccess,
   StoredBytes,
 } from '../lease/lease-types.js';
 import type { RankAnswer, RankReport, Vote } from '../messages.js';
@@ -61,7 +62,7 @@ export type CoordinatorRole =
   | {
       readonly kind: 'reading';
       readonly fence: Fence;
-      readonly pending: number | null;
+      readonly pending: PendingAccess | null;
       readonly readAtMs: number;
     }
   | {
@@ -89,8 +90,8 @@ export interface CoordinatorState {
   readonly writer: ControlWriter | null;
   /** The first one is under way. */
   readonly operations: readonly QueuedOperation[];
-  /** Token of the creation under way, by version. */
-  readonly creating: ReadonlyMap<number, number>;
+  /** Creations under way, by version. */
+  readonly creating: ReadonlyMap<number, PendingAccess>;
   readonly nextToken: number;
 }
 
@@ -102,8 +103,8 @@ export type CreateRecordResult =
   | { readonly kind: 'unknown' };
 
 /**
- * What the shell tells. Each effect that asks the store is answered by one event with its token,
- * sooner or later; answers to what an earlier leadership asked are ignored.
+ * What the shell tells. Each effect that asks the store is answered by one event with its token; an
+ * answer that is overdue is not waited for, and one to what an earlier leadership asked is ignored.
  */
 export type CoordinatorEvent =
   | { readonly kind: 'tick' }

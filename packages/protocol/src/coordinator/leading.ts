@@ -1,5 +1,6 @@
 import { IsobarError } from '../isobar-error.js';
 import { type LeaderEffect, type LeaderEvent, stepLeader } from '../leader/leader.js';
+import { isPending, overdueMs } from '../lease/lease-types.js';
 import { type CoordinatorStep, type EventOf, giveWay, toLease } from './coordinator-step.js';
 import { finishOperation, notLeading } from './operations.js';
 
@@ -45,13 +46,11 @@ function onLeaderEffect(step: CoordinatorStep, effect: LeaderEffect): void {
 
 /** Creations are asked for again and again; one of a version is under way at a time. */
 export function createRecord(step: CoordinatorStep, version: number, bytes: Uint8Array): void {
-  const { creating, nextToken: token } = step.state;
-  if (creating.has(version)) return;
-  step.state = {
-    ...step.state,
-    creating: new Map(creating).set(version, token),
-    nextToken: token + 1,
-  };
+  const { creating: before, nextToken: token, options } = step.state;
+  const limitMs = overdueMs(options.timings.lease);
+  if (isPending(before.get(version), limitMs, step.nowMs)) return;
+  const creating = new Map(before).set(version, { token, startedAtMs: step.nowMs });
+  step.state = { ...step.state, creating, nextToken: token + 1 };
   step.effects.push({ kind: 'create-record', token, version, bytes });
 }
 

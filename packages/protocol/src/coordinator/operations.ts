@@ -1,6 +1,7 @@
 import type { ControlRecord } from '../control-record.js';
 import { IsobarError } from '../isobar-error.js';
 import type { Member } from '../member.js';
+import { newestCommitted } from '../swap/known-versions.js';
 import { ranksUnheard } from '../swap/takeover.js';
 import type { TakeoverState } from '../swap/takeover-state.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
@@ -49,28 +50,32 @@ export function notLeading(state: CoordinatorState): IsobarError {
   const fields: Record<string, unknown> = { holder: lease.lastHolder, role: role.kind };
   let waitsFor = `${lease.lastHolder ?? 'nobody'} held the lease when last seen`;
   if (role.kind === 'taking-over') {
-    const members = membersUnanswered(role.takeover);
-    waitsFor = `it waits for ${members.map(({ rank, incarnation }) => `rank ${rank} (${incarnation})`).join(', ')}`;
+    const members = membersUnheard(role.takeover);
+    const told = members.map(({ rank, incarnation }) => `rank ${rank} (${incarnation ?? 'new'})`);
+    waitsFor = `it waits for the answer of ${told.join(', ')}`;
     Object.assign(fields, { members });
   }
   const text = `this coordinator does not lead: ${waitsFor}`;
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
 }
 
-/** Those without whose answer the takeover can't go on, with the incarnations that are listed. */
-export function membersUnanswered(takeover: TakeoverState): Member[] {
+/** Those without whose answer the takeover can't go on, with the incarnation that is listed. */
+export function membersUnheard(takeover: TakeoverState): UnheardMember[] {
   const listed = membersStored(takeover);
-  return ranksUnheard(takeover).map(
-    (rank) => listed.find((member) => member.rank === rank) ?? { rank, incarnation: '?' },
-  );
+  return ranksUnheard(takeover).map((rank) => ({
+    rank,
+    incarnation: listed.find((member) => member.rank === rank)?.incarnation ?? null,
+  }));
+}
+
+export interface UnheardMember {
+  readonly rank: number;
+  /** Null where no record that was read lists the rank. */
+  readonly incarnation: string | null;
 }
 
 function membersStored({ stored }: TakeoverState): readonly Member[] {
-  let newest: { readonly version: number; readonly members: readonly Member[] } | null = null;
-  for (const { record } of stored.values()) {
-    if (record.outcome === 'committed' && record.version > (newest?.version ?? -1)) newest = record;
-  }
-  return newest?.members ?? [];
+  return newestCommitted(stored)?.members ?? [];
 }
 
 function membersOf({ role }: CoordinatorState): readonly Member[] {

@@ -2,7 +2,7 @@ import type { ControlRecord } from '../control-record.js';
 import { type Fence, isFenced } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { initialLeader } from '../leader/leader.js';
-import type { StoredBytes } from '../lease/lease-types.js';
+import { overdueMs, type StoredBytes } from '../lease/lease-types.js';
 import type { Ground } from '../swap/ground.js';
 import {
   askControl,
@@ -46,8 +46,9 @@ function firstControl(
 /** Begins the next operation, and asks the store for what is due. */
 export function goOnWithControl(step: CoordinatorStep): void {
   while (startOperation(step));
-  const { writer, nextToken } = step.state;
-  const asked = writer === null ? null : askControl(writer, nextToken, step.nowMs);
+  const { writer, nextToken, options } = step.state;
+  const limitMs = overdueMs(options.timings.lease);
+  const asked = writer === null ? null : askControl(writer, nextToken, limitMs, step.nowMs);
   if (asked === null) return;
   step.state = { ...step.state, writer: asked.writer, nextToken: nextToken + 1 };
   step.effects.push(asked.effect);

@@ -2,9 +2,15 @@ import { readDecidedVersion } from '../decided-version.js';
 import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderEvent } from '../leader/leader.js';
+import { isPending } from '../lease/lease-types.js';
 import type { RankAnswer } from '../messages.js';
 import { stepTakeover } from '../swap/takeover.js';
-import { initialTakeover, type TakeoverEffect, type TakeoverEvent } from '../swap/takeover-state.js';
+import {
+  initialTakeover,
+  type TakeoverEffect,
+  type TakeoverEvent,
+  takeoverAnswer,
+} from '../swap/takeover-state.js';
 import {
   type CoordinatorStep,
   type EventOf,
@@ -24,9 +30,13 @@ import { takeControl } from './taking-control.js';
 
 /** Reads what the store has, once the lease is held. */
 export function goOnReading(step: CoordinatorStep): void {
-  const { role, nextToken: token } = step.state;
-  if (role.kind !== 'reading' || role.pending !== null || step.nowMs < role.readAtMs) return;
-  step.state = { ...step.state, role: { ...role, pending: token }, nextToken: token + 1 };
+  const { role, nextToken: token, options } = step.state;
+  const { nowMs } = step;
+  if (role.kind !== 'reading' || nowMs < role.readAtMs) return;
+  // There may be many records.
+  if (isPending(role.pending, options.timings.lease.leaseMs, nowMs)) return;
+  const pending = { token, startedAtMs: nowMs };
+  step.state = { ...step.state, role: { ...role, pending }, nextToken: token + 1 };
   step.effects.push({ kind: 'read-records', token });
 }
 
@@ -35,13 +45,13 @@ export function onRecordsReadFailed(
   event: EventOf<'records-read-failed'>,
 ): void {
   const { role, options } = step.state;
-  if (role.kind !== 'reading' || role.pending !== event.token) return;
+  if (role.kind !== 'reading' || role.pending?.token !== event.token) return;
   enterReading(step, role.fence, step.nowMs + options.timings.lease.retryMs);
 }
 
 export function onRecordsRead(step: CoordinatorStep, event: EventOf<'records-read'>): void {
   const { role, options } = step.state;
-  if (role.kind !== 'reading' || role.pending !== event.token) return;
+  if (role.kind !== 'reading' || role.pending?.token !== event.token) return;
   const read = readable(() => ({
     maps: event.maps.map(readDecidedVersion),
     control: readControl(event.control),
@@ -79,18 +89,12 @@ export function onAnswer(step: CoordinatorStep, answer: RankAnswer): void {
     toLeader(step, { kind: 'answer', answer });
     return;
   }
-  const outcomes = readable(() => answer.outcomes.map(({ record }) => readDecidedVersion(record)));
-  toTakeover(
-    step,
-    outcomes instanceof IsobarError
-      ? { kind: 'unreadable', error: outcomes }
-      : { kind: 'answer', answer, outcomes },
-  );
+  toTakeover(step, takeoverAnswer(answer));
 }
 
 export function onRecordSettled(step: CoordinatorStep, event: EventOf<'record-settled'>): void {
   const { version, token, result } = event;
-  if (step.state.creating.get(version) !== token) return;
+  if (step.state.creating.get(version)?.token !== token) return;
   const creating = new Map(step.state.creating);
   creating.delete(version);
   step.state = { ...step.state, creating };

@@ -9,7 +9,7 @@ export interface LeaseTimings {
   readonly renewDeadlineMs: number;
   /** From one renewal to the next. */
   readonly renewMs: number;
-  /** Between a candidate's reads, between attempts that fail, and the limit of one attempt. */
+  /** Between a candidate's reads, and between attempts that fail; the shell's limit of one attempt. */
   readonly retryMs: number;
 }
 
@@ -67,15 +67,30 @@ export type LeasePhase =
   | { readonly kind: 'releasing' }
   | { readonly kind: 'released' };
 
-/** The store is asked one thing at a time. */
+/** What the store has been asked. */
 export interface PendingAccess {
   readonly token: number;
   readonly startedAtMs: number;
 }
 
+/** Whether an answer is still to be waited for. */
+export function isPending(
+  pending: PendingAccess | null | undefined,
+  overdueMs: number,
+  nowMs: number,
+): boolean {
+  return pending != null && nowMs - pending.startedAtMs < overdueMs;
+}
+
+/** An answer of the store that is later than this is not waited for. */
+export function overdueMs(timings: LeaseTimings): number {
+  return 2 * timings.retryMs;
+}
+
 export interface LeaseState {
   readonly options: LeaseOptions;
   readonly phase: LeasePhase;
+  /** The store is asked one thing at a time. */
   readonly pending: PendingAccess | null;
   readonly nextToken: number;
   /** Counts attempts, so that no two writes of a process are alike. */
@@ -108,14 +123,13 @@ export type LeaseEvent =
   | { readonly kind: 'release' };
 
 export type LeaseEffect =
-  | { readonly kind: 'read-leader'; readonly token: number; readonly timeoutMs: number }
+  | { readonly kind: 'read-leader'; readonly token: number }
   | {
       readonly kind: 'write-leader';
       readonly token: number;
       readonly bytes: Uint8Array;
       /** 0 where there must be no record. */
       readonly expectedRevision: number;
-      readonly timeoutMs: number;
     }
   | { readonly kind: 'lease-held'; readonly fence: Fence }
   | { readonly kind: 'lease-lost'; readonly fence: Fence; readonly why: string }

@@ -3,15 +3,17 @@ import { sameBytes } from '../decided-version.js';
 import { type Fence, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { type LeaderRecord, leaderRecordSchema } from '../leader-record.js';
-import type {
-  LeaseEvent,
-  LeaseOptions,
-  LeasePhase,
-  LeaseResult,
-  LeaseState,
-  SeenRecord,
-  StoredBytes,
-  WriteResult,
+import {
+  isPending,
+  type LeaseEvent,
+  type LeaseOptions,
+  type LeasePhase,
+  type LeaseResult,
+  type LeaseState,
+  overdueMs,
+  type SeenRecord,
+  type StoredBytes,
+  type WriteResult,
 } from './lease-types.js';
 
 /*
@@ -112,10 +114,9 @@ function keep(state: LeaseState): LeaseResult {
   return { state, effects: [] };
 }
 
-/** An answer of the store that is twice its limit late is not waited for. */
 function dropOverdue(state: LeaseState, nowMs: number): LeaseState {
   const { pending, options } = state;
-  if (pending === null || nowMs - pending.startedAtMs < 2 * options.timings.retryMs) return state;
+  if (pending === null || isPending(pending, overdueMs(options.timings), nowMs)) return state;
   return retryLater({ ...state, pending: null }, pending.startedAtMs);
 }
 
@@ -207,17 +208,15 @@ function write(
 ): LeaseResult {
   const record: LeaderRecord = { schema: 1, holder, fence, renewals: state.writes };
   const token = state.nextToken;
-  const { retryMs: timeoutMs } = state.options.timings;
   return {
     state: { ...begin(state, nowMs), writes: state.writes + 1 },
-    effects: [{ kind: 'write-leader', token, bytes: encode(record), expectedRevision, timeoutMs }],
+    effects: [{ kind: 'write-leader', token, bytes: encode(record), expectedRevision }],
   };
 }
 
 function read(state: LeaseState, nowMs: number): LeaseResult {
-  const { nextToken: token, options } = state;
-  const effect = { kind: 'read-leader', token, timeoutMs: options.timings.retryMs } as const;
-  return { state: begin(state, nowMs), effects: [effect] };
+  const { nextToken: token } = state;
+  return { state: begin(state, nowMs), effects: [{ kind: 'read-leader', token }] };
 }
 
 function begin(state: LeaseState, nowMs: number): LeaseState {

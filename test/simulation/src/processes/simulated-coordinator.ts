@@ -143,15 +143,15 @@ export class SimulatedCoordinator {
     switch (effect.kind) {
       case 'read-leader': {
         const { token } = effect;
-        cluster.read(client, 'leader', effect.timeoutMs, (result) => {
+        cluster.read(client, 'leader', storeTimeoutMs, (result) => {
           if (result.kind === 'failed') this.step({ kind: 'leader-read-failed', token });
           else this.step({ kind: 'leader-read', token, stored: result.stored });
         });
         return;
       }
       case 'write-leader': {
-        const { token, bytes, expectedRevision, timeoutMs } = effect;
-        cluster.compareAndSet(client, 'leader', bytes, expectedRevision, timeoutMs, (result) =>
+        const { token, bytes, expectedRevision } = effect;
+        cluster.compareAndSet(client, 'leader', bytes, expectedRevision, storeTimeoutMs, (result) =>
           this.step({ kind: 'leader-written', token, result }),
         );
         return;
@@ -263,7 +263,6 @@ export class SimulatedCoordinator {
         this.#world.log(() => `${this.name} ALARM: ${effect.alarm} ${fieldsOf(effect.fields)}`);
         this.#world.operator.alarmed(effect.alarm);
         return;
-      case 'settled':
       case 'released':
         return;
       default:
