@@ -29,7 +29,7 @@ function nameOf({ change, base }: CommittedRecord): string {
 
 /** The version before it has not been retired everywhere. */
 function isBeforeRetire({ engines }: World, { base }: CommittedRecord): boolean {
-  return engines.some(({ routes, swap }) => routes && swap.retiredUpTo < base.version);
+  return engines.some((engine) => engine.routes && engine.swap.retiredUpTo < base.version);
 }
 
 function watchMembers(world: World, record: CommittedRecord, base: CommittedRecord): void {

@@ -41,8 +41,11 @@ export class EnginePeers {
     if (engine.hasCut(peer) || this.#isReplaced(peer)) return false;
     if (peer.phase === 'waiting' || peer.swap.standing !== 'serving') return true;
     if (engine.swap.standing !== 'serving') return true;
+    // A new group routes by its start mapping until it is listed; the base lists others.
+    const { committed, mappingVersion } = engine.swap;
+    const version = engine.swap.listed ? committed.version : mappingVersion;
     return engine
-      .membersOf(engine.swap.committed.version)
+      .membersOf(version)
       .some(({ incarnation }) => incarnation === peer.incarnation);
   }
 

@@ -106,6 +106,11 @@ export class SimulatedEngine implements FabricEnd {
     return this.#stager.faults;
   }
 
+  /** Members of every version that it holds. */
+  get listings(): readonly (readonly Member[])[] {
+    return [...this.#members.values()];
+  }
+
   membersOf(version: number): readonly Member[] {
     return this.#members.get(version) ?? [];
   }

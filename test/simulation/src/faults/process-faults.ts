@@ -135,9 +135,10 @@ export function secondAgent(sameDisk: boolean): Fault {
       const second = world.addAgent(first.engine, disk);
       world.supervisor.hold(second.process);
       second.start();
-      clock.later(5_000 + world.random.next() * 20_000, () =>
-        world.scheduler.crash(second.process),
-      );
+      clock.later(5_000 + world.random.next() * 20_000, () => {
+        world.scheduler.crash(second.process);
+        world.supervisor.release(first.process);
+      });
     },
   };
 }

@@ -8,6 +8,7 @@ import type {
   RankSwapEffect,
   RankSwapEvent,
   RankSwapState,
+  Vote,
   WitnessedEngine,
   WitnessedProcess,
 } from '@isobar/protocol';
@@ -241,6 +242,10 @@ export class SimulatedAgent {
     }
   }
 
+  #logVote({ version, yes, reason }: Vote): void {
+    this.#world.log(() => `${this.name} votes ${yes ? 'yes' : `no (${reason})`} on ${version}`);
+  }
+
   #perform(effect: RankSwapEffect): void {
     const { rules, coordinators, network, situations } = this.#world;
     switch (effect.kind) {
@@ -253,8 +258,7 @@ export class SimulatedAgent {
         return;
       case 'send-vote': {
         const { vote } = effect;
-        rules.agentVotes(this, vote);
-        this.#world.log(() => `${this.name} votes ${vote.yes ? 'yes' : 'no'} on ${vote.version}`);
+        if (rules.agentVotes(this, vote)) this.#logVote(vote);
         for (const coordinator of coordinators) {
           network.send(this.client, coordinator.client, () => coordinator.hearVote(vote));
         }

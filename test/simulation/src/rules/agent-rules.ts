@@ -71,7 +71,8 @@ export class AgentRules {
     throw new RuleViolation('S3', `${agent.name} forgets the outcome of ${forgotten.version}`);
   }
 
-  votes(agent: SimulatedAgent, vote: Vote): void {
+  /** @returns whether the vote is sent for the first time */
+  votes(agent: SimulatedAgent, vote: Vote): boolean {
     const { durable } = agent.disk;
     const written = durable.vote;
     if (written?.version !== vote.version || written.yes !== vote.yes) {
@@ -84,6 +85,7 @@ export class AgentRules {
       throw new RuleViolation('S3', `${agent.name} votes twice on ${vote.version}, differently`);
     }
     this.#votes.set(key, content);
+    return earlier === undefined;
   }
 
   /** An answer that shows its engine under the asker's fence: the engine must know that fence. */

@@ -159,9 +159,10 @@ function checkSwitch(engine: SimulatedEngine, after: EngineSwapState): void {
     );
   }
   if (after.standing !== 'serving') return;
-  const listed = engine
-    .membersOf(mappingVersion)
-    .some(({ incarnation }) => incarnation === engine.incarnation);
+  // Who leaves switches to the version without it, and stops once its own tokens are answered.
+  const listed = engine.listings.some((members) =>
+    members.some(({ incarnation }) => incarnation === engine.incarnation),
+  );
   if (!listed) {
     throw new RuleViolation(
       'S4',

@@ -14,6 +14,7 @@ import type { SimulatedAgent } from '../processes/simulated-agent.js';
 import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
 import type { Situations } from '../situations.js';
 import { AgentRules } from './agent-rules.js';
+import { CutMembers } from './cut-members.js';
 import { EngineRules, type SwapCause } from './engine-rules.js';
 import { LeaderRules } from './leader-rules.js';
 import { OutcomeRules } from './outcome-rules.js';
@@ -28,24 +29,19 @@ export class Rules {
   readonly residency: ResidencyRules;
   readonly #reader: Reader;
   readonly #situations: Situations;
-  #cutsStand = false;
+  readonly #engines: readonly SimulatedEngine[];
+  readonly #cut = new CutMembers();
 
   constructor(engines: readonly SimulatedEngine[], reader: Reader, situations: Situations) {
     this.#reader = reader;
     this.#situations = situations;
     this.#engineRules = new EngineRules(this.outcomes);
     this.#agentRules = new AgentRules(this.outcomes, reader);
-    const isProvenDead = (engine: SimulatedEngine) => this.#isCutByAll(engine, engines);
+    this.#engines = engines;
+    const isProvenDead = (engine: SimulatedEngine) =>
+      !engine.process.alive || this.#cut.has(engine);
     this.#leaderRules = new LeaderRules(engines, this.outcomes, this.#engineRules, isProvenDead);
     this.residency = new ResidencyRules(engines, isProvenDead);
-  }
-
-  /** Every other live member refuses it for good: it may live, and has no say any more. */
-  #isCutByAll(engine: SimulatedEngine, engines: readonly SimulatedEngine[]): boolean {
-    if (!engine.process.alive) return true;
-    if (!this.#cutsStand) return false;
-    const others = engines.filter((other) => other !== engine && other.routes);
-    return others.length > 0 && others.every((other) => other.hasCut(engine));
   }
 
   afterEvent(): void {
@@ -70,7 +66,8 @@ export class Rules {
   ): void {
     this.#engineRules.changed(engine, before, after, cause);
     if (after.cuts !== before.cuts) {
-      this.#cutsStand = true;
+      const members = this.outcomes.newestActed?.members ?? engine.membersOf(0);
+      this.#cut.look(this.#engines, members);
       this.#situations.count('member cut');
     }
     const held =
@@ -96,8 +93,8 @@ export class Rules {
     this.#agentRules.persists(agent, before, after);
   }
 
-  agentVotes(agent: SimulatedAgent, vote: Vote): void {
-    this.#agentRules.votes(agent, vote);
+  agentVotes(agent: SimulatedAgent, vote: Vote): boolean {
+    return this.#agentRules.votes(agent, vote);
   }
 
   agentAnswers(agent: SimulatedAgent, answer: RankAnswer): void {

@@ -142,10 +142,10 @@ class Scenario {
       settled: () => unsettled(this.world) === null,
       phase: () =>
         coordinators.some(({ process, state }) => process.alive && phaseOf(state) === which),
-      staged: () => engines.some(({ routes, swap }) => routes && swap.vote?.version === number),
-      voted: () => engines.every(({ routes, swap }) => !routes || swap.vote?.version === number),
+      staged: () => engines.some((one) => one.routes && one.swap.vote?.version === number),
+      voted: () => engines.every((one) => !one.routes || one.swap.vote?.version === number),
       created: () => this.world.store.read(`map.${which}`, this.world.store.lastSequence) !== null,
-      routed: () => engines.some(({ routes, swap }) => routes && swap.mappingVersion === number),
+      routed: () => engines.some((one) => one.routes && one.swap.mappingVersion === number),
       leader: () => this.world.operator.leader !== null,
       'no-leader': () => this.world.operator.leader === null,
     };
