@@ -90,6 +90,26 @@ describe('a vote', () => {
     expect(world.votes).toMatchObject([no, no]);
   });
 
+  it('is staged for once, however often it is asked for', () => {
+    for (let time = 0; time < 3; time += 1) world.prepare(proposed(3, 0), leader);
+    world.prepare(proposed(4, 0), leader);
+    expect(world.underWay).toEqual(['stage']);
+  });
+
+  it('stays yes where the engine has told of it, and then fails at the command', () => {
+    world.prepare(proposed(3, 0), leader);
+    const given = world.agent.staging?.command;
+    if (given === undefined) throw new Error('nothing is staged');
+    world.carryOutNext();
+    world.endStaging();
+    if (world.agent.engine === null || world.engine === null) throw new Error('no engine');
+    world.hear({ kind: 'engine-changed', state: world.engine.state });
+    const failure = { code: 'ISOBAR_ENGINE_FAILED', message: 'late', explicit: true };
+    world.hear({ kind: 'engine-refused', command: given, ...failure });
+    world.prepare(proposed(3, 0), leader);
+    expect(world.votes).toMatchObject([{ version: 3, yes: true }]);
+  });
+
   it('is given once for a version, to no other proposal of that number (S3)', () => {
     world.prepare(proposed(3, 0), leader);
     world.settle();
@@ -206,6 +226,9 @@ describe('a vote is released', () => {
     expect(world.told.at(-1)).toEqual({ kind: 'ask-outcomes', since: 0 });
     heartbeat(world, leader, { decidedUpTo: 3 });
     expect(world.told.filter(({ kind }) => kind === 'ask-outcomes')).toHaveLength(1);
+    world.hear({ kind: 'outcomes-unanswered' });
+    heartbeat(world, leader, { decidedUpTo: 3 });
+    expect(world.told.filter(({ kind }) => kind === 'ask-outcomes')).toHaveLength(2);
     tellMissed(world, leader, [voided(3)]);
     world.settle();
     expect(engineOf(world).vote).toBeNull();
@@ -269,6 +292,7 @@ describe('a question', () => {
   it('is answered without an engine where there is none, or it goes', () => {
     world.query(leader);
     world.killEngine();
+    expect(world.answers).toHaveLength(1);
     world.query(leader);
     expect(world.answers).toMatchObject([
       { fence: leader, engine: null },
@@ -312,6 +336,15 @@ describe('an outcome', () => {
     world.prepare(proposed(3, 0), leader);
     expect(engineOf(world)).toMatchObject({ staging: null, vote: null });
     expect(world.votes).toEqual([]);
+  });
+
+  it('once known, is the last word on its version', () => {
+    world.prepare(proposed(3, 0), leader);
+    world.settle();
+    world.outcome(voided(3), leader);
+    world.settle();
+    world.prepare(proposed(3, 0), leader);
+    expect(world.votes).toHaveLength(1);
   });
 
   it('that crosses the vote on its version leaves no vote behind', () => {

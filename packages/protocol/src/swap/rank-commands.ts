@@ -28,19 +28,15 @@ export type EngineCommand =
 export interface Telling {
   readonly engine: { readonly description: EngineDescription; readonly state: EngineState };
   readonly durable: DurableRankState;
-  /** Staged now, and not told to end yet. */
-  readonly stagingVersion: number | null;
   readonly stuckVersion: number | null;
 }
 
 /** The next outcome or cut that the agent knows and its engine has not acted on. */
 export function nextTelling(telling: Telling): Exclude<EngineCommand, StageCommand> | null {
-  const { engine, durable, stuckVersion, stagingVersion } = telling;
+  const { engine, durable, stuckVersion } = telling;
   const { fence } = durable;
   if (fence === null) return null;
-  const outcome = durable.outcomes.find((known) =>
-    isOutstanding(engine.state, known, stagingVersion),
-  );
+  const outcome = durable.outcomes.find((known) => isOutstanding(engine.state, known));
   if (outcome !== undefined && outcome.version !== stuckVersion) {
     const { version, record } = outcome;
     return { kind: tellingOf(engine, outcome), fence, version, record };
@@ -49,13 +45,10 @@ export function nextTelling(telling: Telling): Exclude<EngineCommand, StageComma
   return member === undefined ? null : { kind: 'cut', fence, member };
 }
 
-function isOutstanding(engine: EngineState, known: KnownOutcome, staging: number | null): boolean {
-  const { version } = known;
-  // A stopped engine waits for nothing but the outcome of what it has promised.
-  const follows = engine.standing !== 'stopped' && engine.committedVersion < version;
-  if (known.outcome === 'committed') return follows;
-  if (engine.vote?.version === version || staging === version) return true;
-  return follows && engine.outcomes.every((taken) => taken.version !== version);
+/** Nothing is of consequence to a stopped engine. */
+function isOutstanding(engine: EngineState, { version }: KnownOutcome): boolean {
+  if (engine.standing === 'stopped' || version <= engine.committedVersion) return false;
+  return engine.outcomes.every((taken) => taken.version !== version);
 }
 
 /** An engine that no version has listed yet can't follow one that does not: it is its base. */

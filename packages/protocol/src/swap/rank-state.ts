@@ -26,8 +26,6 @@ export interface ConnectedEngine {
 export interface StagingUnderWay {
   readonly command: StageCommand;
   readonly proposal: Proposal;
-  /** The engine has been told that the version is void. */
-  readonly ended: boolean;
 }
 
 export interface RankSwapState {

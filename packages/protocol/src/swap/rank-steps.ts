@@ -144,28 +144,17 @@ export function advance(state: RankSwapState, done: EngineCommand | null = null)
   const answered = raised ? answerAll(state) : unchanged(state);
   const next = answered.state;
   if (fence === null || next.command !== null) return answered;
-  const command = next.questions.length > 0 ? ({ kind: 'query', fence } as const) : nextOf(next);
+  const query = next.questions.length > 0 ? ({ kind: 'query', fence } as const) : null;
+  const command = query ?? nextTelling({ engine, durable, stuckVersion: next.stuckVersion });
   if (command === null || (done !== null && isSameCommand(command, done))) return answered;
   return chain(answered, (free) => give(free, command));
-}
-
-function nextOf(state: RankSwapState): Exclude<EngineCommand, StageCommand> | null {
-  const { engine, durable, staging, stuckVersion } = state;
-  if (engine === null) return null;
-  const stagingVersion = staging === null || staging.ended ? null : staging.command.version;
-  return nextTelling({ engine, durable, stagingVersion, stuckVersion });
 }
 
 export function give(
   state: RankSwapState,
   command: Exclude<EngineCommand, StageCommand>,
 ): RankSwapResult {
-  const { staging } = state;
-  const ends = command.kind === 'discard' && command.version === staging?.command.version;
-  return {
-    state: { ...state, command, staging: ends ? { ...staging, ended: true } : staging },
-    effects: [{ kind: 'command-engine', command }],
-  };
+  return { state: { ...state, command }, effects: [{ kind: 'command-engine', command }] };
 }
 
 export function answerAll(state: RankSwapState): RankSwapResult {

@@ -107,7 +107,7 @@ function onPrepare(state: RankSwapState, message: Prepare, proposal: Proposal): 
     proposal: message.proposal,
   };
   return {
-    state: { ...state, staging: { command, proposal, ended: false } },
+    state: { ...state, staging: { command, proposal } },
     effects: [{ kind: 'command-engine', command }],
   };
 }
