@@ -22,6 +22,7 @@ function onLeaderEffect(step: CoordinatorStep, effect: LeaderEffect): void {
   if (role.kind !== 'leading') return;
   switch (effect.kind) {
     case 'ask':
+    case 'outcomes-answer':
       step.effects.push({ ...effect, fence: role.fence });
       return;
     case 'create-record':
@@ -38,6 +39,8 @@ function onLeaderEffect(step: CoordinatorStep, effect: LeaderEffect): void {
       return;
     case 'request-refused':
       onRequested(step, effect.token, effect.error);
+      return;
+    case 'experts-missing':
       return;
     default:
       step.effects.push(effect);
