@@ -39,6 +39,7 @@ export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
 export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
 export {
+  type Activity,
   type BackOff,
   initialLeader,
   type LeaderAlarm,
@@ -48,7 +49,9 @@ export {
   type LeaderResult,
   type LeaderState,
   type LeaderTimings,
+  type NewestOutcome,
   type RequestOutcome,
+  type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
@@ -86,6 +89,8 @@ export {
   type ProvenDeath,
   type Witness,
 } from './membership/evidence.js';
+export { firstWave } from './membership/membership.js';
+export type { DescribedEngine } from './membership/situation.js';
 export {
   type Cut,
   cutSchema,
@@ -170,7 +175,6 @@ export {
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
-export type { Ground } from './swap/ground.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
@@ -185,10 +189,12 @@ export {
   reportOf,
   stepRankSwap,
 } from './swap/rank-swap.js';
-export { ranksUnheard, stepTakeover } from './swap/takeover.js';
 export {
+  type Ground,
   initialTakeover,
   type PendingRecord,
+  ranksUnheard,
+  stepTakeover,
   type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
@@ -196,4 +202,4 @@ export {
   type TakeoverResult,
   type TakeoverState,
   takeoverAnswer,
-} from './swap/takeover-state.js';
+} from './swap/takeover.js';

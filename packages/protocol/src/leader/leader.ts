@@ -1,124 +1,43 @@
 import type { ControlRecord } from '../control-record.js';
-import type { DecidedVersion } from '../decided-version.js';
-import type { Fence } from '../fence.js';
-import type { IsobarError } from '../isobar-error.js';
-import type { KnownOutcome } from '../known-outcome.js';
-import type { Cut, RankAnswer, RankReport, Vote } from '../messages.js';
-import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
+import { type Fence, isFenced } from '../fence.js';
+import { includesMember, type Member, sameMembers, unionOfMembers } from '../member.js';
 import {
-  type CoordinatorSwapEffect,
-  type CoordinatorSwapEvent,
-  type CoordinatorSwapState,
-  initialCoordinatorSwap,
-  type SwapTimings,
-} from '../swap/coordinator-swap-state.js';
+  deadOf,
+  hearWitness,
+  type Witness,
+  weighEvidence,
+  witnessOfAnswer,
+  witnessOfReport,
+} from '../membership/evidence.js';
+import { groupDifference } from '../membership/situation.js';
+import { watchLosses } from '../membership/watch-losses.js';
+import type { RankAnswer } from '../messages.js';
+import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
 import type { Ground } from '../swap/ground.js';
-import type { Wave } from '../swap/open-swap.js';
+import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
+import type {
+  Activity,
+  LeaderEvent,
+  LeaderRequest,
+  LeaderResult,
+  LeaderState,
+  LeaderTimings,
+  RequestOutcome,
+} from './leader-types.js';
+import { beginNext, dueOrder } from './next-change.js';
+import { isIdle, orderOf, refuseRequest } from './requests.js';
 
-export interface LeaderTimings extends SwapTimings {
-  /** A member that all others have lost for this long is cut. */
-  readonly cutAfterMs: number;
-  /** After a void version automatic rebalances are refused for this long. */
-  readonly backOffMs: number;
-  /** After a void of an evacuation or a change of members it is tried again. */
-  readonly retryMs: number;
-}
+export * from './leader-types.js';
 
-/** What a leader runs from the end of its takeover on. */
-export interface LeaderState {
-  readonly fence: Fence;
-  readonly timings: LeaderTimings;
-  readonly configuredRanks: readonly number[];
-  readonly control: ControlRecord;
-  readonly ground: Ground;
-  readonly swap: CoordinatorSwapState;
-  /** The newest committed outcome and every later one, ascending. */
-  readonly outcomes: readonly KnownOutcome[];
-  readonly backOff: BackOff | null;
-  readonly started: boolean;
-}
-
-export interface BackOff {
-  readonly untilMs: number;
-  readonly version: number;
-  readonly reason: string;
-}
-
-/** A change that is asked for, not one that the leader makes on its own. */
-export interface LeaderRequest {
-  readonly kind: 'request';
-  /** By which the answers are known; drawn by the asker, unique within the leadership. */
-  readonly token: number;
-  readonly change: 'rebalance' | 'rollback' | 'drain' | 'leave';
-  /** A rebalance that no operator asked for: refused while held or backing off. @default false */
-  readonly automatic?: boolean;
-  /** Of `rebalance` and `rollback`, each on top of the one before. */
-  readonly waves?: readonly Wave[];
-  /** Of `drain` and `leave`. */
-  readonly rank?: number;
-  /** The version that the request was made on. */
-  readonly base: { readonly version: number; readonly digest: string };
-}
-
-export type LeaderEvent =
-  | { readonly kind: 'vote'; readonly vote: Vote }
-  | { readonly kind: 'report'; readonly report: RankReport }
-  /** To the effect `ask`. */
-  | { readonly kind: 'answer'; readonly answer: RankAnswer }
-  | { readonly kind: 'record-created'; readonly version: number }
-  | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
-  | { readonly kind: 'record-unknown'; readonly version: number }
-  /** A record that this process can't read: it does not lead. */
-  | { readonly kind: 'unreadable'; readonly error: IsobarError }
-  | { readonly kind: 'cancel'; readonly reason: string }
-  /** The control record as it was written. */
-  | { readonly kind: 'control'; readonly control: ControlRecord }
-  | LeaderRequest
-  | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
-  | { readonly kind: 'tick' };
-
-/**
- * `superseded`: something of higher rank was due, the waves that had not begun never will.
- * `outdated`: the version that it was made on was replaced before it could begin.
+/*
+ * What a leader does: one swap after another, for what has happened to its members and for what
+ * is asked of it. One number is open at a time; what goes first stops the rest between waves.
+ *
+ * Deaths. Proven while ranks prepare: the number becomes void, since its plan counts on the dead
+ * one. While it is being created: that is settled first. After the commit all others go on; where
+ * an expert would have no live replica, older versions are not retired before an evacuation is,
+ * since one of their buffers may hold it.
  */
-export type RequestOutcome = 'committed' | 'void' | 'cancelled' | 'superseded' | 'outdated';
-
-export type LeaderEffect =
-  | Exclude<CoordinatorSwapEffect, { readonly kind: 'alarm' }>
-  | { readonly kind: 'send-cut'; readonly message: Cut }
-  /** Ranks are to be asked, as at a takeover, for engines that no record lists. */
-  | { readonly kind: 'ask'; readonly ranks: readonly number[] }
-  | { readonly kind: 'request-accepted'; readonly token: number }
-  | { readonly kind: 'request-refused'; readonly token: number; readonly error: IsobarError }
-  | {
-      readonly kind: 'request-ended';
-      readonly token: number;
-      readonly outcome: RequestOutcome;
-      readonly reason: string;
-    }
-  | {
-      readonly kind: 'outcomes-answer';
-      readonly token: number;
-      readonly outcomes: readonly KnownOutcome[];
-    }
-  | {
-      readonly kind: 'alarm';
-      readonly alarm: LeaderAlarm;
-      readonly fields: Readonly<Record<string, unknown>>;
-    }
-  /** This process can't lead; nothing is told or decided any more. */
-  | { readonly kind: 'failed'; readonly error: IsobarError };
-
-/**
- * `degraded`: fewer live slots than experts, nothing is committed. `death-unproven`: as at a
- * takeover. `engines-disagree`: an engine that would join differs from its group.
- */
-export type LeaderAlarm = 'slow-phase' | 'degraded' | 'death-unproven' | 'engines-disagree';
-
-export interface LeaderResult {
-  readonly state: LeaderState;
-  readonly effects: readonly LeaderEffect[];
-}
 
 /** @param configuredRanks ranks of the topology */
 export function initialLeader(
@@ -135,59 +54,235 @@ export function initialLeader(
     timings,
     configuredRanks,
     control,
-    ground,
     swap: initialCoordinatorSwap(start),
+    evidence: { ...ground.evidence, declared: control.dead },
+    mapping: ground.mapping,
+    newestOutcome: ground.newestOutcome,
+    retained: ground.retained?.mapping ?? null,
+    engines: new Map(
+      ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
+    ),
+    strangers: [],
     outcomes: ground.outcomes,
-    backOff: null,
+    leavers: ground.baseMembers,
     started: false,
+    activity: null,
+    requests: [],
+    backOff: null,
+    retryAtMs: Number.NEGATIVE_INFINITY,
+    shunned: [],
+    stuck: new Map(),
+    failed: false,
   };
 }
 
 /**
  * One step of the machine; `nowMs` is the leader's own monotonic clock. What takeover left to do
- * begins at the first tick.
+ * begins with the first event.
  */
 export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
+  if (state.swap.deposed || state.failed) return { state, effects: [] };
+  const step: LeaderStep = { state, effects: [], nowMs };
+  take(step, event);
+  if (!step.state.swap.deposed && !step.state.failed) advance(step);
+  return { state: step.state, effects: step.effects };
+}
+
+function take(step: LeaderStep, event: LeaderEvent): void {
   switch (event.kind) {
-    case 'control':
-      return { state: { ...state, control: event.control }, effects: [] };
-    case 'outcomes-question': {
-      const outcomes = state.outcomes.filter(({ version }) => version > event.since);
-      const { token } = event;
-      return { state, effects: [{ kind: 'outcomes-answer', token, outcomes }] };
-    }
+    case 'report':
+      hear(step, event.report.rank, witnessOfReport(event.report, step.nowMs));
+      toSwap(step, event);
+      return;
     case 'answer':
-      return { state, effects: [] };
+      onAnswer(step, event.answer);
+      return;
     case 'unreadable':
-      return { state, effects: [{ kind: 'failed', error: event.error }] };
+      step.state = { ...step.state, failed: true };
+      step.effects.push({ kind: 'failed', error: event.error });
+      return;
+    case 'cancel':
+      onCancel(step, event.reason);
+      return;
+    case 'control':
+      onControl(step, event.control);
+      return;
     case 'request':
-      return onRequest(state, event, nowMs);
+      onRequest(step, event);
+      return;
+    case 'outcomes-question': {
+      const outcomes = step.state.outcomes.filter(({ version }) => version > event.since);
+      step.effects.push({ kind: 'outcomes-answer', token: event.token, outcomes });
+      return;
+    }
     case 'tick':
-      return onTick(state, nowMs);
+      onTick(step);
+      return;
     default:
-      return toSwap(state, event, nowMs);
+      toSwap(step, event);
   }
 }
 
-function toSwap(state: LeaderState, event: CoordinatorSwapEvent, nowMs: number): LeaderResult {
-  const { state: swap, effects } = stepCoordinatorSwap(state.swap, event, nowMs);
-  let { outcomes } = state;
-  for (const effect of effects) {
-    if (effect.kind !== 'decided') continue;
-    const committed = effect.record.outcome === 'committed';
-    outcomes = committed ? [effect.outcome] : [...outcomes, effect.outcome];
+function hear(step: LeaderStep, rank: number, witness: Witness): void {
+  const { evidence, news } = hearWitness(step.state.evidence, rank, witness);
+  step.state = { ...step.state, evidence };
+  if (news) weigh(step);
+}
+
+/** Weighs all proofs of death; a newly proven one interrupts what counted on that member. */
+function weigh(step: LeaderStep): void {
+  const { swap, evidence: before } = step.state;
+  const voters = unionOfMembers(swap.members, swap.open?.voters ?? []);
+  const heard = [...before.witnesses].flatMap(([rank, { engine }]) =>
+    engine === null ? [] : [{ rank, incarnation: engine.incarnation }],
+  );
+  const evidence = weighEvidence(before, swap.members, [...voters, ...heard]);
+  step.state = { ...step.state, evidence };
+  const dead = deadOf(evidence, voters);
+  if (sameMembers(dead, swap.dead)) return;
+  if (dead.some((member) => !includesMember(swap.dead, member))) {
+    interrupt(step, 'superseded', true);
+    step.state = { ...step.state, retryAtMs: Number.NEGATIVE_INFINITY };
   }
-  return { state: { ...state, swap, outcomes }, effects };
+  toSwap(step, { kind: 'deaths', dead });
 }
 
-function onRequest(state: LeaderState, request: LeaderRequest, nowMs: number): LeaderResult {
-  const { token, waves = [] } = request;
-  const begun = toSwap(state, { kind: 'begin', waves }, nowMs);
-  return { state: begun.state, effects: [{ kind: 'request-accepted', token }, ...begun.effects] };
+/**
+ * Waves that have not begun never will.
+ * @param voidsOpen whether the open one, where ranks prepare it, comes to nothing as well
+ */
+function interrupt(
+  step: LeaderStep,
+  why: NonNullable<Activity['interrupted']>,
+  voidsOpen: boolean,
+): void {
+  const { activity, swap } = step.state;
+  if (activity === null) return;
+  const isVoided = voidsOpen && swap.open?.phase === 'preparing';
+  if (isVoided || swap.waiting.length > 0) {
+    const interrupted = activity.interrupted ?? why;
+    step.state = { ...step.state, activity: { ...activity, interrupted } };
+  }
+  toSwap(step, { kind: 'stop-between-waves' });
 }
 
-function onTick(state: LeaderState, nowMs: number): LeaderResult {
-  const { newestOutcome } = state.ground;
-  if (state.started || newestOutcome === null) return toSwap(state, { kind: 'tick' }, nowMs);
-  return toSwap({ ...state, started: true }, { kind: 'resume', ...newestOutcome }, nowMs);
+function onAnswer(step: LeaderStep, answer: RankAnswer): void {
+  const { fence } = step.state;
+  if (answer.fence !== null && isFenced(answer.fence, fence)) {
+    step.state = { ...step.state, swap: { ...step.state.swap, deposed: true } };
+    step.effects.push({ kind: 'deposed', by: answer.fence });
+    return;
+  }
+  const { engine, rank } = answer;
+  if (engine !== null) {
+    const engines = new Map(step.state.engines).set(rank, engine);
+    const difference = groupDifference(situationOf(step.state), engine.description);
+    step.state = { ...step.state, engines };
+    const member = { rank, incarnation: engine.description.incarnation };
+    if (difference !== null) tellStranger(step, member, difference);
+  }
+  hear(step, rank, witnessOfAnswer(answer, step.nowMs));
+}
+
+const strangersMax = 1_024;
+
+function tellStranger(step: LeaderStep, member: Member, field: string): void {
+  const { strangers } = step.state;
+  if (includesMember(strangers, member)) return;
+  step.state = { ...step.state, strangers: [...strangers, member].slice(-strangersMax) };
+  alarm(step, 'engines-disagree', { ...member, field });
+}
+
+function onCancel(step: LeaderStep, reason: string): void {
+  interrupt(step, 'cancelled', true);
+  toSwap(step, { kind: 'cancel', reason });
+}
+
+function onControl(step: LeaderStep, control: ControlRecord): void {
+  const evidence = { ...step.state.evidence, declared: control.dead };
+  step.state = { ...step.state, control, evidence };
+  weigh(step);
+  const { activity } = step.state;
+  // What has happened to members is seen to; what somebody wants waits.
+  const isWanted = activity !== null && (activity.request !== null || activity.change === 'drain');
+  if (control.paused && isWanted) interrupt(step, 'cancelled', false);
+}
+
+function onRequest(step: LeaderStep, request: LeaderRequest): void {
+  const { token } = request;
+  const error = refuseRequest(step.state, request, step.nowMs);
+  if (error !== null) {
+    step.effects.push({ kind: 'request-refused', token, error });
+    return;
+  }
+  step.state = { ...step.state, requests: [...step.state.requests, request] };
+  step.effects.push({ kind: 'request-accepted', token });
+}
+
+function onTick(step: LeaderStep): void {
+  const { state, nowMs } = step;
+  const { fence, timings, swap, shunned } = state;
+  const watched = watchLosses(state.evidence, swap.members, nowMs, timings.cutAfterMs);
+  step.state = {
+    ...state,
+    evidence: watched.evidence,
+    shunned: shunned.filter(({ untilMs }) => nowMs < untilMs),
+  };
+  for (const member of watched.toCut) {
+    step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
+  }
+  if (watched.unproven.length > 0) {
+    alarm(step, 'death-unproven', { members: watched.unproven });
+  }
+  const ranks = ranksToAsk(step.state);
+  if (ranks.length > 0) step.effects.push({ kind: 'ask', ranks });
+  toSwap(step, { kind: 'tick' });
+}
+
+/** Ranks whose engine is another than the one that has described itself. */
+function ranksToAsk({ evidence, engines }: LeaderState): number[] {
+  return [...evidence.witnesses]
+    .filter(([rank, { engine }]) => {
+      const known = engines.get(rank)?.description.incarnation;
+      return engine !== null && engine.incarnation !== known;
+    })
+    .map(([rank]) => rank);
+}
+
+/** Ends what is over, and begins what goes first, for as long as that settles at once. */
+function advance(step: LeaderStep): void {
+  for (let round = 0; round < roundsMax; round += 1) {
+    if (!isIdle(step.state)) {
+      const { activity } = step.state;
+      const due = dueOrder(step.state, step.nowMs);
+      if (activity !== null && due < orderOf(activity.change)) interrupt(step, 'superseded', false);
+      return;
+    }
+    conclude(step);
+    weigh(step);
+    beginNext(step);
+    if (step.state.activity === null) return;
+  }
+}
+
+/** A version that nobody need follow is over at once: a few may be, one after another. */
+const roundsMax = 8;
+
+function conclude(step: LeaderStep): void {
+  const { activity } = step.state;
+  if (activity === null) return;
+  step.state = { ...step.state, activity: null };
+  const { request, last } = activity;
+  if (request === null) return;
+  const outcome = outcomeOf(activity);
+  // A leave has no waves of its own making: it is planned again.
+  if (request.change === 'leave' && outcome === 'superseded') {
+    step.state = { ...step.state, requests: [request, ...step.state.requests] };
+    return;
+  }
+  endRequest(step, request, outcome, last?.reason ?? '');
+}
+
+function outcomeOf({ interrupted, last }: Activity): RequestOutcome {
+  return interrupted ?? last?.outcome ?? 'void';
 }

@@ -32,6 +32,9 @@ import type {
   TakeoverState,
 } from './takeover-state.js';
 
+export type { Ground } from './ground.js';
+export * from './takeover-state.js';
+
 /*
  * How a new leader learns what has been decided, before it decides anything itself. It asks
  * under its own term; until all that must answer have answered that term it neither creates nor
