@@ -222,9 +222,6 @@ export class Coordinator implements CommandTarget {
       case 'operation-refused':
         this.#settle(effect.token)?.reject(effect.error);
         return;
-      case 'settled':
-        leadership?.onSettled(effect.record);
-        return;
       case 'decided':
         leadership?.onDecided(effect.record);
         return;
@@ -410,7 +407,6 @@ type LeadingEffect = Extract<
       | 'control-changed'
       | 'operation-done'
       | 'operation-refused'
-      | 'settled'
       | 'decided'
       | 'swap-finished'
       | 'request-ended'

@@ -106,13 +106,17 @@ export class Leadership {
 
   /** Engines of the members, as they described themselves. */
   get engines(): readonly EngineDescription[] {
-    return this.leader.ground.descriptions;
+    const { swap, engines } = this.leader;
+    return swap.members.flatMap(({ rank, incarnation }) => {
+      const description = engines.get(rank)?.description;
+      return description?.incarnation === incarnation ? [description] : [];
+    });
   }
 
-  /** No swap is open and no wave waits. */
+  /** Nothing is under way, and nothing waits. */
   get isIdle(): boolean {
-    const { open, waiting } = this.leader.swap;
-    return open === null && waiting.length === 0;
+    const { swap, activity, requests } = this.leader;
+    return swap.open === null && activity === null && requests.length === 0;
   }
 
   /** Why no rebalance may begin by itself now, null where it may. */
@@ -148,18 +152,13 @@ export class Leadership {
     if (this.window.add(sample) === 'wrong-shape') throw wrongShape(sample);
   }
 
-  /** A version's record is created: tokens may carry it from now on. */
-  onSettled(record: MapRecord): void {
-    if (record.outcome === 'committed') {
-      this.window.learnMapping(record.version, mappingOfRecord(record));
-    }
-  }
-
   /** A version is decided for good. */
   onDecided(record: MapRecord): void {
     if (record.outcome === 'committed') {
+      const mapping = mappingOfRecord(record);
+      this.window.learnMapping(record.version, mapping);
       this.window.expectRanks(record.members.map(({ rank }) => rank));
-      this.rebalancing.applyMapping(mappingOfRecord(record));
+      this.rebalancing.applyMapping(mapping);
       if (record.change === 'rebalance') this.rebalancing.onWaveCommitted();
     }
     const { version, outcome, reason } = record;

@@ -91,6 +91,7 @@ export const rebalanceEntrySchema = z.object({
     'cancelled',
     'superseded',
     'outdated',
+    'degraded',
   ]),
   /** Who had it done. */
   askedBy: z.enum(['automatic', 'operator']).nullable(),

@@ -34,7 +34,7 @@ export interface RebalancingContext {
   mode(): Mode;
   /** Why nothing may begin by itself now, null where it may. */
   heldBack(): string | null;
-  /** No swap is open and no wave waits. */
+  /** Nothing is under way, and nothing waits. */
   idle(): boolean;
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): number[];

@@ -175,7 +175,6 @@ export type CoordinatorEffect =
           | 'ask'
           | 'create-record'
           | 'deposed'
-          | 'experts-missing'
           | 'failed'
           | 'outcomes-answer'
           | 'request-accepted'

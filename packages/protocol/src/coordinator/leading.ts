@@ -40,8 +40,6 @@ function onLeaderEffect(step: CoordinatorStep, effect: LeaderEffect): void {
     case 'request-refused':
       onRequested(step, effect.token, effect.error);
       return;
-    case 'experts-missing':
-      return;
     default:
       step.effects.push(effect);
   }
