@@ -1,0 +1,171 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { IsobarError } from '@isobar/protocol';
+import type { Cluster } from '@isobar/testing';
+import type { Acknowledgements } from './acknowledgements.js';
+import type { ChaosCase } from './chaos-case.js';
+import { type LeaseName, leases } from './chaos-cluster.js';
+import type { ClusterWatch } from './cluster-watch.js';
+import type { SeenPhase } from './swap-phase.js';
+import { processOf, streamServers } from './victim.js';
+
+export interface ChaosScene {
+  readonly cluster: Cluster;
+  readonly watch: ClusterWatch;
+  readonly acknowledgements: Acknowledgements;
+  readonly lease: LeaseName;
+}
+
+/** A strike of a case's fault, and what it met. */
+export interface Strike {
+  readonly process: string;
+  readonly atMs: number;
+  /** The fault was over, and whatever it took away is back. */
+  readonly healedAtMs: number;
+  /** The swap was in the case's phase when it struck, and did not go on before it had effect. */
+  readonly met: boolean;
+}
+
+/** For a phase to come, and for whatever a fault leads to. */
+export const seenDeadlineMs = 90_000;
+/** A pause lasts this many leases. */
+const pauseLeases = 1.3;
+
+/** Waits for the case's phase, strikes, and heals once the fault has shown. */
+export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<Strike> {
+  const { watch } = scene;
+  const before = watch.phase;
+  const servers = await streamServers(watch);
+  const met = await watch.until(
+    `a swap that is ${chaosCase.phase}`,
+    () => {
+      const { phase } = watch;
+      if (phase === null || isSame(phase, before) || phase.phase !== chaosCase.phase) return null;
+      const name = processOf(chaosCase.victim, watch, servers);
+      return name === null ? null : { phase, name };
+    },
+    seenDeadlineMs,
+  );
+  const atMs = performance.now();
+  const termBefore = watch.leading?.state.fence.term ?? 0;
+  const process = scene.cluster.process(met.name);
+  if (chaosCase.fault === 'pause') process.pause();
+  else await process.kill();
+  const stillMet = await holds(scene, chaosCase, met.phase);
+  await shown(scene, chaosCase, atMs, termBefore);
+  if (chaosCase.fault === 'pause') process.resume();
+  else await scene.cluster.restart(met.name);
+  return { process: met.name, atMs, healedAtMs: performance.now(), met: stillMet };
+}
+
+/** Where the leader was struck: nothing later came from it. Others do not make phases end. */
+async function holds(scene: ChaosScene, { victim }: ChaosCase, met: SeenPhase): Promise<boolean> {
+  if (victim !== 'leader') return true;
+  const { watch } = scene;
+  // What it sent before is on its way.
+  await Promise.all(watch.buses.map((bus) => bus.flush()));
+  const { phase } = watch;
+  return phase === null || isSame(phase, met) || phase.fence.term > met.fence.term;
+}
+
+function isSame(left: SeenPhase, right: SeenPhase | null): boolean {
+  if (right === null) return false;
+  const { fence, version, phase } = right;
+  return left.fence.term === fence.term && left.version === version && left.phase === phase;
+}
+
+/** Resolves once the fault has had its effect: it may end. */
+async function shown(
+  scene: ChaosScene,
+  { victim, fault }: ChaosCase,
+  sinceMs: number,
+  termBefore: number,
+): Promise<void> {
+  const { watch, lease } = scene;
+  if (victim === 'leader') {
+    await watch.until(
+      `a leader after term ${termBefore}`,
+      () => ((watch.leading?.state.fence.term ?? 0) > termBefore ? true : null),
+      seenDeadlineMs,
+    );
+  }
+  if (fault !== 'pause') return;
+  const untilMs = sinceMs + leases[lease].leaseMs * pauseLeases;
+  await delay(Math.max(0, untilMs - performance.now()));
+}
+
+/** Waits for a swap, begun after `sinceMs`, that is committed and complete. */
+export async function recover(scene: ChaosScene): Promise<number> {
+  const { watch } = scene;
+  const sinceMs = performance.now();
+  const { version = 0 } = watch.phase ?? {};
+  await watch.until(
+    `a swap after version ${version} that is committed and complete`,
+    () => {
+      const found = watch.events.some(
+        (event) =>
+          event.kind === 'swap-finished' &&
+          event.outcome === 'committed' &&
+          (event.version ?? 0) > version,
+      );
+      return found ? true : null;
+    },
+    seenDeadlineMs,
+  );
+  return performance.now() - sinceMs;
+}
+
+/**
+ * Waits until nothing is under way and every member routes by the newest version alone.
+ * @returns that version
+ */
+export function settled(scene: ChaosScene, spareBuffers: number): Promise<number> {
+  const { watch } = scene;
+  return watch.until(
+    'one version everywhere, and no buffer kept',
+    () => {
+      const state = watch.leading?.state;
+      if (state === undefined || state.open !== null) return null;
+      const { version, digest } = state.newest;
+      const told = watch.outcomes.get(version)?.get(digest);
+      if (told?.outcome !== 'committed') return null;
+      const settled = told.members.every(({ rank, incarnation }) => {
+        const engine = watch.reports.get(rank)?.engine;
+        return (
+          engine?.incarnation === incarnation &&
+          engine.standing === 'serving' &&
+          engine.mappingVersion === version &&
+          engine.mappingDigest === digest &&
+          engine.activatedVersion === version &&
+          engine.retiredUpTo === version &&
+          engine.openVote === null &&
+          engine.freeBuffers === spareBuffers
+        );
+      });
+      return settled ? version : null;
+    },
+    seenDeadlineMs,
+  );
+}
+
+/** The longest time without a sign of a leader, the store's stalls within it subtracted. */
+export function longestWithoutLeader(
+  { watch, acknowledgements }: ChaosScene,
+  fromMs: number,
+  toMs: number,
+): { readonly withoutLeaderMs: number; readonly storeStalledMs: number } {
+  let longest = { withoutLeaderMs: 0, storeStalledMs: 0 };
+  let last = fromMs;
+  for (const { atMs } of [...watch.heartbeats, { atMs: toMs }]) {
+    if (atMs < fromMs || atMs > toMs) continue;
+    const storeStalledMs = acknowledgements.stalledMs(last, atMs);
+    const withoutLeaderMs = atMs - last - storeStalledMs;
+    if (withoutLeaderMs > longest.withoutLeaderMs) longest = { withoutLeaderMs, storeStalledMs };
+    last = atMs;
+  }
+  return longest;
+}
+
+export function describeFailure(error: unknown): string {
+  if (error instanceof IsobarError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
