@@ -8,6 +8,6 @@ export {
   type NatsServerOptions,
   startNatsServer,
 } from './nats-server.js';
-export { NatsServers, type NatsServersOptions } from './nats-servers.js';
+export { NatsServers, type NatsServersOptions, natsServerName } from './nats-servers.js';
 export { loopbackPlacement, type Placement } from './placement.js';
 export { ProcessGuard } from './process-guard.js';

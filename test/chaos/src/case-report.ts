@@ -14,9 +14,9 @@ export const caseReportSchema = z.object({
   skipped: z.string().optional(),
   /** Strikes until one met the phase: a phase may be over before the signal is there. */
   strikes: z.number(),
-  /** Longest time without a leader, the store's stalls within it subtracted. */
+  /** Longest time without a leader, stalls of the store not counted. */
   withoutLeaderMs: z.number(),
-  /** Time of all that in which no write to the records' stream was acknowledged. */
+  /** Time of the case in which no write to the records' stream was acknowledged. */
   storeStalledMs: z.number(),
   /** From the end of the fault until a swap begun after it was complete. */
   recoveredMs: z.number(),
@@ -28,6 +28,27 @@ export const caseReportSchema = z.object({
   durationMs: z.number(),
 });
 export type CaseReport = z.infer<typeof caseReportSchema>;
+
+/** A report in which nothing has happened yet. */
+export function emptyReport(name: string, lease: string, round: number): CaseReport {
+  return {
+    case: name,
+    lease,
+    round,
+    ok: false,
+    violations: [],
+    strikes: 0,
+    withoutLeaderMs: 0,
+    storeStalledMs: 0,
+    recoveredMs: 0,
+    tokens: 0,
+    tokensLost: 0,
+    tokensMisrouted: 0,
+    tokensChanged: 0,
+    mappingVersion: 0,
+    durationMs: 0,
+  };
+}
 
 /** Reports of an earlier run; none where there is no such file. @throws Error on a line that is none */
 export async function readReports(path: string): Promise<CaseReport[]> {

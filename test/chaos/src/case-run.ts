@@ -1,23 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { IsobarError } from '@isobar/protocol';
-import type { Cluster } from '@isobar/testing';
-import type { Acknowledgements } from './acknowledgements.js';
 import type { ChaosCase } from './chaos-case.js';
-import { type LeaseName, leases } from './chaos-cluster.js';
-import type { ClusterWatch } from './cluster-watch.js';
+import { leases } from './chaos-cluster.js';
+import type { ChaosScene } from './chaos-scene.js';
+import { faults } from './fault.js';
 import type { SeenPhase } from './swap-phase.js';
-import { processOf, streamServers } from './victim.js';
-
-export interface ChaosScene {
-  readonly cluster: Cluster;
-  readonly watch: ClusterWatch;
-  readonly acknowledgements: Acknowledgements;
-  readonly lease: LeaseName;
-}
+import { processesOf, streamServers } from './victim.js';
 
 /** A strike of a case's fault, and what it met. */
 export interface Strike {
-  readonly process: string;
+  readonly processes: readonly string[];
   readonly atMs: number;
   /** The fault was over, and whatever it took away is back. */
   readonly healedAtMs: number;
@@ -27,34 +19,31 @@ export interface Strike {
 
 /** For a phase to come, and for whatever a fault leads to. */
 export const seenDeadlineMs = 90_000;
-/** A pause lasts this many leases. */
-const pauseLeases = 1.3;
+/** What lasts, lasts this many leases. */
+const faultLeases = 1.3;
 
 /** Waits for the case's phase, strikes, and heals once the fault has shown. */
 export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<Strike> {
   const { watch } = scene;
   const before = watch.phase;
-  const servers = await streamServers(watch);
+  const servers = await streamServers(watch, seenDeadlineMs);
   const met = await watch.until(
     `a swap that is ${chaosCase.phase}`,
     () => {
       const { phase } = watch;
       if (phase === null || isSame(phase, before) || phase.phase !== chaosCase.phase) return null;
-      const name = processOf(chaosCase.victim, watch, servers);
-      return name === null ? null : { phase, name };
+      const names = processesOf(chaosCase.victim, watch, servers);
+      return names.length === 0 ? null : { phase, names };
     },
     seenDeadlineMs,
   );
   const atMs = performance.now();
-  const termBefore = watch.leading?.state.fence.term ?? 0;
-  const process = scene.cluster.process(met.name);
-  if (chaosCase.fault === 'pause') process.pause();
-  else await process.kill();
+  const fault = faults[chaosCase.fault];
+  await fault.begin(scene, met.names);
   const stillMet = await holds(scene, chaosCase, met.phase);
-  await shown(scene, chaosCase, atMs, termBefore);
-  if (chaosCase.fault === 'pause') process.resume();
-  else await scene.cluster.restart(met.name);
-  return { process: met.name, atMs, healedAtMs: performance.now(), met: stillMet };
+  await shown(scene, chaosCase, atMs, met.phase.fence.term);
+  await fault.end(scene, met.names);
+  return { processes: met.names, atMs, healedAtMs: performance.now(), met: stillMet };
 }
 
 /** Where the leader was struck: nothing later came from it. Others do not make phases end. */
@@ -88,8 +77,8 @@ async function shown(
       seenDeadlineMs,
     );
   }
-  if (fault !== 'pause') return;
-  const untilMs = sinceMs + leases[lease].leaseMs * pauseLeases;
+  if (!faults[fault].lasts) return;
+  const untilMs = sinceMs + leases[lease].leaseMs * faultLeases;
   await delay(Math.max(0, untilMs - performance.now()));
 }
 
@@ -147,22 +136,20 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
   );
 }
 
-/** The longest time without a sign of a leader, the store's stalls within it subtracted. */
+/** The longest time without a sign of a leader, stalls of the store not counted. */
 export function longestWithoutLeader(
   { watch, acknowledgements }: ChaosScene,
   fromMs: number,
   toMs: number,
-): { readonly withoutLeaderMs: number; readonly storeStalledMs: number } {
-  let longest = { withoutLeaderMs: 0, storeStalledMs: 0 };
+): number {
+  let longestMs = 0;
   let last = fromMs;
   for (const { atMs } of [...watch.heartbeats, { atMs: toMs }]) {
     if (atMs < fromMs || atMs > toMs) continue;
-    const storeStalledMs = acknowledgements.stalledMs(last, atMs);
-    const withoutLeaderMs = atMs - last - storeStalledMs;
-    if (withoutLeaderMs > longest.withoutLeaderMs) longest = { withoutLeaderMs, storeStalledMs };
+    longestMs = Math.max(longestMs, atMs - last - acknowledgements.stalledMs(last, atMs));
     last = atMs;
   }
-  return longest;
+  return longestMs;
 }
 
 export function describeFailure(error: unknown): string {

@@ -8,7 +8,8 @@ export type Victim =
   | 'engine'
   /** The nats-server that leads the stream of the records. */
   | 'stream-leader'
-  | 'stream-follower';
+  | 'stream-follower'
+  | 'every-server';
 
 /**
  * kill: SIGKILL, and a new process once the fault has shown, as a platform would start one.
@@ -18,18 +19,10 @@ export type Victim =
  */
 export type FaultKind = 'kill' | 'kill-for-good' | 'pause' | 'partition' | 'disk-full';
 
-/** What a cluster needs of the machine; the last two need root on Linux. */
-export type Environment = 'plain' | 'namespaces' | 'small-disk';
-
 export interface ChaosCase {
   readonly name: string;
   readonly victim: Victim;
   readonly fault: FaultKind;
   readonly phase: SwapPhase;
   readonly activation: 'two-table' | 'in-place';
-}
-
-export function environmentOf({ fault }: ChaosCase): Environment {
-  if (fault === 'partition') return 'namespaces';
-  return fault === 'disk-full' ? 'small-disk' : 'plain';
 }

@@ -30,4 +30,26 @@ function caseOf(
   return { name: [victim, fault, phase, activation].join('/'), victim, fault, phase, activation };
 }
 
-export const chaosCases: readonly ChaosCase[] = signals;
+/** All servers at once: nothing is decided meanwhile, and inference goes on (rule L2). */
+const withoutServers = (['kill', 'pause'] as const).flatMap((fault) =>
+  swapPhases.map((phase) => caseOf('every-server', fault, phase, 'two-table')),
+);
+
+/** Whole nodes lose the network. */
+const partitions = (['leader', 'standby', 'stream-leader', 'agent'] as const).flatMap((victim) =>
+  swapPhases.map((phase) => caseOf(victim, 'partition', phase, 'two-table')),
+);
+
+const fullDisks = (['stream-leader', 'stream-follower', 'every-server'] as const).flatMap(
+  (victim) =>
+    (['preparing', 'deciding', 'retiring'] as const).map((phase) =>
+      caseOf(victim, 'disk-full', phase, 'in-place'),
+    ),
+);
+
+export const chaosCases: readonly ChaosCase[] = [
+  ...signals,
+  ...withoutServers,
+  ...partitions,
+  ...fullDisks,
+];

@@ -3,32 +3,35 @@ import { recordsBucket } from '@isobar/protocol';
 import { compareWithOracle, type RankResults, readResults } from '@isobar/reference-engine';
 import { Cluster } from '@isobar/testing';
 import { Acknowledgements } from './acknowledgements.js';
-import type { CaseReport } from './case-report.js';
-import {
-  type ChaosScene,
-  describeFailure,
-  longestWithoutLeader,
-  recover,
-  settled,
-  strike,
-} from './case-run.js';
+import { command } from './ask-any.js';
+import { type CaseReport, emptyReport } from './case-report.js';
+import { describeFailure, longestWithoutLeader, recover, settled, strike } from './case-run.js';
 import type { ChaosCase } from './chaos-case.js';
 import {
-  type ChaosClusterOptions,
   chaosClusterOptions,
+  type LeaseName,
   leadershipBackMs,
   numNatsServers,
   numRanks,
   spareBuffers,
 } from './chaos-cluster.js';
+import type { ChaosScene } from './chaos-scene.js';
 import { ClusterWatch } from './cluster-watch.js';
-import { command } from './operator.js';
+import { createEnvironment, type EnvironmentName, removeEnvironment } from './environment.js';
 import { contradictions } from './outcome-checks.js';
 import { StoreProber } from './store-prober.js';
 
 /** A phase that lasts for milliseconds may be over before a signal is there. */
 const strikesMax = 8;
 const commandDeadlineMs = 60_000;
+
+export interface ChaosSessionOptions {
+  readonly lease: LeaseName;
+  readonly activation: ChaosCase['activation'];
+  readonly environment: EnvironmentName;
+  /** As ChaosClusterOptions. */
+  readonly voidEvery: number;
+}
 
 interface PendingReport {
   readonly report: CaseReport;
@@ -51,28 +54,29 @@ export class ChaosSession {
     this.#probers = probers;
   }
 
-  static async start(options: ChaosClusterOptions): Promise<ChaosSession> {
-    const cluster = await Cluster.start(chaosClusterOptions(options));
+  static async start(options: ChaosSessionOptions): Promise<ChaosSession> {
+    const { lease, activation, voidEvery } = options;
+    const environment = await createEnvironment(options.environment);
+    const { network, disks } = environment;
+    let cluster: Cluster | null = null;
     try {
-      const { natsUrls } = cluster;
-      const { deployment } = cluster.options;
-      const watch = await ClusterWatch.connect(deployment, natsUrls);
-      const acknowledgements = new Acknowledgements();
-      const probers = await Promise.all(
-        natsUrls.map((server, index) =>
-          StoreProber.start({
-            server,
-            bucket: recordsBucket(deployment),
-            replicas: numNatsServers,
-            key: `chaos-probe-${index}`,
-            acknowledgements,
-          }),
-        ),
+      cluster = await Cluster.start(
+        chaosClusterOptions({
+          lease,
+          activation,
+          voidEvery,
+          ...(network && { placementOf: (name) => network.placementOf(name) }),
+          ...(disks && { storeDirectoryOf: (name) => disks.directoryOf(name) }),
+        }),
       );
-      const { lease } = options;
-      return new ChaosSession({ cluster, watch, acknowledgements, lease }, probers);
+      const watch = await ClusterWatch.connect(cluster.options.deployment, cluster.natsUrls);
+      const acknowledgements = new Acknowledgements();
+      const probers = await startProbers(cluster, acknowledgements);
+      const scene = { cluster, watch, acknowledgements, lease, ...environment };
+      return new ChaosSession(scene, probers);
     } catch (error) {
-      await cluster.close();
+      await cluster?.close();
+      await removeEnvironment(environment);
       throw error;
     }
   }
@@ -87,23 +91,7 @@ export class ChaosSession {
     const { lease, watch } = this.#scene;
     const fromMs = Date.now();
     const startedMs = performance.now();
-    const report: { -readonly [Field in keyof CaseReport]: CaseReport[Field] } = {
-      case: chaosCase.name,
-      lease,
-      round,
-      ok: false,
-      violations: [],
-      strikes: 0,
-      withoutLeaderMs: 0,
-      storeStalledMs: 0,
-      recoveredMs: 0,
-      tokens: 0,
-      tokensLost: 0,
-      tokensMisrouted: 0,
-      tokensChanged: 0,
-      mappingVersion: 0,
-      durationMs: 0,
-    };
+    const report = emptyReport(chaosCase.name, lease, round);
     try {
       await command(watch, 'resume', commandDeadlineMs);
       await this.#strikeUntilMet(chaosCase, report);
@@ -113,13 +101,14 @@ export class ChaosSession {
     } catch (error) {
       report.violations.push(describeFailure(error));
     }
-    const gap = longestWithoutLeader(this.#scene, startedMs, performance.now());
-    report.withoutLeaderMs = Math.round(gap.withoutLeaderMs);
-    report.storeStalledMs = Math.round(gap.storeStalledMs);
-    if (gap.withoutLeaderMs > leadershipBackMs[lease]) {
-      report.violations.push(
-        `without a leader for ${report.withoutLeaderMs} ms, and ${report.storeStalledMs} ms of a stalled store`,
-      );
+    const withoutLeaderMs = longestWithoutLeader(this.#scene, startedMs, performance.now());
+    report.withoutLeaderMs = Math.round(withoutLeaderMs);
+    report.storeStalledMs = Math.round(
+      this.#scene.acknowledgements.stalledMs(startedMs, performance.now()),
+    );
+    if (withoutLeaderMs > leadershipBackMs[lease]) {
+      const text = `without a leader for ${report.withoutLeaderMs} ms, stalls of the store not counted`;
+      report.violations.push(text);
     }
     report.durationMs = Math.round(performance.now() - startedMs);
     this.#pending.push({ report, fromMs, toMs: Date.now() });
@@ -198,5 +187,24 @@ export class ChaosSession {
     await Promise.all(this.#probers.map((prober) => prober.stop()));
     await this.#scene.watch.close();
     await this.#scene.cluster.close();
+    await removeEnvironment(this.#scene);
   }
+}
+
+function startProbers(
+  { natsUrls, options }: Cluster,
+  acknowledgements: Acknowledgements,
+): Promise<StoreProber[]> {
+  const bucket = recordsBucket(options.deployment);
+  return Promise.all(
+    natsUrls.map((server, index) =>
+      StoreProber.start({
+        server,
+        bucket,
+        replicas: numNatsServers,
+        key: `chaos-probe-${index}`,
+        acknowledgements,
+      }),
+    ),
+  );
 }

@@ -4,7 +4,6 @@ import {
   decodeMapRecord,
   decodeProposal,
   type Fence,
-  IsobarError,
   type LeaderRecord,
   leaderRecordSchema,
   type MapRecord,
@@ -19,6 +18,7 @@ import {
   swapStateSchema,
 } from '@isobar/protocol';
 import { z } from 'zod';
+import { NotSeenError } from './not-seen-error.js';
 import { laterPhase, type SeenPhase } from './swap-phase.js';
 
 const eventSchema = z.looseObject({
@@ -161,7 +161,7 @@ export class ClusterWatch {
 
   /**
    * Asks `probe` now and after each message, until it gives something.
-   * @throws Error saying what did not happen, and what was seen last
+   * @throws NotSeenError saying what did not happen, and what was seen last
    */
   async until<T>(what: string, probe: () => T | null, deadlineMs: number): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
@@ -169,8 +169,7 @@ export class ClusterWatch {
     try {
       return await new Promise<T>((resolve, reject) => {
         timer = setTimeout(() => {
-          const text = `not within ${deadlineMs} ms: ${what}; ${this.summary()}`;
-          reject(new IsobarError('ISOBAR_CHAOS_NOT_SEEN', text, { what, deadlineMs }));
+          reject(new NotSeenError(`not within ${deadlineMs} ms: ${what}; ${this.summary()}`));
         }, deadlineMs);
         wake = () => {
           try {

@@ -1,6 +1,9 @@
 import type { Bus, Records } from '@isobar/bus';
 import { decodeMapRecord, recordsBucket } from '@isobar/protocol';
+import { askAny } from './ask-any.js';
 import type { ClusterWatch } from './cluster-watch.js';
+
+const deadlineMs = 60_000;
 
 /** Versions with two outcomes: among those told to ranks, and between those and the store's. */
 export async function contradictions(watch: ClusterWatch, replicas: number): Promise<string[]> {
@@ -20,8 +23,8 @@ export async function contradictions(watch: ClusterWatch, replicas: number): Pro
   return found;
 }
 
-async function stored(watch: ClusterWatch, replicas: number): ReturnType<Records['list']> {
+function stored(watch: ClusterWatch, replicas: number): ReturnType<Records['list']> {
   const bucket = recordsBucket(watch.deployment);
-  const [bus] = watch.buses as [Bus];
-  return (await bus.openRecords({ bucket, replicas })).list('map.');
+  const list = async (bus: Bus) => (await bus.openRecords({ bucket, replicas })).list('map.');
+  return askAny(watch, list, deadlineMs);
 }

@@ -1,9 +1,10 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CaseReport } from './case-report.js';
-import { type ChaosCase, environmentOf } from './chaos-case.js';
+import { type CaseReport, emptyReport } from './case-report.js';
+import type { ChaosCase } from './chaos-case.js';
 import type { LeaseName } from './chaos-cluster.js';
 import { ChaosSession } from './chaos-session.js';
+import { environmentMissing, environmentOf } from './environment.js';
 
 export interface RunOptions {
   readonly lease: LeaseName;
@@ -36,9 +37,18 @@ async function runSession(waiting: ChaosCase[], options: RunOptions): Promise<vo
   if (first === undefined) return;
   const { lease, round, onReport } = options;
   const { activation, phase } = first;
+  const environment = environmentOf(first);
+  const skipped = await environmentMissing(environment);
+  if (skipped !== null) {
+    for (const { name } of waiting.splice(0)) {
+      await onReport({ ...emptyReport(name, lease, round), skipped });
+    }
+    return;
+  }
   const session = await ChaosSession.start({
     activation,
     lease,
+    environment,
     voidEvery: phase === 'discarding' ? voidEvery : 0,
   });
   try {

@@ -1,8 +1,10 @@
-import { IsobarError, recordsBucket } from '@isobar/protocol';
+import { recordsBucket } from '@isobar/protocol';
 import { z } from 'zod';
+import { askAny } from './ask-any.js';
 import type { Victim } from './chaos-case.js';
 import { numCoordinators } from './chaos-cluster.js';
 import type { ClusterWatch } from './cluster-watch.js';
+import { NotSeenError } from './not-seen-error.js';
 
 /** Strikes at a rank strike at this one: any other would do. */
 export const rankStruck = 3;
@@ -21,44 +23,48 @@ export interface StreamServers {
   readonly followers: readonly string[];
 }
 
-/** @throws IsobarError those of the bus; ISOBAR_CHAOS_NOT_SEEN where the stream has no leader */
-export async function streamServers(watch: ClusterWatch): Promise<StreamServers> {
-  const failures: unknown[] = [];
-  for (const bus of watch.buses) {
-    try {
-      const subject = `$JS.API.STREAM.INFO.KV_${recordsBucket(watch.deployment)}`;
+/** @throws IsobarError of the bus; NotSeenError where the stream has no leader */
+export function streamServers(watch: ClusterWatch, deadlineMs: number): Promise<StreamServers> {
+  const subject = `$JS.API.STREAM.INFO.KV_${recordsBucket(watch.deployment)}`;
+  return askAny(
+    watch,
+    async (bus) => {
       const answer = await bus.request(subject, new Uint8Array(0), askTimeoutMs);
-      const { cluster } = streamInfoSchema.parse(JSON.parse(new TextDecoder().decode(answer)));
-      return { leader: cluster.leader, followers: cluster.replicas.map(({ name }) => name) };
-    } catch (failure) {
-      failures.push(failure);
-    }
-  }
-  const text = "no server tells who leads the records' stream";
-  throw new IsobarError('ISOBAR_CHAOS_NOT_SEEN', text, {}, { cause: new AggregateError(failures) });
+      const info = streamInfoSchema.safeParse(JSON.parse(new TextDecoder().decode(answer)));
+      if (!info.success) {
+        const text = "no server leads the records' stream";
+        throw new NotSeenError(text);
+      }
+      const { leader, replicas } = info.data.cluster;
+      return { leader, followers: replicas.map(({ name }) => name) };
+    },
+    deadlineMs,
+  );
 }
 
-/** Name of the process that plays the victim's part now; null where that is not known. */
-export function processOf(
+/** Names of the processes that play the victim's part now; none where that is not known. */
+export function processesOf(
   victim: Victim,
   watch: ClusterWatch,
   servers: StreamServers,
-): string | null {
+): readonly string[] {
   const { holder } = watch;
   switch (victim) {
     case 'leader':
-      return holder;
+      return holder === null ? [] : [holder];
     case 'standby': {
-      if (holder === null) return null;
+      if (holder === null) return [];
       const names = Array.from({ length: numCoordinators }, (_, index) => `coordinator-${index}`);
-      return names.find((name) => name !== holder) ?? null;
+      return names.filter((name) => name !== holder).slice(0, 1);
     }
     case 'agent':
     case 'engine':
-      return `${victim}-${rankStruck}`;
+      return [`${victim}-${rankStruck}`];
     case 'stream-leader':
-      return servers.leader;
+      return [servers.leader];
     case 'stream-follower':
-      return servers.followers[0] ?? null;
+      return servers.followers.slice(0, 1);
+    case 'every-server':
+      return [servers.leader, ...servers.followers];
   }
 }
