@@ -242,11 +242,13 @@ export class Cluster {
   }
 
   /**
-   * Ends the engines together, after a step that all of them finish.
+   * Ends the engines together, after a step that all of them finish; those that were killed are gone.
    * @throws IsobarError ISOBAR_TESTING_PROCESS_ENDED where one did not end by itself
    */
   async stopEngines(): Promise<void> {
-    const engines = [...this.#processes.values()].filter(({ name }) => name.startsWith('engine-'));
+    const engines = [...this.#processes.values()].filter(
+      ({ name, killed }) => name.startsWith('engine-') && !killed,
+    );
     await Promise.all(
       engines.map(async (engine) => {
         const code = await engine.stop(stopDeadlineMs);

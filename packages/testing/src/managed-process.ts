@@ -27,6 +27,7 @@ export class ManagedProcess {
   readonly #lastLines: string[] = [];
   readonly #exited: Promise<number | null>;
   readonly #ready: Promise<string>;
+  #killed = false;
 
   constructor(options: ManagedProcessOptions) {
     const { name, command, guard, logPath, environment, isReady } = options;
@@ -123,8 +124,14 @@ export class ManagedProcess {
     if (this.isRunning) this.#child.kill(name);
   }
 
+  /** Whether `kill` ended it. */
+  get killed(): boolean {
+    return this.#killed;
+  }
+
   /** SIGKILL; resolves once the process has ended. */
   async kill(): Promise<void> {
+    this.#killed ||= this.isRunning;
     this.signal('SIGKILL');
     await this.#exited;
   }

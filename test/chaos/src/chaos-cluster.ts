@@ -1,4 +1,5 @@
 import { type DemoOptions, demoCluster } from '@isobar/operator-cli';
+import type { Faults } from '@isobar/reference-engine';
 import type { ClusterOptions, Placement } from '@isobar/testing';
 import { generateTrace } from '@isobar/trace';
 import type { ChaosCase } from './chaos-case.js';
@@ -24,8 +25,8 @@ export const leadershipBackMs: Readonly<Record<LeaseName, number>> = {
 export interface ChaosClusterOptions {
   readonly activation: ChaosCase['activation'];
   readonly lease: LeaseName;
-  /** Each version that this divides is void: engines damage what they stage for it. 0 for none. */
-  readonly voidEvery: number;
+  /** Of every engine. */
+  readonly engineFaults: Faults;
   readonly placementOf?: (name: string) => Placement;
   readonly storeDirectoryOf?: (name: string) => string;
 }
@@ -35,7 +36,7 @@ export interface ChaosClusterOptions {
  * that travel slowly: swaps never cease, and each phase lasts long enough to be met.
  */
 export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOptions {
-  const { activation, lease, voidEvery, placementOf, storeDirectoryOf } = options;
+  const { activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
   const trace = generateTrace({
     seed: 11,
     numLayers: 4,
@@ -66,7 +67,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       meanLayerMillis: 10,
       loadIntervalMs: 100,
       stagingBytesPerSecond: 256 * 1_024,
-      faults: voidEvery === 0 ? {} : { corruptStagingEvery: voidEvery },
+      faults: engineFaults,
     },
     coordinator: {
       ...cluster.coordinator,

@@ -1,6 +1,11 @@
 import { join } from 'node:path';
 import { recordsBucket } from '@isobar/protocol';
-import { compareWithOracle, type RankResults, readResults } from '@isobar/reference-engine';
+import {
+  compareWithOracle,
+  type Faults,
+  type RankResults,
+  readResults,
+} from '@isobar/reference-engine';
 import { Cluster } from '@isobar/testing';
 import { Acknowledgements } from './acknowledgements.js';
 import { command } from './ask-any.js';
@@ -29,8 +34,7 @@ export interface ChaosSessionOptions {
   readonly lease: LeaseName;
   readonly activation: ChaosCase['activation'];
   readonly environment: EnvironmentName;
-  /** As ChaosClusterOptions. */
-  readonly voidEvery: number;
+  readonly engineFaults: Faults;
 }
 
 interface PendingReport {
@@ -55,7 +59,7 @@ export class ChaosSession {
   }
 
   static async start(options: ChaosSessionOptions): Promise<ChaosSession> {
-    const { lease, activation, voidEvery } = options;
+    const { lease, activation, engineFaults } = options;
     const environment = await createEnvironment(options.environment);
     const { network, disks } = environment;
     let cluster: Cluster | null = null;
@@ -64,7 +68,7 @@ export class ChaosSession {
         chaosClusterOptions({
           lease,
           activation,
-          voidEvery,
+          engineFaults,
           ...(network && { placementOf: (name) => network.placementOf(name) }),
           ...(disks && { storeDirectoryOf: (name) => disks.directoryOf(name) }),
         }),

@@ -14,8 +14,8 @@ export interface RunOptions {
 
 /** A cluster is replaced after so many cases: what was run is then written down. */
 const sessionCasesMax = 6;
-/** Version numbers that are void where the case needs one that is. */
-const voidEvery = 3;
+/** Where a case needs versions that are void: what is staged for every third is damaged. */
+const voidVersions = { corruptStagingEvery: 3 };
 const failuresFolder = 'chaos-failures';
 
 /** Runs the cases in groups that can share a cluster. */
@@ -49,7 +49,7 @@ async function runSession(waiting: ChaosCase[], options: RunOptions): Promise<vo
     activation,
     lease,
     environment,
-    voidEvery: phase === 'discarding' ? voidEvery : 0,
+    engineFaults: phase === 'discarding' ? voidVersions : {},
   });
   try {
     for (let run = 0; run < sessionCasesMax; run += 1) {
