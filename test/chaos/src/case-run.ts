@@ -19,6 +19,7 @@ export interface Strike {
 
 /** For a phase to come, and for whatever a fault leads to. */
 export const seenDeadlineMs = 90_000;
+const flushDeadlineMs = 500;
 /** What lasts, lasts this many leases. */
 const faultLeases = 1.3;
 
@@ -50,8 +51,9 @@ export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<S
 async function holds(scene: ChaosScene, { victim }: ChaosCase, met: SeenPhase): Promise<boolean> {
   if (victim !== 'leader') return true;
   const { watch } = scene;
-  // What it sent before is on its way.
-  await Promise.all(watch.buses.map((bus) => bus.flush()));
+  // What it sent before is on its way; a server that is cut off itself has none of it.
+  const flushed = watch.buses.map((bus) => Promise.race([bus.flush(), delay(flushDeadlineMs)]));
+  await Promise.allSettled(flushed);
   const { phase } = watch;
   return phase === null || isSame(phase, met) || phase.fence.term > met.fence.term;
 }
