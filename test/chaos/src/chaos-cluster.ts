@@ -87,5 +87,5 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
 }
 
 function leaseSettings(lease: LeaseName): Readonly<Record<string, number>> {
-  return { renewMs: leases[lease].renewMs };
+  return leases[lease];
 }

@@ -112,7 +112,8 @@ export class ClusterWatch {
     hear(subjects.event('>'), (payload) => this.#onEvent(payload));
     hear(`${records}.leader`, (payload) => {
       const record: LeaderRecord = decode('leader record', payload, leaderRecordSchema);
-      this.#holders.set(keyOf(record.fence), record.holder);
+      // Null once it is given up: who held it until then is known.
+      if (record.holder !== null) this.#holders.set(keyOf(record.fence), record.holder);
     });
   }
 

@@ -23,8 +23,11 @@ export async function contradictions(watch: ClusterWatch, replicas: number): Pro
   return found;
 }
 
-function stored(watch: ClusterWatch, replicas: number): ReturnType<Records['list']> {
+function stored(watch: ClusterWatch, replicas: number): ReturnType<Records['getAll']> {
   const bucket = recordsBucket(watch.deployment);
-  const list = async (bus: Bus) => (await bus.openRecords({ bucket, replicas })).list('map.');
+  const list = async (bus: Bus) => {
+    const records = await bus.openRecords({ bucket, replicas });
+    return records.getAll(await records.keys('map.'));
+  };
   return askAny(watch, list, deadlineMs);
 }
