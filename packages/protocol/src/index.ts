@@ -86,7 +86,7 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema } from './member.js';
+export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
 export {
   deadOf,
   type Evidence,

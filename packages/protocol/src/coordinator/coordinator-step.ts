@@ -58,9 +58,9 @@ export function enterReading(step: CoordinatorStep, fence: Fence, readAtMs: numb
 }
 
 function depose(step: CoordinatorStep, fence: Fence, why: string): void {
-  step.state = { ...step.state, role: { kind: 'standby' }, writer: null, creating: new Map() };
-  step.effects.push(...refuseAll(step.state), { kind: 'deposed', fence, why });
-  step.state = { ...step.state, operations: [] };
+  step.effects.push(...refuseAll(step.state, why), { kind: 'deposed', fence, why });
+  const role = { kind: 'standby' } as const;
+  step.state = { ...step.state, role, writer: null, creating: new Map(), operations: [] };
 }
 
 /** It can't lead as things are: another may, and this one tries again later. */

@@ -1,6 +1,7 @@
 import type { ControlRecord, Mode } from '../control-record.js';
 import type { Fence } from '../fence.js';
 import type { IsobarError } from '../isobar-error.js';
+import type { KnownOutcome } from '../known-outcome.js';
 import type {
   LeaderAlarm,
   LeaderEffect,
@@ -110,6 +111,8 @@ export type CoordinatorEvent =
   | { readonly kind: 'tick' }
   /** The process is to end: the lease is given up, then `released` follows. */
   | { readonly kind: 'stop' }
+  /** The shell can't serve what it has led to: the lease is given up for a while. */
+  | { readonly kind: 'unfit'; readonly error: IsobarError }
   | Extract<LeaseEvent, { readonly token: number }>
   | ControlWriterEvent
   | {
@@ -158,6 +161,12 @@ export type CoordinatorEffect =
   | { readonly kind: 'control-changed'; readonly control: ControlRecord }
   | { readonly kind: 'operation-done'; readonly token: number; readonly control: ControlRecord }
   | { readonly kind: 'operation-refused'; readonly token: number; readonly error: IsobarError }
+  | {
+      readonly kind: 'outcomes-answer';
+      readonly token: number;
+      readonly fence: Fence;
+      readonly outcomes: readonly KnownOutcome[];
+    }
   | Exclude<
       LeaderEffect,
       {
@@ -167,6 +176,7 @@ export type CoordinatorEffect =
           | 'create-record'
           | 'deposed'
           | 'failed'
+          | 'outcomes-answer'
           | 'request-accepted'
           | 'request-refused';
       }

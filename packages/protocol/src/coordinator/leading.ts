@@ -22,6 +22,7 @@ function onLeaderEffect(step: CoordinatorStep, effect: LeaderEffect): void {
   if (role.kind !== 'leading') return;
   switch (effect.kind) {
     case 'ask':
+    case 'outcomes-answer':
       step.effects.push({ ...effect, fence: role.fence });
       return;
     case 'create-record':

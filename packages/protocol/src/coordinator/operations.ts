@@ -136,10 +136,16 @@ export function finishOperation(
   );
 }
 
-/** Nothing that waits will be done by this leadership. */
-export function refuseAll(state: CoordinatorState): CoordinatorEffect[] {
-  const error = notLeading(state);
-  return state.operations.flatMap(({ token }) =>
-    token === null ? [] : [{ kind: 'operation-refused', token, error } as const],
-  );
+/** Nothing that waits will be done by this leadership; the first may have been done already. */
+export function refuseAll(
+  { operations, writer }: CoordinatorState,
+  why: string,
+): CoordinatorEffect[] {
+  return operations.flatMap(({ token, requested }, index) => {
+    if (token === null) return [];
+    const inDoubt = index === 0 && (requested || writer !== null);
+    const text = `the leadership ended (${why}): ${inDoubt ? 'whether it took place is for the next leader to tell' : 'it did not take place'}`;
+    const error = new IsobarError('ISOBAR_COORDINATOR_DEPOSED', text, { inDoubt });
+    return [{ kind: 'operation-refused', token, error } as const];
+  });
 }

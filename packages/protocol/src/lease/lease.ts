@@ -45,9 +45,15 @@ export function initialLease(options: LeaseOptions): LeaseState {
   };
 }
 
-/** The fence under which this process may lead, null while it may not. */
-export function heldFence(state: LeaseState): Fence | null {
-  return state.phase.kind === 'holding' && state.givingUp === null ? state.phase.fence : null;
+/** The fence under which this process may lead at that moment, null where it may not. */
+export function heldFence(state: LeaseState, nowMs: number): Fence | null {
+  const { phase, givingUp } = state;
+  if (phase.kind !== 'holding' || givingUp !== null || isOver(state, nowMs)) return null;
+  return phase.fence;
+}
+
+function isOver({ phase, options }: LeaseState, nowMs: number): boolean {
+  return phase.kind === 'holding' && nowMs - phase.writtenAtMs >= options.timings.renewDeadlineMs;
 }
 
 /** One step of the machine; `nowMs` is the process's own monotonic clock. */
@@ -64,9 +70,9 @@ export function stepLease(state: LeaseState, event: LeaseEvent, nowMs: number): 
 
 function expire(state: LeaseState, nowMs: number): LeaseResult {
   const { phase, options } = state;
-  const { renewDeadlineMs } = options.timings;
-  if (phase.kind !== 'holding' || nowMs - phase.writtenAtMs < renewDeadlineMs) return keep(state);
-  return lose(state, phase.fence, `not renewed within ${renewDeadlineMs} ms`, nowMs);
+  if (phase.kind !== 'holding' || !isOver(state, nowMs)) return keep(state);
+  const why = `not renewed within ${options.timings.renewDeadlineMs} ms`;
+  return lose(state, phase.fence, why, nowMs);
 }
 
 function handle(state: LeaseState, event: LeaseEvent, nowMs: number): LeaseResult {
@@ -76,11 +82,11 @@ function handle(state: LeaseState, event: LeaseEvent, nowMs: number): LeaseResul
     case 'outranked':
       return onOutranked(state, event.by, nowMs);
     case 'yield':
-      return heldFence(state) === null
+      return heldFence(state, nowMs) === null
         ? keep(state)
-        : giveUp(state, nowMs + state.options.timings.leaseMs, 'it can not lead as things are');
+        : giveUp(state, state.options.timings.leaseMs, 'it can not lead as things are', nowMs);
     case 'release':
-      return giveUp(state, Number.POSITIVE_INFINITY, 'it is being stopped');
+      return giveUp(state, Number.POSITIVE_INFINITY, 'it is being stopped', nowMs);
     default:
       break;
   }
@@ -310,9 +316,9 @@ function onOutranked(state: LeaseState, by: Fence, nowMs: number): LeaseResult {
 }
 
 /** Leads no more from now on. */
-function giveUp(state: LeaseState, untilMs: number, why: string): LeaseResult {
-  const fence = heldFence(state);
-  const givingUp: LeaseState = { ...state, givingUp: { untilMs } };
+function giveUp(state: LeaseState, forMs: number, why: string, nowMs: number): LeaseResult {
+  const fence = heldFence(state, nowMs);
+  const givingUp: LeaseState = { ...state, givingUp: { untilMs: nowMs + forMs } };
   return {
     state: givingUp,
     effects: fence === null ? [] : [{ kind: 'lease-lost', fence, why }],

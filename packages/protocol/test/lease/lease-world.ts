@@ -73,7 +73,7 @@ export class Candidate {
   }
 
   get fence(): Fence | null {
-    return heldFence(this.state);
+    return heldFence(this.state, this.#nowMs);
   }
 
   get leads(): boolean {
