@@ -25,7 +25,7 @@ interface Asked {
 
 const againMs = 4_000;
 const attemptsMax = 12;
-const declareAfterMs = { least: 8_000, spread: 15_000 };
+const lookAfterMs = { least: 8_000, spread: 15_000 };
 
 /** People and planners: they ask the leader for changes, and vouch for deaths that they have seen. */
 export class Operator {
@@ -33,7 +33,7 @@ export class Operator {
   readonly #asked = new Map<number, Asked>();
   /** Requests for swaps that a leader has accepted. */
   swapsAccepted = 0;
-  #declaring = false;
+  #looking = false;
 
   constructor(world: World) {
     this.#world = world;
@@ -176,15 +176,28 @@ export class Operator {
     this.#world.situations.count(`request ${outcome}`);
   }
 
-  /** A death that the ranks can't prove is looked into, and told if it is one. */
+  /** What the ranks can't prove or can't mend is looked into. */
   alarmed(alarm: string): void {
-    if (alarm !== 'death-unproven' || this.#declaring) return;
-    this.#declaring = true;
     const { scheduler, random } = this.#world;
-    scheduler.after(declareAfterMs.least + random.next() * declareAfterMs.spread, () => {
-      this.#declaring = false;
+    if ((alarm !== 'death-unproven' && alarm !== 'degraded') || this.#looking) return;
+    this.#looking = true;
+    scheduler.after(lookAfterMs.least + random.next() * lookAfterMs.spread, () => {
+      this.#looking = false;
       this.declareTrueDeaths();
+      if (alarm === 'degraded') this.#restartCutEngines();
     });
+  }
+
+  /** Engines that live on though most of their peers refuse them for good. */
+  #restartCutEngines(): void {
+    const { engines, scheduler } = this.#world;
+    const running = engines.filter(({ process, phase }) => process.alive && phase === 'running');
+    for (const engine of running) {
+      const cutters = running.filter((other) => other.hasCut(engine)).length;
+      if (2 * cutters < running.length) continue;
+      this.#world.log(() => `an operator ends ${engine.name}, which its peers have cut`);
+      scheduler.crash(engine.process);
+    }
   }
 
   /** Members of the newest version whose processes are gone, with nobody beside them to say so. */
