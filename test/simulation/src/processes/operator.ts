@@ -192,7 +192,7 @@ export class Operator {
 
   /** What the ranks can't prove or can't mend: it is looked into. */
   alarmed(alarm: string): void {
-    if (alarm === 'death-unproven') this.#suspectsDeaths = true;
+    if (alarm === 'death-unproven' || alarm === 'slow-phase') this.#suspectsDeaths = true;
     if (alarm === 'degraded') this.#suspectsCuts = true;
   }
 
