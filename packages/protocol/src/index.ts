@@ -6,6 +6,22 @@ export {
   type Mode,
   modeSchema,
 } from './control-record.js';
+export { type ControlChange, changeControl } from './coordinator/control-change.js';
+export { initialCoordinator, stepCoordinator } from './coordinator/coordinator.js';
+export type {
+  CoordinatorAlarm,
+  CoordinatorEffect,
+  CoordinatorEvent,
+  CoordinatorOptions,
+  CoordinatorResult,
+  CoordinatorRole,
+  CoordinatorState,
+  CoordinatorTimings,
+  CreateRecordResult,
+  Operation,
+} from './coordinator/coordinator-types.js';
+export { membersUnheard, notLeading, type UnheardMember } from './coordinator/operations.js';
+export type { StoredControl } from './coordinator/stored-records.js';
 export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
   type Activation,
@@ -21,7 +37,6 @@ export {
 } from './engine-description.js';
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
-export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
 export {
   type Activity,
   type BackOff,
@@ -38,7 +53,27 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
+export {
+  contradicts,
+  decodeKnownOutcome,
+  type KnownOutcome,
+  knownOutcomeSchema,
+  knownOutcomesSchema,
+  newestOutcomes,
+} from './known-outcome.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
+export { heldFence, initialLease, stepLease } from './lease/lease.js';
+export type {
+  LeaseEffect,
+  LeaseEvent,
+  LeaseOptions,
+  LeasePhase,
+  LeaseResult,
+  LeaseState,
+  LeaseTimings,
+  StoredBytes,
+  WriteResult,
+} from './lease/lease-types.js';
 export {
   type CommittedRecord,
   decodeMapRecord,
@@ -51,7 +86,7 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema } from './member.js';
+export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
 export {
   deadOf,
   type Evidence,
@@ -136,31 +171,50 @@ export {
   swapStateOf,
 } from './swap/coordinator-swap-state.js';
 export {
+  adoptBase,
+  applyOutcome,
+  applyPeerOutcome,
+  type OutcomeAction,
+  type OutcomeTaken,
+} from './swap/engine-outcomes.js';
+export {
   abandonStaging,
   admitProposal,
-  applyOutcome,
+  cutsMax,
+  type EngineHoldings,
   type EngineSwapState,
+  engineStateOf,
   initialEngineSwap,
+  isCut,
   raiseFence,
   recordActivated,
+  recordCut,
   recordRetired,
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
+export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
   type DurableRankState,
-  type EngineCommand,
+  durableRankStateSchema,
   emptyDurableRankState,
+  type WitnessedEngine,
+  type WitnessedProcess,
+  witnessedProcessSchema,
+} from './swap/rank-durable.js';
+export {
+  type ConnectedEngine,
   initialRankSwap,
   type RankSwapEffect,
   type RankSwapEvent,
   type RankSwapResult,
   type RankSwapState,
-  reportOf,
-  stepRankSwap,
-} from './swap/rank-swap.js';
+  type StagingUnderWay,
+} from './swap/rank-state.js';
+export { reportOf } from './swap/rank-steps.js';
+export { stepRankSwap } from './swap/rank-swap.js';
 export {
   type Ground,
   initialTakeover,

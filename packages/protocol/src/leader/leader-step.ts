@@ -111,7 +111,9 @@ function onSettled(
   const { state, nowMs } = step;
   if (record.outcome === 'committed') {
     const newestOutcome = { record, bytes: outcome.record };
-    const retained = retainsBuffers(state) ? state.mapping : null;
+    // Of a group that starts anew nobody has held the mapping before.
+    const isRetained = record.change !== 'start' && retainsBuffers(state);
+    const retained = isRetained ? state.mapping : null;
     const mapping = mappingOfRecord(record);
     step.state = { ...state, mapping, newestOutcome, retained, outcomes: [outcome] };
     return;
