@@ -45,15 +45,31 @@ describe('a removal', () => {
     expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
-  it('waits for a living member that is silent', () => {
+  it('waits for a living member that is silent, without a number, and tells once', () => {
     const group = settledGroup(4);
     group.rank(0).isSilent = true;
+    for (let ticks = 0; ticks < 12; ticks += 1) group.tick();
     group.die(2);
-    group.settle();
-    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    for (let ticks = 0; ticks < 80; ticks += 1) group.tick();
+    expect([...group.store.keys()]).toEqual([1]);
+    expect(alarms(group, 'members-silent')).toEqual([
+      { changes: ['evacuation'], members: [group.member(0)] },
+    ]);
     group.rank(0).isSilent = false;
     group.settle();
     expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  it('that comes to nothing is tried again, less and less often', () => {
+    const group = settledGroup(4);
+    group.rank(0).refusal = 'never';
+    group.die(2);
+    const numbers = () => group.store.size;
+    for (let ticks = 0; ticks < 60; ticks += 1) group.tick();
+    const early = numbers();
+    for (let ticks = 0; ticks < 60; ticks += 1) group.tick();
+    expect(early).toBeGreaterThan(3);
+    expect(numbers() - early).toBeLessThan(early - 1);
   });
 
   it('takes several waves where the spare buffers need them, the last one without the dead', () => {
@@ -177,6 +193,20 @@ describe('a death in each phase', () => {
     expect(group.memberRanks).toEqual([0, 1, 3]);
   });
 
+  it('does not count on buffers of a rank that has retired them, under the leader before', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    rebalance(group, [[1, 3]]);
+    for (const rank of group.ranks) rank.retiredUpTo = 1;
+    group.rank(1).retiredUpTo = 2;
+    group.die(0);
+    group.lead(2);
+    group.settle();
+    const evacuation = proposals(group).at(-1);
+    expect(evacuation?.change).toBe('evacuation');
+    const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
+    expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
+  });
+
   it('does not count on retained buffers of engines that activate in place', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     group.activation = 'in-place';
@@ -231,7 +261,7 @@ describe('a joining engine', () => {
     group.restart(2, 1);
     group.adopt(2);
     group.settle();
-    expect(group.version).toBe(1);
+    expect(proposals(group)).toHaveLength(1);
     group.rank(2).exited = [incarnation];
     group.tick();
     expect(proposals(group).at(-1)?.change).toBe('evacuation');
@@ -260,6 +290,17 @@ describe('a joining engine', () => {
       group.tick();
     }
     expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+  });
+
+  it('is not listed where it is dead by an operator’s word', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.send({ kind: 'control', control: controlOf({ dead: [group.member(2)] }) });
+    group.adopt(2);
+    group.settle();
+    expect(group.version).toBe(2);
   });
 
   it('gives way to a death at once', () => {
@@ -330,6 +371,15 @@ describe('a leave', () => {
     expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
+  it('does not wait for the leaver to retire: it has activated, and may be gone', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.rank(1).missesRetire = true;
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.settle();
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
+  });
+
   it('is taken up again after a death', () => {
     const group = settledGroup(5);
     group.rank(4).isSilent = true;
@@ -397,6 +447,19 @@ describe('a degraded group', () => {
     ]);
   });
 
+  it('lists no engine that does not help', () => {
+    const group = settledGroup(4, { numLogicalExperts: 6 });
+    group.die(3);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+    for (const rank of [1, 2]) group.die(rank);
+    group.settle();
+    group.restart(3, 1);
+    group.adopt(3);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+  });
+
   it('takes engines that would join with what their ranks’ slots hold, in one version', () => {
     const group = settledGroup(3, { numLogicalExperts: 6 });
     group.die(1);
@@ -438,6 +501,25 @@ describe('a whole group that starts again', () => {
     expect(group.state.swap.members.map(({ incarnation }) => incarnation)).toEqual(
       [0, 1, 2].map((rank) => incarnationOf(rank, 1)),
     );
+  });
+
+  it('has nothing of the version before in its buffers', () => {
+    const group = restarted('serving');
+    group.rank(2).missesOutcomes = true;
+    for (let ticks = 0; ticks < 5; ticks += 1) group.tick();
+    expect(group.state.swap.open).toMatchObject({
+      phase: 'activating',
+      proposal: { change: 'start' },
+    });
+    // Under version 2 rank 0 held expert 3; the engine that is there now never has.
+    group.die(1);
+    group.tick();
+    group.rank(2).missesOutcomes = false;
+    group.settle();
+    const evacuation = proposals(group).at(-1);
+    expect(evacuation?.change).toBe('evacuation');
+    const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
+    expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
   });
 
   it('waits for every configured rank', () => {
