@@ -81,7 +81,10 @@ export class Leadership {
           const { token, done } = this.#operate(null, request);
           return { token, accepted: done.then(() => undefined) };
         },
-        tell: options.tell,
+        // What becomes of a plan once the leadership is over is nobody's concern.
+        tell: (kind, fields) => {
+          if (options.leader() !== null) options.tell(kind, fields);
+        },
         now: () => performance.now(),
       },
       mapping,
