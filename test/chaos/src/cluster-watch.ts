@@ -112,7 +112,7 @@ export class ClusterWatch {
     hear(subjects.event('>'), (payload) => this.#onEvent(payload));
     hear(`${records}.leader`, (payload) => {
       const record: LeaderRecord = decode('leader record', payload, leaderRecordSchema);
-      this.#holders.set(keyOf(record.fence), record.holder);
+      if (record.holder !== null) this.#holders.set(keyOf(record.fence), record.holder);
     });
   }
 
