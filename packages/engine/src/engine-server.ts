@@ -81,6 +81,11 @@ export class EngineServer {
     this.#tell({ schema: 1, kind: 'activated', state });
   }
 
+  /** Tells that broken peers, standing or outcomes have changed without the agent's doing. */
+  sendChanged(state: EngineState): void {
+    this.#tell({ schema: 1, kind: 'changed', state });
+  }
+
   /** Says goodbye to the agent and listens no more. */
   async close(): Promise<void> {
     this.#tell({ schema: 1, kind: 'stopping' });
@@ -104,8 +109,12 @@ export class EngineServer {
 
   #accept(socket: Socket): void {
     // The newest agent wins (rule S3): an older one may be a process that nobody watches.
-    this.#agent?.destroy();
+    const older = this.#agent;
     this.#agent = socket;
+    if (older !== null) {
+      this.#send(older, { schema: 1, kind: 'replaced' });
+      older.destroySoon();
+    }
     socket.setNoDelay(true);
     const reader = new FrameReader((body) => this.#receive(socket, body));
     socket.on('data', (chunk) => {
@@ -130,6 +139,8 @@ export class EngineServer {
   }
 
   #receive(socket: Socket, body: Uint8Array): void {
+    // What an agent that has been replaced still had under way has no effect.
+    if (this.#agent !== socket) return;
     const { id, command } = decode('engine request', body, engineRequestSchema);
     const answer = () => {
       const { state } = this.#options.hello();

@@ -98,6 +98,8 @@ function dial(options: Partial<EngineClientOptions> = {}): Promise<EngineClient>
       onLoad: () => undefined,
       onProgress: () => undefined,
       onActivated: () => undefined,
+      onChanged: () => undefined,
+      onReplaced: () => undefined,
       onLost: () => undefined,
       onError: () => undefined,
       ...options,

@@ -20,7 +20,14 @@ export {
 } from './engine-description.js';
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
-export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
+export {
+  contradicts,
+  decodeKnownOutcome,
+  type KnownOutcome,
+  knownOutcomeSchema,
+  knownOutcomesSchema,
+  newestOutcomes,
+} from './known-outcome.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export {
   type CommittedRecord,
@@ -112,22 +119,40 @@ export {
   type Wave,
 } from './swap/coordinator-swap.js';
 export {
+  adoptBase,
+  applyOutcome,
+  applyPeerOutcome,
+  type OutcomeAction,
+  type OutcomeTaken,
+} from './swap/engine-outcomes.js';
+export {
   abandonStaging,
   admitProposal,
-  applyOutcome,
+  cutsMax,
+  type EngineHoldings,
   type EngineSwapState,
+  engineStateOf,
   initialEngineSwap,
+  isCut,
   raiseFence,
   recordActivated,
+  recordCut,
   recordRetired,
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
+export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
 export {
   type CastVote,
   type DurableRankState,
-  type EngineCommand,
+  durableRankStateSchema,
   emptyDurableRankState,
+  type WitnessedEngine,
+  type WitnessedProcess,
+  witnessedProcessSchema,
+} from './swap/rank-durable.js';
+export {
+  type ConnectedEngine,
   initialRankSwap,
   type RankSwapEffect,
   type RankSwapEvent,

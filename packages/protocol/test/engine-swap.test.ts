@@ -2,6 +2,7 @@ import {
   admitProposal,
   applyOutcome,
   type EngineSwapState,
+  encodeMapRecord,
   encodeProposal,
   type Fence,
   initialEngineSwap,
@@ -42,12 +43,16 @@ function voted(version: number): EngineSwapState {
   return recordVote(state, proposal(version), encodeProposal(proposal(version)));
 }
 
+function told(state: EngineSwapState, fence: Fence, record: MapRecord) {
+  return applyOutcome(state, fence, record, encodeMapRecord(record));
+}
+
 function voidRecord(version: number): MapRecord {
   return { schema: 1, outcome: 'void', version, fence: first, reason: 'test' };
 }
 
 const coded = (code: string) => expect.objectContaining({ code });
-const start = initialEngineSwap(0, incarnation, startDigest);
+const start = initialEngineSwap(0, incarnation, startDigest, 'serving');
 
 describe('an engine, whatever its agent forgets', () => {
   it('refuses a lower term, and an equal one under another nonce (S3)', () => {
@@ -57,7 +62,7 @@ describe('an engine, whatever its agent forgets', () => {
     expect(later.fence).toEqual(second);
     for (const act of [
       () => admitProposal(later, first, proposal(1)),
-      () => applyOutcome(later, first, voidRecord(1)),
+      () => told(later, first, voidRecord(1)),
       () => recordRetired(later, first, 0),
     ]) {
       expect(act).toThrow(coded('ISOBAR_ENGINE_FENCED'));
@@ -73,7 +78,7 @@ describe('an engine, whatever its agent forgets', () => {
         coded('ISOBAR_ENGINE_VERSION_DECIDED'),
       );
     }
-    const decided = applyOutcome(state, first, voidRecord(3)).state;
+    const decided = told(state, first, voidRecord(3)).state;
     expect(() => admitProposal(decided, first, proposal(3))).toThrow(
       coded('ISOBAR_ENGINE_VERSION_DECIDED'),
     );
@@ -82,11 +87,11 @@ describe('an engine, whatever its agent forgets', () => {
   it('keeps its vote until that version has an outcome (S6)', () => {
     const state = voted(3);
     expect(raiseFence(state, second).vote?.version).toBe(3);
-    expect(applyOutcome(state, first, voidRecord(2)).state.vote?.version).toBe(3);
+    expect(told(state, first, voidRecord(2)).state.vote?.version).toBe(3);
     expect(() => admitProposal(state, second, proposal(4))).toThrow(
       coded('ISOBAR_ENGINE_SWAP_OPEN'),
     );
-    expect(applyOutcome(state, second, voidRecord(3))).toMatchObject({
+    expect(told(state, second, voidRecord(3))).toMatchObject({
       action: 'discard',
       state: { vote: null },
     });

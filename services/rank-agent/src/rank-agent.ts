@@ -6,6 +6,7 @@ import {
   parseEngineAddress,
 } from '@isobar/engine';
 import {
+  cutSchema,
   decode,
   decodeMapRecord,
   decodeProposal,
@@ -75,6 +76,11 @@ export class RankAgent {
       onProgress: (version, staged, total) =>
         this.#actor.send({ kind: 'engine-progress', version, staged, total }),
       onActivated: (state) => this.#actor.send({ kind: 'engine-activated', state }),
+      onChanged: (state) => this.#actor.send({ kind: 'engine-changed', state }),
+      onReplaced: () => {
+        const text = 'another agent has connected to this engine';
+        options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, { rank: settings.rank }));
+      },
       onLost: () => {
         logger.warn('engine lost');
         this.#actor.send({ kind: 'engine-lost' });
@@ -117,6 +123,10 @@ export class RankAgent {
       kind: 'retire',
       message: decode('retire', payload, retireSchema),
     }));
+    this.#hear(this.#subjects.swap('cut'), (payload) => ({
+      kind: 'cut',
+      message: decode('cut', payload, cutSchema),
+    }));
     this.#hear(this.#subjects.swap('state'), (payload) => ({
       kind: 'swap-state',
       message: decode('swap state', payload, swapStateSchema),
@@ -149,7 +159,7 @@ export class RankAgent {
     }
     const { incarnation } = description;
     logger.info({ incarnation, mappingVersion: state.mappingVersion }, 'engine connected');
-    this.#actor.send({ kind: 'engine-hello', description, state });
+    this.#actor.send({ kind: 'engine-hello', description, state, process: null });
   }
 
   #publishLoad(sample: LoadSample): void {
@@ -176,6 +186,8 @@ export class RankAgent {
         return;
       case 'send-report':
         bus.publish(this.#subjects.report(rank), encode(effect.report));
+        return;
+      case 'look-for-processes':
         return;
       case 'ask-outcomes':
         void this.#askOutcomes(effect.since);

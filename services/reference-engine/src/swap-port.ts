@@ -3,17 +3,20 @@ import type { ExpertMapping } from '@isobar/eplb';
 import {
   abandonStaging,
   admitProposal,
+  adoptBase,
   applyOutcome,
   applyProposal,
   decodeMapRecord,
   decodeProposal,
   type EngineState,
   type EngineSwapState,
+  engineStateOf,
   IsobarError,
   initialEngineSwap,
   type Proposal,
   raiseFence,
   recordActivated,
+  recordCut,
   recordRetired,
   recordSwitch,
   recordVote,
@@ -51,7 +54,7 @@ export class SwapPort {
   constructor(options: SwapPortOptions) {
     this.#options = options;
     const { rank, incarnation, residency } = options;
-    this.#swap = initialEngineSwap(rank, incarnation, residency.mapping.digest());
+    this.#swap = initialEngineSwap(rank, incarnation, residency.mapping.digest(), 'serving');
   }
 
   /** The version that this rank routes by. */
@@ -77,26 +80,14 @@ export class SwapPort {
 
   state(): EngineState {
     const { residency, currentStep } = this.#options;
-    const { fence, committed, mappingVersion, activatedVersion, retiredUpTo, votedUpTo, vote } =
-      this.#swap;
     const { mapping } = residency;
-    return {
-      fence,
-      committedVersion: committed.version,
-      mappingVersion,
+    return engineStateOf(this.#swap, {
       mappingDigest: mapping.digest(),
       physicalToLogical: mapping.physicalToLogical,
-      activatedVersion,
-      retiredUpTo,
-      votedUpTo,
-      vote,
-      standing: 'serving',
-      outcomes: [],
-      cuts: [],
       brokenPeers: [],
       freeBuffers: residency.freeBuffers,
       step: currentStep(),
-    };
+    });
   }
 
   /** @throws IsobarError the guard's refusals, and those of staging */
@@ -110,6 +101,12 @@ export class SwapPort {
       case 'activate':
       case 'discard':
         return this.#applyOutcome(command);
+      case 'adopt':
+        this.#adopt(command);
+        return;
+      case 'cut':
+        this.#swap = recordCut(this.#swap, command.fence, command.member);
+        return;
       case 'retire':
         return this.#retire(command);
     }
@@ -172,20 +169,29 @@ export class SwapPort {
 
   #applyOutcome(command: Extract<EngineCommandMessage, { kind: 'activate' | 'discard' }>): void {
     const record = decodeMapRecord(command.record);
-    const { state, action } = applyOutcome(this.#swap, command.fence, record);
-    const { version } = record;
-    if (action === 'discard') {
-      if (this.#staging?.version === version) {
-        const text = `version ${version} was decided void while it was being staged`;
-        this.#staging.abort.abort(
-          new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }),
-        );
-      } else {
-        this.#options.residency.discard(version);
-        this.#options.work.ended(version, 'void');
-      }
+    const taken = applyOutcome(this.#swap, command.fence, record, command.record);
+    this.#discard(taken.discarded);
+    this.#swap = taken.state;
+  }
+
+  #adopt(command: Extract<EngineCommandMessage, { kind: 'adopt' }>): void {
+    const record = decodeMapRecord(command.record);
+    const taken = adoptBase(this.#swap, command.fence, record, command.record);
+    this.#discard(taken.discarded);
+    this.#swap = taken.state;
+  }
+
+  #discard(version: number | null): void {
+    if (version === null) return;
+    if (this.#staging?.version === version) {
+      const text = `version ${version} was decided void while it was being staged`;
+      this.#staging.abort.abort(
+        new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }),
+      );
+    } else {
+      this.#options.residency.discard(version);
+      this.#options.work.ended(version, 'void');
     }
-    this.#swap = state;
   }
 
   #retire(command: Extract<EngineCommandMessage, { kind: 'retire' }>): void {
@@ -202,9 +208,8 @@ export class SwapPort {
    *   smallest `readyVersion` that any rank carried in the step that has ended
    */
   switchBetweenSteps(followUpTo: number): void {
-    const { committed, mappingVersion } = this.#swap;
-    const { version } = committed;
-    if (version <= mappingVersion || version > followUpTo) return;
+    const version = this.#swap.switchingTo;
+    if (version === null || version > followUpTo) return;
     const { work, residency, currentStep, onActivated } = this.#options;
     work.measure(version, () => {
       residency.switchTo(version);

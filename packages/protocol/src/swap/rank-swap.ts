@@ -3,6 +3,7 @@ import { type Fence, isFenced, sameFence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import type { MapRecord } from '../map-record.js';
 import type {
+  Cut,
   OutcomeMessage,
   Prepare,
   Query,
@@ -13,62 +14,62 @@ import type {
   Vote,
 } from '../messages.js';
 import type { Proposal } from '../proposal.js';
+import {
+  type EngineCommand,
+  isListed,
+  isMember,
+  nextTelling,
+  type StageCommand,
+} from './rank-commands.js';
+import {
+  type CastVote,
+  type DurableRankState,
+  isDecided,
+  learnOutcomes,
+  type WitnessedEngine,
+  type WitnessedProcess,
+  withCut,
+  withEngineState,
+  withExited,
+  withWitnessed,
+} from './rank-durable.js';
 
 /*
  * A rank's side of the swap, as its agent runs it. The engine keeps the truth about what it
  * holds; the agent keeps, durably, what was promised and decided (S3), and brings the engine
- * to every outcome it knows. It acts on outcomes that a leader under a standing fence tells,
- * never on its own reading of the store (S6).
+ * to every outcome it knows. It acts on outcomes that a leader under a standing fence tells or
+ * that its engine has from a peer, never on its own reading of the store (S6).
  */
-
-/** What an agent keeps across its restarts. Written before anything is answered or acted on. */
-export interface DurableRankState {
-  readonly fence: Fence | null;
-  readonly votedUpTo: number;
-  /** The last vote given; a yes binds until the version's outcome. */
-  readonly vote: CastVote | null;
-  /** The newest committed outcome and every later one, ascending. */
-  readonly outcomes: readonly KnownOutcome[];
-}
-
-export type CastVote = Pick<Vote, 'version' | 'digest' | 'base' | 'incarnation' | 'yes' | 'reason'>;
 
 export interface ConnectedEngine {
   readonly description: EngineDescription;
   readonly state: EngineState;
 }
 
-export type EngineCommand =
-  | { readonly kind: 'query'; readonly fence: Fence }
-  | {
-      readonly kind: 'stage';
-      readonly fence: Fence;
-      readonly version: number;
-      readonly proposal: Uint8Array;
-    }
-  | {
-      readonly kind: 'activate' | 'discard';
-      readonly fence: Fence;
-      readonly version: number;
-      readonly record: Uint8Array;
-    }
-  | { readonly kind: 'retire'; readonly fence: Fence; readonly version: number };
+/** What is to be voted on when the engine has verified it. */
+export interface StagingUnderWay {
+  readonly command: StageCommand;
+  readonly proposal: Proposal;
+  /** The engine has been told that the version is void. */
+  readonly ended: boolean;
+}
 
 export interface RankSwapState {
   readonly rank: number;
   readonly durable: DurableRankState;
   readonly engine: ConnectedEngine | null;
-  /** One command at a time is with the engine. */
-  readonly command: EngineCommand | null;
-  /** The proposal being staged, to vote on when the engine has verified it. */
-  readonly staging: Proposal | null;
+  readonly staging: StagingUnderWay | null;
+  /** Besides staging one command at a time is with the engine. */
+  readonly command: Exclude<EngineCommand, StageCommand> | null;
   readonly progress: RankReport['progress'];
   /** Leaders' questions that wait for the engine. */
   readonly questions: readonly number[];
   /** A question for missed outcomes is under way. */
   readonly asking: boolean;
-  /** A committed version that the engine refuses to switch to; alarmed once. */
+  /** A version whose outcome the engine refuses; alarmed once. */
   readonly stuckVersion: number | null;
+  /** A version told with another outcome than the one kept; alarmed once. */
+  readonly contradictedVersion: number | null;
 }
 
 export type RankSwapEvent =
@@ -76,8 +77,12 @@ export type RankSwapEvent =
       readonly kind: 'engine-hello';
       readonly description: EngineDescription;
       readonly state: EngineState;
+      /** The engine's process, where the agent has found it on its own machine. */
+      readonly process: WitnessedProcess | null;
     }
   | { readonly kind: 'engine-lost' }
+  /** The process of a witnessed engine is gone. */
+  | { readonly kind: 'engine-exited'; readonly incarnation: string }
   | {
       readonly kind: 'engine-progress';
       readonly version: number;
@@ -85,6 +90,7 @@ export type RankSwapEvent =
       readonly total: number;
     }
   | { readonly kind: 'engine-activated'; readonly state: EngineState }
+  | { readonly kind: 'engine-changed'; readonly state: EngineState }
   | {
       readonly kind: 'engine-done';
       readonly command: EngineCommand;
@@ -101,6 +107,7 @@ export type RankSwapEvent =
   | { readonly kind: 'prepare'; readonly message: Prepare; readonly proposal: Proposal }
   | { readonly kind: 'outcome'; readonly message: OutcomeMessage; readonly record: MapRecord }
   | { readonly kind: 'retire'; readonly message: Retire }
+  | { readonly kind: 'cut'; readonly message: Cut }
   | { readonly kind: 'swap-state'; readonly message: SwapState }
   | { readonly kind: 'query'; readonly query: Query; readonly question: number }
   | {
@@ -114,6 +121,8 @@ export type RankSwapEvent =
 export type RankSwapEffect =
   | { readonly kind: 'persist'; readonly durable: DurableRankState }
   | { readonly kind: 'command-engine'; readonly command: EngineCommand }
+  /** `engine-exited` is to follow for each whose process is certainly gone. */
+  | { readonly kind: 'look-for-processes'; readonly engines: readonly WitnessedEngine[] }
   | { readonly kind: 'send-vote'; readonly vote: Vote }
   | { readonly kind: 'send-report'; readonly report: RankReport }
   | { readonly kind: 'ask-outcomes'; readonly since: number }
@@ -126,7 +135,7 @@ export type RankSwapEffect =
     }
   | {
       readonly kind: 'alarm';
-      readonly alarm: 'own-balancer' | 'engine-stuck';
+      readonly alarm: 'own-balancer' | 'exited-engine' | 'engine-stuck' | 'outcomes-contradict';
       readonly fields: Readonly<Record<string, unknown>>;
     };
 
@@ -135,57 +144,54 @@ export interface RankSwapResult {
   readonly effects: readonly RankSwapEffect[];
 }
 
-export const emptyDurableRankState: DurableRankState = {
-  fence: null,
-  votedUpTo: 0,
-  vote: null,
-  outcomes: [],
-};
+const nothingWithEngine = { command: null, staging: null, progress: null } as const;
+const questionsMax = 16;
+const reasonCharactersMax = 1_000;
+/** Refusals of a proposal that say nothing against it: it may be voted on, or was already. */
+const notRefused = new Set(['ISOBAR_ENGINE_FENCED', 'ISOBAR_ENGINE_VERSION_DECIDED']);
 
 export function initialRankSwap(rank: number, durable: DurableRankState): RankSwapState {
   return {
     rank,
     durable,
     engine: null,
-    command: null,
-    staging: null,
-    progress: null,
+    ...nothingWithEngine,
     questions: [],
     asking: false,
     stuckVersion: null,
+    contradictedVersion: null,
   };
 }
 
-const unansweredQuestionsMax = 16;
-
-/** One step of the machine. It needs no clock: whatever it waits for, the leader repeats. */
+/** One step of the machine. It needs no clock: whatever it waits for is repeated. */
 export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
   switch (event.kind) {
     case 'engine-hello':
-      return onEngineHello(state, event);
     case 'engine-lost':
-      return onEngineLost(state);
-    case 'engine-progress': {
-      const { version, staged, total } = event;
-      return reported({ ...state, progress: { version, staged, total } });
-    }
+    case 'engine-exited':
+    case 'engine-progress':
     case 'engine-activated':
-      return onEngineActivated(state, event.state);
+    case 'engine-changed':
     case 'engine-done':
-      return onEngineDone(state, event.command, event.state);
     case 'engine-refused':
-      return onEngineRefused(state, event);
+      return reported(onEngineEvent(state, event));
     case 'prepare':
-      return onPrepare(state, event.message, event.proposal);
+      return fenced(state, event.message.fence, 'prepare', (raised) =>
+        onPrepare(raised, event.message, event.proposal),
+      );
     case 'outcome': {
       const { version, outcome } = event.record;
       const known = { version, outcome, record: event.message.record };
-      return fenced(state, event.message.fence, 'outcome', (raised) => learn(raised, [known]));
+      return fenced(state, event.message.fence, 'outcome', (raised) =>
+        chain(learn(raised, [known]), advance),
+      );
     }
     case 'retire':
       return fenced(state, event.message.fence, 'retire', (raised) =>
         retire(raised, event.message.version),
       );
+    case 'cut':
+      return fenced(state, event.message.fence, 'cut', (raised) => onCut(raised, event.message));
     case 'swap-state':
       return fenced(state, event.message.fence, 'swap state', (raised) =>
         onSwapState(raised, event.message),
@@ -194,46 +200,100 @@ export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSw
       return onQuery(state, event.query, event.question);
     case 'outcomes-told':
       return fenced({ ...state, asking: false }, event.fence, 'outcomes', (raised) =>
-        learn(raised, event.outcomes),
+        chain(learn(raised, event.outcomes), advance),
       );
     case 'outcomes-unanswered':
-      return { state: { ...state, asking: false }, effects: [] };
+      return unchanged({ ...state, asking: false });
     case 'tick':
-      return reported(state);
+      return reported(chain(lookForProcesses(state), advance));
   }
 }
 
-function reported(state: RankSwapState, effects: readonly RankSwapEffect[] = []): RankSwapResult {
-  return { state, effects: [...effects, { kind: 'send-report', report: reportOf(state) }] };
+type EngineEvent = Extract<RankSwapEvent, { readonly kind: `engine-${string}` }>;
+
+function onEngineEvent(state: RankSwapState, event: EngineEvent): RankSwapResult {
+  switch (event.kind) {
+    case 'engine-hello':
+      return onEngineHello(state, event);
+    case 'engine-lost':
+      return onEngineLost(state);
+    case 'engine-exited':
+      return keep(state, withExited(state.durable, event.incarnation));
+    case 'engine-progress': {
+      const { version, staged, total } = event;
+      return unchanged({ ...state, progress: { version, staged, total } });
+    }
+    case 'engine-activated': {
+      const activated = { kind: 'activated', version: event.state.activatedVersion } as const;
+      const known = takeEngineState(state, event.state);
+      return chain({ ...known, effects: [...known.effects, activated] }, advance);
+    }
+    case 'engine-changed':
+      return chain(takeEngineState(state, event.state), advance);
+    case 'engine-done':
+      return onEngineDone(state, event.command, event.state);
+    case 'engine-refused':
+      return onEngineRefused(state, event);
+  }
+}
+
+function unchanged(state: RankSwapState): RankSwapResult {
+  return { state, effects: [] };
+}
+
+/** The effects of `act` come after those before it. */
+function chain(
+  result: RankSwapResult,
+  act: (state: RankSwapState) => RankSwapResult,
+): RankSwapResult {
+  const next = act(result.state);
+  return { state: next.state, effects: [...result.effects, ...next.effects] };
+}
+
+/** Takes a new durable state; its writing comes before every effect that follows. */
+function keep(state: RankSwapState, durable: DurableRankState): RankSwapResult {
+  if (durable === state.durable) return unchanged(state);
+  return { state: { ...state, durable }, effects: [{ kind: 'persist', durable }] };
+}
+
+function reported(result: RankSwapResult): RankSwapResult {
+  return chain(result, (state) => ({
+    state,
+    effects: [{ kind: 'send-report', report: reportOf(state) }],
+  }));
 }
 
 export function reportOf(state: RankSwapState): RankReport {
-  const engine = state.engine;
+  const { engine, durable } = state;
   return {
     schema: 1,
     rank: state.rank,
-    fence: state.durable.fence,
-    engine:
-      engine === null
-        ? null
-        : {
-            incarnation: engine.description.incarnation,
-            committedVersion: engine.state.committedVersion,
-            mappingVersion: engine.state.mappingVersion,
-            mappingDigest: engine.state.mappingDigest,
-            activatedVersion: engine.state.activatedVersion,
-            retiredUpTo: engine.state.retiredUpTo,
-            votedUpTo: engine.state.votedUpTo,
-            openVote: engine.state.vote?.version ?? null,
-            freeBuffers: engine.state.freeBuffers,
-            step: engine.state.step,
-            standing: engine.state.standing,
-            cuts: engine.state.cuts,
-            brokenPeers: engine.state.brokenPeers,
-          },
-    exited: [],
+    fence: durable.fence,
+    engine: engine === null ? null : reportedEngine(engine),
+    exited: [...durable.exited],
     progress: state.progress,
     schemaRange: [1, 1],
+  };
+}
+
+function reportedEngine({
+  description,
+  state,
+}: ConnectedEngine): NonNullable<RankReport['engine']> {
+  return {
+    incarnation: description.incarnation,
+    committedVersion: state.committedVersion,
+    mappingVersion: state.mappingVersion,
+    mappingDigest: state.mappingDigest,
+    activatedVersion: state.activatedVersion,
+    retiredUpTo: state.retiredUpTo,
+    votedUpTo: state.votedUpTo,
+    openVote: state.vote?.version ?? null,
+    freeBuffers: state.freeBuffers,
+    step: state.step,
+    standing: state.standing,
+    cuts: state.cuts,
+    brokenPeers: state.brokenPeers,
   };
 }
 
@@ -246,79 +306,63 @@ function fenced(
 ): RankSwapResult {
   const known = state.durable.fence;
   if (isFenced(known, fence)) {
-    const refused: RankSwapEffect = { kind: 'refused', what, fields: { fence, highest: known } };
-    return reported(state, [refused]);
+    const fields = { fence, highest: known };
+    return reported({ state, effects: [{ kind: 'refused', what, fields }] });
   }
-  if (sameFence(known, fence)) return act(state);
-  return persisting(state, { ...state.durable, fence }, act);
-}
-
-/** Takes a new durable state; its writing comes before every effect of `act`. */
-function persisting(
-  state: RankSwapState,
-  durable: DurableRankState,
-  act: (persisted: RankSwapState) => RankSwapResult,
-): RankSwapResult {
-  const result = act({ ...state, durable });
-  return { state: result.state, effects: [{ kind: 'persist', durable }, ...result.effects] };
-}
-
-function command(state: RankSwapState, engineCommand: EngineCommand): RankSwapResult {
-  return {
-    state: { ...state, command: engineCommand },
-    effects: [{ kind: 'command-engine', command: engineCommand }],
-  };
+  const raised = sameFence(known, fence) ? state.durable : { ...state.durable, fence };
+  return chain(keep(state, raised), act);
 }
 
 function onEngineHello(
   state: RankSwapState,
-  hello: { readonly description: EngineDescription; readonly state: EngineState },
+  hello: Extract<RankSwapEvent, { readonly kind: 'engine-hello' }>,
 ): RankSwapResult {
-  const { description } = hello;
-  if (description.ownBalancer) {
-    const fields = { rank: state.rank, engine: description.engine };
-    const refused = { ...state, engine: null };
-    return { state: refused, effects: [{ kind: 'alarm', alarm: 'own-balancer', fields }] };
-  }
-  const engine = { description, state: hello.state };
-  const connected = {
-    ...state,
-    engine,
-    command: null,
-    staging: null,
-    progress: null,
-    stuckVersion: null,
-  };
-  return persisting(connected, withEngineVote(state.durable, hello.state), (next) => {
-    const driven = drive(next);
-    return reported(driven.state, driven.effects);
-  });
+  const { description, process } = hello;
+  const { incarnation } = description;
+  const gone = { ...state, engine: null, ...nothingWithEngine, stuckVersion: null };
+  const refusal = refuseEngine(state, description);
+  if (refusal !== null) return { state: gone, effects: [refusal] };
+  const connected = { ...gone, engine: { description, state: hello.state } };
+  const known = chain(
+    keep(connected, withWitnessed(state.durable, incarnation, process)),
+    (witnessing) => takeEngineState(witnessing, hello.state),
+  );
+  return chain(chain(known, lookForProcesses), advance);
 }
 
-/** The engine may hold a vote that an earlier agent took and did not live to write down. */
-function withEngineVote(durable: DurableRankState, engine: EngineState): DurableRankState {
-  const votedUpTo = Math.max(durable.votedUpTo, engine.votedUpTo);
-  const { vote } = engine;
-  if (vote === null || vote.version <= durable.votedUpTo) return { ...durable, votedUpTo };
-  const { version, digest, base, incarnation } = vote;
-  return {
-    ...durable,
-    votedUpTo,
-    vote: { version, digest, base, incarnation, yes: true, reason: '' },
-  };
+function refuseEngine(
+  state: RankSwapState,
+  { ownBalancer, engine, incarnation }: EngineDescription,
+): RankSwapEffect | null {
+  const fields = { rank: state.rank, engine, incarnation };
+  if (ownBalancer) return { kind: 'alarm', alarm: 'own-balancer', fields };
+  // Its death is proven and may have been acted on: whoever speaks in its name is not it.
+  const exited = state.durable.exited.includes(incarnation);
+  return exited ? { kind: 'alarm', alarm: 'exited-engine', fields } : null;
 }
 
 function onEngineLost(state: RankSwapState): RankSwapResult {
-  const lost = { ...state, engine: null, command: null, staging: null, progress: null };
-  const answers = state.questions.map((question) => answerTo(lost, question));
-  return reported({ ...lost, questions: [] }, answers);
+  const lost = { ...state, engine: null, ...nothingWithEngine };
+  return chain(lookForProcesses(lost), answerAll);
 }
 
-function onEngineActivated(state: RankSwapState, engineState: EngineState): RankSwapResult {
-  if (state.engine === null) return { state, effects: [] };
-  const next = { ...state, engine: { ...state.engine, state: engineState } };
-  const version = engineState.activatedVersion;
-  return reported(next, [{ kind: 'activated', version }]);
+/** An engine that was replaced may end after the next has said hello: all are looked for. */
+function lookForProcesses(state: RankSwapState): RankSwapResult {
+  const engines = state.durable.witnessed;
+  return {
+    state,
+    effects: engines.length > 0 ? [{ kind: 'look-for-processes', engines }] : [],
+  };
+}
+
+/** What the engine tells of itself; what it has promised and acted on is kept at once. */
+function takeEngineState(state: RankSwapState, engineState: EngineState): RankSwapResult {
+  if (state.engine === null) return unchanged(state);
+  const { incarnation } = state.engine.description;
+  const known = { ...state, engine: { ...state.engine, state: engineState } };
+  return chain(keep(known, withEngineState(known.durable, incarnation, engineState)), (kept) =>
+    learn(kept, engineState.outcomes),
+  );
 }
 
 function onEngineDone(
@@ -326,212 +370,217 @@ function onEngineDone(
   done: EngineCommand,
   engineState: EngineState,
 ): RankSwapResult {
-  // Overtaken by a later command, or answered by a connection that is gone.
-  if (state.engine === null || state.command !== done) return { state, effects: [] };
-  const next: RankSwapState = {
-    ...state,
-    engine: { ...state.engine, state: engineState },
-    command: null,
-    progress: null,
+  const staged = state.staging?.command === done ? state.staging.proposal : null;
+  // Answered by a connection that is gone.
+  if (staged === null && state.command !== done) return unchanged(state);
+  const next =
+    staged === null ? { ...state, command: null } : { ...state, staging: null, progress: null };
+  const known = takeEngineState(next, engineState);
+  return chain(staged === null ? known : chain(known, (kept) => repeatVote(kept, staged)), advance);
+}
+
+/** Sends the vote that is kept for exactly this proposal, unless it has been decided. */
+function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapResult {
+  const { durable, engine } = state;
+  const { vote, fence } = durable;
+  const stands =
+    vote?.version === proposal.version &&
+    vote.digest === proposal.digest &&
+    vote.incarnation === engine?.description.incarnation &&
+    !isDecided(durable, vote.version);
+  if (!stands || fence === null) return unchanged(state);
+  return {
+    state,
+    effects: [{ kind: 'send-vote', vote: { schema: 1, rank: state.rank, fence, ...vote } }],
   };
-  const result = done.kind === 'stage' ? castYes(next) : { state: next, effects: [] };
-  return goOn(result);
-}
-
-/** After a command: answers questions that waited, then brings the engine on. */
-function goOn(result: RankSwapResult): RankSwapResult {
-  const { state } = result;
-  const asked = state.questions.length > 0 ? askEngine(state) : drive(state);
-  return reported(asked.state, [...result.effects, ...asked.effects]);
-}
-
-function askEngine(state: RankSwapState): RankSwapResult {
-  const { fence } = state.durable;
-  if (sameFence(state.engine?.state.fence ?? null, fence)) {
-    const effects = state.questions.map((question) => answerTo(state, question));
-    return { state: { ...state, questions: [] }, effects };
-  }
-  if (fence === null || state.command !== null) return { state, effects: [] };
-  return command(state, { kind: 'query', fence });
-}
-
-function castYes(state: RankSwapState): RankSwapResult {
-  const proposal = state.staging;
-  const vote = state.engine?.state.vote;
-  if (proposal === null || vote == null || vote.version !== proposal.version) {
-    return { state: { ...state, staging: null }, effects: [] };
-  }
-  const { version, digest, base, incarnation } = vote;
-  const cast: CastVote = { version, digest, base, incarnation, yes: true, reason: '' };
-  return castVote({ ...state, staging: null }, cast);
-}
-
-function castVote(state: RankSwapState, vote: CastVote): RankSwapResult {
-  const durable = {
-    ...state.durable,
-    vote,
-    votedUpTo: Math.max(state.durable.votedUpTo, vote.version),
-  };
-  return persisting(state, durable, (next) => ({ state: next, effects: voteEffects(next, vote) }));
-}
-
-function voteEffects(state: RankSwapState, vote: CastVote): RankSwapEffect[] {
-  const { fence } = state.durable;
-  if (fence === null) return [];
-  return [{ kind: 'send-vote', vote: { schema: 1, rank: state.rank, fence, ...vote } }];
 }
 
 function onEngineRefused(
   state: RankSwapState,
   refusal: Extract<RankSwapEvent, { readonly kind: 'engine-refused' }>,
 ): RankSwapResult {
-  const refused = refusal.command;
-  if (state.command !== refused) return { state, effects: [] };
-  const fields = { command: refused.kind, code: refusal.code, reason: refusal.message };
+  const { command, code, message, explicit } = refusal;
+  const fields = { command: command.kind, code, reason: message };
   const told: RankSwapEffect = { kind: 'refused', what: 'engine command', fields };
-  const next = { ...state, command: null, staging: null, progress: null };
-  if (refused.kind === 'stage' && refusal.explicit && state.staging !== null) {
-    const no = castNo(next, state.staging, `${refusal.code}: ${refusal.message}`);
-    return goOn({ state: no.state, effects: [told, ...no.effects] });
+  if (state.staging?.command === command) {
+    const { proposal } = state.staging;
+    const next = { ...state, staging: null, progress: null };
+    const refused = explicit && !notRefused.has(code);
+    const no = refused ? castNo(next, proposal, `${code}: ${message}`) : unchanged(next);
+    return chain({ state: no.state, effects: [told, ...no.effects] }, advance);
   }
-  if (refused.kind === 'activate' && refusal.explicit) {
-    const alarm: RankSwapEffect = { kind: 'alarm', alarm: 'engine-stuck', fields };
-    return reported({ ...next, stuckVersion: refused.version }, [told, alarm]);
+  if (state.command !== command) return unchanged(state);
+  const next: RankSwapState = { ...state, command: null };
+  // Told again at the next event: the same command at once would be refused at once.
+  if (!explicit) return { state: next, effects: [told] };
+  if (command.kind === 'query') return chain({ state: next, effects: [told] }, answerAll);
+  if (!('record' in command) || code === 'ISOBAR_ENGINE_FENCED') {
+    return { state: next, effects: [told] };
   }
-  return reported(next, [told]);
+  const alarm: RankSwapEffect = { kind: 'alarm', alarm: 'engine-stuck', fields };
+  const stuck = { ...next, stuckVersion: command.version };
+  return chain({ state: stuck, effects: [told, alarm] }, advance);
 }
 
 function castNo(state: RankSwapState, proposal: Proposal, reason: string): RankSwapResult {
-  const incarnation = state.engine?.description.incarnation;
-  if (incarnation === undefined || proposal.version <= state.durable.votedUpTo) {
-    return { state, effects: [] };
-  }
+  const { durable, engine } = state;
   const { version, digest, base } = proposal;
-  const vote = { version, digest, base, incarnation, yes: false, reason: reason.slice(0, 1_000) };
-  return castVote(state, vote);
+  const voted = durable.vote?.version === version || durable.votedUpTo > version;
+  if (engine === null || voted || isDecided(durable, version)) return unchanged(state);
+  const vote: CastVote = {
+    version,
+    digest,
+    base,
+    incarnation: engine.description.incarnation,
+    yes: false,
+    reason: reason.slice(0, reasonCharactersMax),
+  };
+  return chain(keep(state, { ...durable, vote, votedUpTo: version }), (kept) =>
+    repeatVote(kept, proposal),
+  );
 }
 
 function onPrepare(state: RankSwapState, message: Prepare, proposal: Proposal): RankSwapResult {
-  return fenced(state, message.fence, 'prepare', (raised) => {
-    const { engine, durable } = raised;
-    if (engine === null) return { state: raised, effects: [] };
-    const repeated = durable.vote;
-    if (repeated?.version === proposal.version) {
-      const same =
-        repeated.digest === proposal.digest &&
-        repeated.incarnation === engine.description.incarnation;
-      return { state: raised, effects: same ? voteEffects(raised, repeated) : [] };
-    }
-    if (proposal.version <= durable.votedUpTo || raised.command !== null) {
-      return { state: raised, effects: [] };
-    }
-    if (engine.state.committedVersion < proposal.base.version) return askForMissed(raised);
-    const staging = { ...raised, staging: proposal };
-    return command(staging, {
-      kind: 'stage',
-      fence: message.fence,
-      version: proposal.version,
-      proposal: message.proposal,
-    });
-  });
+  const { engine, durable } = state;
+  const { version, base } = proposal;
+  if (engine === null || engine.state.standing === 'stopped') return unchanged(state);
+  if (durable.vote?.version === version) return repeatVote(state, proposal);
+  if (version <= durable.votedUpTo || state.staging !== null) return unchanged(state);
+  if (!isMember(engine, proposal.members) && !isListed(engine)) return unchanged(state);
+  if (engine.state.committedVersion < base.version) return chain(askForMissed(state), advance);
+  const command: StageCommand = {
+    kind: 'stage',
+    fence: message.fence,
+    version,
+    proposal: message.proposal,
+  };
+  return {
+    state: { ...state, staging: { command, proposal, ended: false } },
+    effects: [{ kind: 'command-engine', command }],
+  };
 }
 
-function decidedUpTo(state: RankSwapState): number {
-  return state.durable.outcomes.at(-1)?.version ?? 0;
+function decidedUpTo(durable: DurableRankState): number {
+  return durable.outcomes.at(-1)?.version ?? 0;
 }
 
 function askForMissed(state: RankSwapState): RankSwapResult {
-  if (state.asking) return { state, effects: [] };
+  if (state.asking) return unchanged(state);
   const [first] = state.durable.outcomes;
   const since = first?.outcome === 'committed' ? first.version : 0;
   return { state: { ...state, asking: true }, effects: [{ kind: 'ask-outcomes', since }] };
 }
 
-/** Keeps outcomes durably, then brings the engine to them. They may come in any order. */
+/** Keeps outcomes durably. One that contradicts what is kept changes nothing, and is alarmed. */
 function learn(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
-  const outcomes = [...state.durable.outcomes, ...told]
-    .sort((a, b) => a.version - b.version)
-    .filter((known, index, all) => known.version !== all[index - 1]?.version);
-  const newest = outcomes.findLastIndex((known) => known.outcome === 'committed');
-  const kept = outcomes.slice(Math.max(0, newest));
-  if (kept.map(versionOf).join() === state.durable.outcomes.map(versionOf).join()) {
-    return drive(state);
-  }
-  const votedUpTo = Math.max(state.durable.votedUpTo, kept.at(-1)?.version ?? 0);
-  return persisting(state, { ...state.durable, outcomes: kept, votedUpTo }, drive);
+  const { durable, contradicted, malformed } = learnOutcomes(state.durable, told);
+  const refused = malformed.map(
+    ({ code, message }): RankSwapEffect => ({
+      kind: 'refused',
+      what: 'outcome',
+      fields: { code, reason: message },
+    }),
+  );
+  const kept = keep(state, durable);
+  return chain({ ...kept, effects: [...kept.effects, ...refused] }, (next) =>
+    alarmContradiction(next, contradicted),
+  );
 }
 
-function versionOf(known: KnownOutcome): number {
-  return known.version;
+function alarmContradiction(state: RankSwapState, versions: readonly number[]): RankSwapResult {
+  const fresh = versions.filter((version) => version !== state.contradictedVersion);
+  const alarms = fresh.map(
+    (version): RankSwapEffect => ({
+      kind: 'alarm',
+      alarm: 'outcomes-contradict',
+      fields: { rank: state.rank, version },
+    }),
+  );
+  const contradictedVersion = fresh.at(-1) ?? state.contradictedVersion;
+  return { state: { ...state, contradictedVersion }, effects: alarms };
 }
 
-/** Tells the engine the next outcome that it has not acted on, if it is free to hear it. */
-function drive(state: RankSwapState): RankSwapResult {
+/** Answers what can be answered, and gives the engine its next command if it is free to hear it. */
+function advance(state: RankSwapState): RankSwapResult {
   const { engine, durable } = state;
-  if (engine === null || durable.fence === null) return { state, effects: [] };
-  // Staging alone may be overtaken: its version may have been decided void meanwhile.
-  const staging = state.command?.kind === 'stage' ? state.command.version : null;
-  if (state.command !== null && staging === null) return { state, effects: [] };
-  const next = durable.outcomes.find((known) => isOutstanding(engine.state, known, staging));
-  if (next === undefined || next.version === state.stuckVersion) return { state, effects: [] };
-  const { version, record } = next;
-  const kind = next.outcome === 'committed' ? 'activate' : 'discard';
-  return command({ ...state, staging: null }, { kind, fence: durable.fence, version, record });
+  if (engine === null) return answerAll(state);
+  const { fence } = durable;
+  const raised = sameFence(engine.state.fence, fence);
+  const answered = raised ? answerAll(state) : unchanged(state);
+  const next = answered.state;
+  if (fence === null || next.command !== null) return answered;
+  const command = next.questions.length > 0 ? ({ kind: 'query', fence } as const) : nextOf(next);
+  return command === null ? answered : chain(answered, (free) => give(free, command));
 }
 
-function isOutstanding(engine: EngineState, known: KnownOutcome, staging: number | null): boolean {
-  const { version } = known;
-  if (known.outcome === 'committed') return engine.committedVersion < version;
-  return engine.votedUpTo < version || engine.vote?.version === version || staging === version;
+function nextOf(state: RankSwapState): Exclude<EngineCommand, StageCommand> | null {
+  const { engine, durable, staging, stuckVersion } = state;
+  if (engine === null) return null;
+  const stagingVersion = staging === null || staging.ended ? null : staging.command.version;
+  return nextTelling({ engine, durable, stagingVersion, stuckVersion });
+}
+
+function give(state: RankSwapState, command: Exclude<EngineCommand, StageCommand>): RankSwapResult {
+  const { staging } = state;
+  const ends = command.kind === 'discard' && command.version === staging?.command.version;
+  return {
+    state: { ...state, command, staging: ends ? { ...staging, ended: true } : staging },
+    effects: [{ kind: 'command-engine', command }],
+  };
 }
 
 function retire(state: RankSwapState, version: number): RankSwapResult {
-  const { engine } = state;
-  const { fence } = state.durable;
-  if (engine === null || fence === null || state.command !== null) return { state, effects: [] };
-  const ready = engine.state.activatedVersion >= version && engine.state.retiredUpTo < version;
-  return ready ? command(state, { kind: 'retire', fence, version }) : { state, effects: [] };
+  const { engine, durable } = state;
+  const { fence } = durable;
+  if (engine === null || fence === null || state.command !== null) return unchanged(state);
+  const { activatedVersion, retiredUpTo } = engine.state;
+  const ready = activatedVersion >= version && retiredUpTo < version;
+  return ready ? give(state, { kind: 'retire', fence, version }) : unchanged(state);
+}
+
+function onCut(state: RankSwapState, { member }: Cut): RankSwapResult {
+  // A rank has no connection to itself: its own incarnations are its engine's to tell apart.
+  if (member.rank === state.rank) return unchanged(state);
+  const durable = withCut(state.durable, member);
+  if (durable === null) {
+    return { state, effects: [{ kind: 'refused', what: 'cut: too many', fields: { member } }] };
+  }
+  return chain(keep(state, durable), advance);
 }
 
 function onSwapState(state: RankSwapState, leader: SwapState): RankSwapResult {
-  if (leader.decidedUpTo > decidedUpTo(state) || isVoteUndecided(state, leader)) {
-    return askForMissed(state);
-  }
-  const driven = drive(state);
-  return driven.effects.length > 0 ? driven : retire(state, leader.retiredUpTo);
+  const missed = leader.decidedUpTo > decidedUpTo(state.durable) || isVoteUndecided(state, leader);
+  const asked = missed ? askForMissed(state) : unchanged(state);
+  return chain(chain(asked, advance), (next) => retire(next, leader.retiredUpTo));
 }
 
 /** The engine waits for an outcome that the leader knows: it was lost, and a later one not. */
 function isVoteUndecided({ engine, durable }: RankSwapState, leader: SwapState): boolean {
   const vote = engine?.state.vote;
   if (vote == null || vote.version > leader.decidedUpTo) return false;
-  return durable.outcomes.every((known) => known.version !== vote.version);
+  return !isDecided(durable, vote.version);
 }
 
 function onQuery(state: RankSwapState, query: Query, question: number): RankSwapResult {
-  const known = state.durable.fence;
-  if (isFenced(known, query.fence)) return { state, effects: [answerTo(state, question)] };
+  if (isFenced(state.durable.fence, query.fence)) {
+    return { state, effects: [answerTo(state, question)] };
+  }
   return fenced(state, query.fence, 'query', (raised) => {
-    if (raised.engine === null) return { state: raised, effects: [answerTo(raised, question)] };
     // Beyond the limit the oldest go unanswered: their leader asks again.
-    const questions = [...raised.questions, question].slice(-unansweredQuestionsMax);
-    return askEngine({ ...raised, questions });
+    const questions = [...raised.questions, question].slice(-questionsMax);
+    return advance({ ...raised, questions });
   });
 }
 
+function answerAll(state: RankSwapState): RankSwapResult {
+  const effects = state.questions.map((question) => answerTo(state, question));
+  return { state: effects.length > 0 ? { ...state, questions: [] } : state, effects };
+}
+
 function answerTo(state: RankSwapState, question: number): RankSwapEffect {
-  const { fence, votedUpTo, outcomes } = state.durable;
-  return {
-    kind: 'answer',
-    question,
-    answer: {
-      schema: 1,
-      rank: state.rank,
-      fence,
-      votedUpTo,
-      outcomes: [...outcomes],
-      exited: [],
-      engine: state.engine,
-    },
-  };
+  const { fence, votedUpTo, outcomes, exited } = state.durable;
+  const { rank, engine } = state;
+  const own = { schema: 1, rank, fence, votedUpTo } as const;
+  const answer = { ...own, outcomes: [...outcomes], exited: [...exited], engine };
+  return { kind: 'answer', question, answer };
 }
