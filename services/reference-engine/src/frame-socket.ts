@@ -8,6 +8,9 @@ export interface FrameHandlers {
   readonly onClosed: (cause: Error) => void;
 }
 
+/** Unsent bytes above which a peer is taken for gone: it reads nothing. */
+const unsentBytesMax = 64 * 1024 * 1024;
+
 /** A socket that carries frames. */
 export class FrameSocket {
   readonly #socket: Socket;
@@ -42,7 +45,16 @@ export class FrameSocket {
   }
 
   send(body: Uint8Array): void {
-    if (this.#isOpen) this.#socket.write(encodeFrame(body));
+    if (!this.#isOpen) return;
+    this.#socket.write(encodeFrame(body));
+    if (this.#socket.writableLength > unsentBytesMax) {
+      this.close(new Error(`${this.#socket.writableLength} bytes are unsent`));
+    }
+  }
+
+  /** Resolves once all that was sent has left this process. */
+  sent(): Promise<void> {
+    return new Promise((resolve) => this.#socket.write(new Uint8Array(0), () => resolve()));
   }
 
   /** Closes once what is still to be sent has left; whatever comes meanwhile is handled. */

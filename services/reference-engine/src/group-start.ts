@@ -44,6 +44,10 @@ export class GroupStart {
     this.#settle = null;
   }
 
+  get isKnown(): boolean {
+    return this.#settle === null;
+  }
+
   connected(peer: GreetedPeer): void {
     this.#peers.add(peer);
     this.#decideIfKnown();
@@ -69,7 +73,7 @@ export class GroupStart {
     const isOld = greetings.some(({ step, committedVersion }) => step >= 0 || committedVersion > 0);
     const isComplete = new Set(greetings.map(({ rank }) => rank)).size === this.#numRanks - 1;
     if (isComplete || (isOld && !this.#hasBegun)) {
-      const isNew = !isOld && greetings.every(({ standing }) => standing === 'serving');
+      const isNew = !isOld && greetings.every(({ standing }) => standing !== 'joining');
       this.#decide(this.#hasBegun || isNew);
     }
   }

@@ -15,7 +15,8 @@ const greetingSchema = z.object({
   purpose: purposeSchema,
   rank: rankSchema,
   incarnation: incarnationSchema,
-  standing: standingSchema,
+  /** `starting`: not known yet whether it is of a new group or joins. */
+  standing: z.enum(['starting', ...standingSchema.options]),
   /** The last step that it took part in, −1 before the first. */
   step: z.number().int().min(-1).max(0xffff_ffff),
   committedVersion: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),

@@ -59,8 +59,9 @@ export class PeerLink {
     this.#socket.send(body);
   }
 
-  end(): void {
-    this.#socket.end();
+  /** Resolves once all that was sent has left this process. */
+  sent(): Promise<void> {
+    return this.#socket.sent();
   }
 
   close(cause: Error): void {

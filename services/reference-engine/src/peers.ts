@@ -68,7 +68,9 @@ export class Peers {
       awaited: () => this.#swap.vote?.version ?? null,
       isLeaderHeard: () => this.#isLeaderHeard(),
       take: (record, bytes) => {
-        options.port().takePeerOutcome(record, bytes);
+        if (!options.port().takePeerOutcome(record, bytes)) return;
+        const { version, outcome } = record;
+        options.logger.info({ version, outcome }, 'outcome told by a peer');
         options.onChanged('outcome');
       },
       onRefused: (error, link) => this.#onRefused(link.rank, error),
@@ -94,7 +96,12 @@ export class Peers {
     const { standing, committed } = this.#swap;
     const { step } = this.exchange;
     const who = { schema: 1, kind: 'greeting', purpose, rank, incarnation } as const;
-    return { ...who, standing, step, committedVersion: committed.version };
+    return {
+      ...who,
+      standing: this.#groupStart?.isKnown === true ? standing : 'starting',
+      step,
+      committedVersion: committed.version,
+    };
   }
 
   /**
@@ -120,7 +127,7 @@ export class Peers {
     this.#refusals.delete(link.rank);
     const { rank, incarnation, standing, step } = link.greeting;
     logger.info({ peer: rank, incarnation, standing, step }, 'peer connected');
-    if (standing === 'serving') members.meet({ rank, incarnation });
+    if (standing === 'serving' || standing === 'starting') members.meet({ rank, incarnation });
     this.#groupStart?.connected(link);
     onChanged('connections');
   }
@@ -181,14 +188,31 @@ export class Peers {
     return peers.filter((member) => !present.some((link) => link.is(member))).length;
   }
 
+  /** Peers that take part and are known to take steps of their own. */
+  get #active(): PeerLink[] {
+    return this.takingPart().filter((link) => link.isActive);
+  }
+
   /**
    * The version that an engine which takes no steps may follow, where all switch at the same one:
    * that of the first peer to have switched; any, where no peer takes steps either.
    */
   get versionOfActive(): number {
-    const active = this.takingPart().filter((link) => link.isActive);
-    if (active.length === 0) return Number.POSITIVE_INFINITY;
-    return Math.max(...active.map((link) => link.routedVersion));
+    const versions = this.#active.map((link) => link.routedVersion);
+    return versions.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...versions);
+  }
+
+  /** Whether this engine knows at which step its peers are: one has sent it tokens. */
+  get isStepKnown(): boolean {
+    const active = this.#active;
+    return active.length === 0 || active.some((link) => link.routedVersion >= 0);
+  }
+
+  /** Whether every peer has shown to know a version as committed that this engine does not. */
+  get isBehindAll(): boolean {
+    const { committed } = this.#swap;
+    const { present } = this.exchange;
+    return present.length > 0 && present.every((link) => link.knownVersion > committed.version);
   }
 
   disconnect(members: readonly Member[], why: string): void {

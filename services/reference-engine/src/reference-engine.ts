@@ -2,13 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EngineServer, parseEngineAddress } from '@isobar/engine';
-import { ExpertMapping } from '@isobar/eplb';
-import { type EngineDescription, IsobarError } from '@isobar/protocol';
+import type { EngineDescription } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
-import { readTrace, type Trace } from '@isobar/trace';
-import { Checkpoint } from './checkpoint.js';
 import { describeEngine } from './engine-description.js';
+import { type EngineGround, loadGround } from './engine-ground.js';
 import { ExpertServer, type OwnHead } from './expert-server.js';
+import { dieAmidStep } from './faults.js';
 import { ForwardPass, type Routing, type StepEnd } from './forward-pass.js';
 import { LoadCounter } from './load-counter.js';
 import { MembershipView } from './membership-view.js';
@@ -33,8 +32,7 @@ const askAgainMs = 200;
 export class ReferenceEngine {
   readonly #settings: EngineSettings;
   readonly #logger: Logger;
-  readonly #trace: Trace;
-  readonly #checkpoint: Checkpoint;
+  readonly #ground: EngineGround;
   readonly #residency: Residency;
   readonly #work = new SwapWork();
   readonly #members: MembershipView;
@@ -48,21 +46,16 @@ export class ReferenceEngine {
   /** The last step that has ended. */
   #step = -1;
   #stopping = false;
+  #isResting = false;
   #loadToldMs = 0;
 
-  private constructor(
-    settings: EngineSettings,
-    trace: Trace,
-    checkpoint: Checkpoint,
-    logger: Logger,
-  ) {
+  private constructor(settings: EngineSettings, ground: EngineGround, logger: Logger) {
     this.#settings = settings;
     this.#logger = logger;
-    this.#trace = trace;
-    this.#checkpoint = checkpoint;
+    this.#ground = ground;
     const { rank, numRanks, activation } = settings;
-    const { header } = trace;
-    const startMapping = startMappingOf(settings, trace);
+    const { checkpoint, startMapping } = ground;
+    const { header } = ground.trace;
     const incarnation = randomBytes(8).toString('hex');
     this.#description = describeEngine(settings, startMapping, checkpoint, incarnation);
     this.#residency = new Residency({ ...settings, startMapping });
@@ -119,7 +112,7 @@ export class ReferenceEngine {
       server,
       router: new ReplicaRouter(rank, header.numLayers, header.numExperts),
       counter: this.#counter,
-      pacer: new Pacer(millisPerToken(settings, trace)),
+      pacer: new Pacer(ground.millisPerToken),
       routing: () => this.#routing(),
       follow: (version) => this.#follow(version),
     });
@@ -127,12 +120,10 @@ export class ReferenceEngine {
 
   /** @throws IsobarError ISOBAR_ENGINE_CHECKPOINT, ISOBAR_ENGINE_SETTINGS; TraceError */
   static async load(settings: EngineSettings, logger: Logger): Promise<ReferenceEngine> {
-    const trace = await readTrace(settings.trace);
-    const checkpoint = await Checkpoint.open(settings.checkpointDirectory);
-    assertFits(trace, checkpoint);
-    const engine = new ReferenceEngine(settings, trace, checkpoint, logger);
+    const ground = await loadGround(settings);
+    const engine = new ReferenceEngine(settings, ground, logger);
     for (const { layer, expert, weights } of engine.#residency.startExperts()) {
-      await checkpoint.readVerified(layer, expert, weights);
+      await ground.checkpoint.readVerified(layer, expert, weights);
     }
     return engine;
   }
@@ -148,10 +139,11 @@ export class ReferenceEngine {
       rank,
       numRanks,
       incarnation,
-      ...this.#trace.header,
+      ...this.#ground.trace.header,
     });
     const beginning = await this.#peers.start();
     if (beginning === 'joining') this.#port.join();
+    this.#isResting = beginning === 'joining';
     // Only now: an agent must not be told of an engine that is not known to serve.
     this.#agents = await EngineServer.listen({
       address: parseEngineAddress(this.#settings.listen),
@@ -159,14 +151,14 @@ export class ReferenceEngine {
       handle: (command) => this.#port.handle(command),
       onError: (error) => this.#logger.warn({ err: error }, 'engine port'),
     });
-    this.#logger.info({ rank, standing: beginning, ...this.#trace.header }, 'serving');
+    this.#logger.info({ rank, standing: beginning, ...this.#ground.trace.header }, 'serving');
     for (let ended = beginning === null; !ended; ) {
-      ended = this.#port.mayRoute ? await this.#runStep(results) : await this.#rest();
+      ended = await (this.#isResting ? this.#rest() : this.#runStep(results));
     }
     await this.#peers.close();
     await this.#agents.close();
     await results.close({ standing: this.#port.swap.standing, swaps: this.#work.results() });
-    await this.#checkpoint.close();
+    await this.#ground.checkpoint.close();
   }
 
   /** An engine that serves asks its whole group to stop after the step that begins next. */
@@ -187,26 +179,34 @@ export class ReferenceEngine {
     if (this.#stopping) return true;
     const inPlace = this.#settings.activation === 'in-place';
     this.#port.switchBetweenSteps(inPlace ? this.#peers.versionOfActive : Number.POSITIVE_INFINITY);
-    if (!this.#port.mayRoute) await this.#wakeUp.next();
+    this.#isResting = !(this.#port.mayRoute && this.#peers.isStepKnown);
+    if (this.#isResting) await this.#wakeUp.next();
     return false;
   }
 
   async #runStep(results: ResultsWriter): Promise<boolean> {
     const { exchange } = this.#peers;
     const step = exchange.nextStep;
-    const traceStep = step % this.#trace.numSteps;
+    const traceStep = step % this.#ground.trace.numSteps;
     const swapOpenBefore = this.#port.swapOpen;
     const startedAtMs = Date.now();
     const startedMs = performance.now();
     exchange.begin(step, this.#peers.takingPart());
+    const { diesAfterTokensTo } = this.#settings.faults;
+    if (diesAfterTokensTo !== undefined && this.#peers.isBehindAll) {
+      return dieAmidStep(exchange.present, diesAfterTokensTo, step, this.#ownHead());
+    }
     const end = await this.#forward.run({
       step,
       traceStep,
-      experts: this.#trace.tokens(traceStep),
-      numTokens: this.#trace.numTokens(traceStep),
+      experts: this.#ground.trace.tokens(traceStep),
+      numTokens: this.#ground.trace.numTokens(traceStep),
       stopping: this.#stopping,
     });
-    if (end === null) return false;
+    if (end === null) {
+      this.#isResting = true;
+      return false;
+    }
     this.#step = step;
     const swapOpen = swapOpenBefore || this.#port.swapOpen;
     const maskedRanks = this.#peers.numUnreachable;
@@ -229,6 +229,7 @@ export class ReferenceEngine {
       served,
       checksums,
     });
+    this.#isResting = !this.#port.mayRoute;
     // A rank that nothing paces, since it reaches no expert, must not spin.
     if (served.every((tokens) => tokens === 0)) await delay(this.#settings.meanLayerMillis);
     return stopping;
@@ -274,29 +275,4 @@ export class ReferenceEngine {
     this.#loadToldMs = nowMs;
     for (const sample of this.#counter.takeSamples()) this.#agents?.sendLoad(sample);
   }
-}
-
-function startMappingOf(settings: EngineSettings, trace: Trace): ExpertMapping {
-  const { numRanks, numPhysicalExperts } = settings;
-  const { numLayers, numExperts } = trace.header;
-  return ExpertMapping.contiguous({
-    numLayers,
-    numLogicalExperts: numExperts,
-    numRanks,
-    numPhysicalExperts,
-  });
-}
-
-function assertFits(trace: Trace, checkpoint: Checkpoint): void {
-  const { numLayers, numExperts } = trace.header;
-  if (checkpoint.numLayers === numLayers && checkpoint.numExperts === numExperts) return;
-  const text = `the trace has ${numLayers} layers of ${numExperts} experts, the checkpoint ${checkpoint.numLayers} of ${checkpoint.numExperts}`;
-  throw new IsobarError('ISOBAR_ENGINE_SETTINGS', text, { field: 'trace' });
-}
-
-function millisPerToken(settings: EngineSettings, trace: Trace): number {
-  let tokens = 0;
-  for (let step = 0; step < trace.numSteps; step += 1) tokens += trace.numTokens(step);
-  const meanRankTokens = (tokens * trace.header.topK) / trace.numSteps / settings.numRanks;
-  return settings.meanLayerMillis / meanRankTokens;
 }

@@ -209,10 +209,13 @@ export class SwapPort {
 
   /**
    * Takes an outcome that a peer has acted on (rule S6).
+   * @returns whether it was of any consequence
    * @throws IsobarError the guard's refusals
    */
-  takePeerOutcome(record: MapRecord, recordBytes: Uint8Array): void {
-    this.#take(record, applyPeerOutcome(this.#swap, record, recordBytes));
+  takePeerOutcome(record: MapRecord, recordBytes: Uint8Array): boolean {
+    const taken = applyPeerOutcome(this.#swap, record, recordBytes);
+    this.#take(record, taken);
+    return taken.action !== 'none';
   }
 
   #take(record: MapRecord, { state, action, discarded }: OutcomeTaken): void {
