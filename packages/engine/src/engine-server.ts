@@ -42,6 +42,8 @@ export class EngineServer {
   readonly #options: EngineServerOptions;
   readonly #server: Server;
   #agent: Socket | null = null;
+  /** The agent before, until it has read that it is no longer wanted. */
+  #replaced: Socket | null = null;
 
   private constructor(options: EngineServerOptions) {
     this.#options = options;
@@ -92,6 +94,7 @@ export class EngineServer {
     this.#agent?.end();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#agent?.destroySoon();
+    this.#replaced?.destroy();
     await closed;
   }
 
@@ -109,12 +112,8 @@ export class EngineServer {
 
   #accept(socket: Socket): void {
     // The newest agent wins (rule S3): an older one may be a process that nobody watches.
-    const older = this.#agent;
+    this.#replace();
     this.#agent = socket;
-    if (older !== null) {
-      this.#send(older, { schema: 1, kind: 'replaced' });
-      older.destroySoon();
-    }
     socket.setNoDelay(true);
     const reader = new FrameReader((body) => this.#receive(socket, body));
     socket.on('data', (chunk) => {
@@ -129,6 +128,13 @@ export class EngineServer {
       if (this.#agent === socket) this.#agent = null;
     });
     this.#send(socket, { schema: 1, kind: 'hello', ...this.#options.hello() });
+  }
+
+  #replace(): void {
+    this.#replaced?.destroy();
+    this.#replaced = this.#agent;
+    this.#tell({ schema: 1, kind: 'replaced' });
+    this.#agent?.destroySoon();
   }
 
   #end(socket: Socket, cause: unknown): void {

@@ -158,9 +158,10 @@ export {
   type RankSwapEvent,
   type RankSwapResult,
   type RankSwapState,
-  reportOf,
-  stepRankSwap,
-} from './swap/rank-swap.js';
+  type StagingUnderWay,
+} from './swap/rank-state.js';
+export { reportOf } from './swap/rank-steps.js';
+export { stepRankSwap } from './swap/rank-swap.js';
 export {
   type DecidedVersion,
   type Ground,

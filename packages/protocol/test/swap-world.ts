@@ -529,15 +529,12 @@ export class SwapWorld {
       this.#carryOut(rank, command);
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
-      const { code, message } = error;
-      this.#tell(rank, () => ({
-        kind: 'engine-refused',
-        command,
-        code,
-        message,
-        explicit: true,
-      }));
+      this.#refuse(rank, command, error.code, error.message);
     }
+  }
+
+  #refuse(rank: number, command: EngineCommand, code: string, message: string): void {
+    this.#tell(rank, () => ({ kind: 'engine-refused', command, code, message, explicit: true }));
   }
 
   #tell(rank: number, event: () => RankSwapEvent): void {
@@ -583,16 +580,13 @@ export class SwapWorld {
     this.#network.push({
       label: `staging of ${rank}`,
       run: () => {
-        if (engine.swap.staging?.version !== proposal.version) return;
+        if (engine.swap.staging?.version !== proposal.version) {
+          this.#refuse(rank, command, 'ISOBAR_ENGINE_STAGING_ABANDONED', 'no longer wanted');
+          return;
+        }
         if (this.#chance(this.hostility.stagingFails)) {
           engine.swap = abandonStaging(engine.swap, proposal.version);
-          const refused = { code: 'ISOBAR_ENGINE_TRANSFER_FAILED', message: 'a source is gone' };
-          this.#tell(rank, () => ({
-            kind: 'engine-refused',
-            command,
-            ...refused,
-            explicit: true,
-          }));
+          this.#refuse(rank, command, 'ISOBAR_ENGINE_TRANSFER_FAILED', 'a source is gone');
           return;
         }
         engine.swap = recordVote(engine.swap, proposal, command.proposal);

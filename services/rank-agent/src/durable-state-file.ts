@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import {
   type DurableRankState,
   decode,
+  decodeKnownOutcome,
   durableRankStateSchema,
   emptyDurableRankState,
   encode,
@@ -14,9 +15,10 @@ import { z } from 'zod';
 /** Raised whenever a reader of the format before would misread the file, or the other way about. */
 const format = 2;
 
-const fileSchema = durableRankStateSchema.extend({
+const fileSchema = z.object({
   ...schemaField,
   format: z.literal(format, `must be ${format}: another version of Isobar wrote the file`),
+  ...durableRankStateSchema.shape,
 });
 
 /**
@@ -37,12 +39,7 @@ export class DurableStateFile {
    */
   async load(): Promise<DurableRankState> {
     try {
-      const {
-        schema: _,
-        format: __,
-        ...state
-      } = decode('agent state', await readFile(this.#path), fileSchema);
-      return state;
+      return readState(await readFile(this.#path));
     } catch (cause) {
       if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
         return emptyDurableRankState;
@@ -70,6 +67,12 @@ export class DurableStateFile {
     const text = `the agent's state can't be ${what} at ${this.#path}: ${why}`;
     return new IsobarError('ISOBAR_AGENT_STATE', text, { path: this.#path }, { cause });
   }
+}
+
+function readState(bytes: Uint8Array): DurableRankState {
+  const { schema: _, format: __, ...state } = decode('agent state', bytes, fileSchema);
+  for (const known of state.outcomes) decodeKnownOutcome(known);
+  return state;
 }
 
 async function writeThrough(path: string, bytes: Uint8Array): Promise<void> {

@@ -8,6 +8,7 @@ import {
 import {
   cutSchema,
   decode,
+  decodeKnownOutcome,
   decodeMapRecord,
   decodeProposal,
   type EngineCommand,
@@ -27,15 +28,18 @@ import {
   stepRankSwap,
   subjectsOf,
   swapStateSchema,
+  type WitnessedEngine,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { DurableStateFile } from './durable-state-file.js';
+import type { ProcessWitness } from './process-witness.js';
 import type { AgentSettings } from './settings.js';
 
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
   readonly bus: Bus;
   readonly file: DurableStateFile;
+  readonly witness: ProcessWitness;
   readonly logger: Logger;
   /** The agent can't go on; its process must end. */
   readonly onFailure: (error: IsobarError) => void;
@@ -74,16 +78,13 @@ export class RankAgent {
       onHello: (hello) => this.#onHello(hello),
       onLoad: (sample) => this.#publishLoad(sample),
       onProgress: (version, staged, total) =>
-        this.#actor.send({ kind: 'engine-progress', version, staged, total }),
-      onActivated: (state) => this.#actor.send({ kind: 'engine-activated', state }),
-      onChanged: (state) => this.#actor.send({ kind: 'engine-changed', state }),
-      onReplaced: () => {
-        const text = 'another agent has connected to this engine';
-        options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, { rank: settings.rank }));
-      },
+        this.#hearEngine({ kind: 'engine-progress', version, staged, total }),
+      onActivated: (state) => this.#hearEngine({ kind: 'engine-activated', state }),
+      onChanged: (state) => this.#hearEngine({ kind: 'engine-changed', state }),
+      onReplaced: () => this.#onReplaced(),
       onLost: () => {
         logger.warn('engine lost');
-        this.#actor.send({ kind: 'engine-lost' });
+        this.#hearEngine({ kind: 'engine-lost' });
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
@@ -99,6 +100,8 @@ export class RankAgent {
     const agent = new RankAgent(options, initialRankSwap(options.settings.rank, durable));
     agent.#subscribe();
     await options.bus.flush();
+    // Engines may have ended while no agent looked.
+    agent.#actor.send({ kind: 'tick' });
     agent.#engine.start();
     return agent;
   }
@@ -148,6 +151,17 @@ export class RankAgent {
     });
   }
 
+  /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */
+  #hearEngine(event: RankSwapEvent): void {
+    if (!this.#actor.send(event)) this.#engine.reset();
+  }
+
+  #onReplaced(): void {
+    const { rank } = this.#options.settings;
+    const text = `another agent of rank ${rank} has connected to its engine`;
+    this.#options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, { rank }));
+  }
+
   #onHello({ description, state }: EngineHello): void {
     const { settings, logger } = this.#options;
     if (description.deployment !== settings.deployment || description.rank !== settings.rank) {
@@ -158,8 +172,11 @@ export class RankAgent {
       return;
     }
     const { incarnation } = description;
-    logger.info({ incarnation, mappingVersion: state.mappingVersion }, 'engine connected');
-    this.#actor.send({ kind: 'engine-hello', description, state, process: null });
+    const process = this.#options.witness.identify(description.process);
+    const witnessed = process !== null;
+    const { mappingVersion, standing } = state;
+    logger.info({ incarnation, mappingVersion, standing, witnessed }, 'engine connected');
+    this.#hearEngine({ kind: 'engine-hello', description, state, process });
   }
 
   #publishLoad(sample: LoadSample): void {
@@ -188,6 +205,7 @@ export class RankAgent {
         bus.publish(this.#subjects.report(rank), encode(effect.report));
         return;
       case 'look-for-processes':
+        this.#lookFor(effect.engines);
         return;
       case 'ask-outcomes':
         void this.#askOutcomes(effect.since);
@@ -213,13 +231,21 @@ export class RankAgent {
     const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
     this.#engine.command(toMessage(command), timeoutMs, (outcome) => {
       if (outcome.ok) {
-        this.#actor.send({ kind: 'engine-done', command, state: outcome.state });
+        this.#hearEngine({ kind: 'engine-done', command, state: outcome.state });
         return;
       }
       const { explicit, error } = outcome;
       const { code, message } = error;
-      this.#actor.send({ kind: 'engine-refused', command, code, message, explicit });
+      this.#hearEngine({ kind: 'engine-refused', command, code, message, explicit });
     });
+  }
+
+  #lookFor(engines: readonly WitnessedEngine[]): void {
+    for (const { incarnation, process } of engines) {
+      if (this.#options.witness.lookFor(process) !== 'gone') continue;
+      this.#options.logger.warn({ incarnation, process }, 'engine process has ended');
+      this.#actor.send({ kind: 'engine-exited', incarnation });
+    }
   }
 
   async #askOutcomes(since: number): Promise<void> {
@@ -229,7 +255,7 @@ export class RankAgent {
       const subject = this.#subjects.leader('outcomes');
       const payload = await bus.request(subject, question, settings.questionDeadlineMs);
       const answer = decode('outcomes', payload, outcomesAnswerSchema);
-      for (const { record } of answer.outcomes) decodeMapRecord(record);
+      for (const known of answer.outcomes) decodeKnownOutcome(known);
       this.#actor.send({ kind: 'outcomes-told', fence: answer.fence, outcomes: answer.outcomes });
     } catch (error) {
       const { code, message } = asIsobarError(error);

@@ -137,7 +137,7 @@ export class SwapPort {
 
   /** @throws IsobarError the guard's refusals, and those of staging */
   handle(command: EngineCommandMessage): void | Promise<void> {
-    this.#swap = raiseFence(this.#swap, command.fence);
+    this.#become(raiseFence(this.#swap, command.fence));
     this.#leaderHeardMs = performance.now();
     switch (command.kind) {
       case 'query':
@@ -156,20 +156,39 @@ export class SwapPort {
         return this.#take(record, taken);
       }
       case 'cut':
-        this.#swap = recordCut(this.#swap, command.fence, command.member);
+        this.#become(recordCut(this.#swap, command.fence, command.member));
         return this.#options.onCut(command.member);
       case 'retire':
         return this.#retire(command);
     }
   }
 
+  /** Takes the guard's next state, and ends staging that it has abandoned. */
+  #become(state: EngineSwapState): void {
+    this.#swap = state;
+    const staging = this.#staging;
+    if (staging === null || state.staging?.version === staging.version) return;
+    const { version } = staging;
+    const text = `staging of version ${version} is no longer wanted`;
+    staging.abort.abort(new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }));
+  }
+
   async #stage(command: Extract<EngineCommandMessage, { kind: 'stage' }>): Promise<void> {
     const proposal = decodeProposal(command.proposal);
+    await this.#abandonedEnds();
     const { state, action } = admitProposal(this.#swap, command.fence, proposal);
-    if (action === 'voted') this.#swap = state;
+    if (action === 'voted') this.#become(state);
     const staging =
       action === 'stage' ? this.#begin(state, proposal, command.proposal) : this.#staging;
     await staging?.done;
+  }
+
+  /** Transfers under way may still write into buffers that the next version is to have. */
+  async #abandonedEnds(): Promise<void> {
+    while (this.#staging?.abort.signal.aborted === true) {
+      // What became of it is told by its own command.
+      await this.#staging.done.catch(() => undefined);
+    }
   }
 
   #begin(admitted: EngineSwapState, proposal: Proposal, proposalBytes: Uint8Array): Staging {
@@ -220,8 +239,8 @@ export class SwapPort {
 
   #take(record: MapRecord, { state, action, discarded }: OutcomeTaken): void {
     const { members } = this.#options;
-    if (discarded !== null) this.#discard(discarded);
-    this.#swap = state;
+    this.#become(state);
+    if (discarded !== null && discarded !== this.#staging?.version) this.#discard(discarded);
     if (record.outcome === 'committed' && (action === 'switch' || action === 'adopt')) {
       this.#committedMapping = mappingOfRecord(record);
       if (action === 'switch') members.expect(record.members);
@@ -232,12 +251,6 @@ export class SwapPort {
 
   #discard(version: number): void {
     const { residency, work, members } = this.#options;
-    if (this.#staging?.version === version) {
-      const text = `version ${version} was decided while it was being staged`;
-      const reason = new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version });
-      this.#staging.abort.abort(reason);
-      return;
-    }
     members.expectNone();
     residency.discard(version);
     work.ended(version, 'void');
@@ -246,7 +259,7 @@ export class SwapPort {
   #retire(command: Extract<EngineCommandMessage, { kind: 'retire' }>): void {
     const { fence, version } = command;
     const { work, residency, members, onLeft } = this.#options;
-    this.#swap = recordRetired(this.#swap, fence, version);
+    this.#become(recordRetired(this.#swap, fence, version));
     work.measure(version, () => residency.retire(version));
     work.ended(version, 'committed');
     onLeft(members.takeLeft());

@@ -21,7 +21,7 @@ export type OutcomeAction = 'switch' | 'adopt' | 'stop' | 'discard' | 'none';
 export interface OutcomeTaken {
   readonly state: EngineSwapState;
   readonly action: OutcomeAction;
-  /** The version whose staged buffers are to be freed now, and its staging ended. */
+  /** The version whose vote or staging has ended without its being followed: free its buffers. */
   readonly discarded: number | null;
 }
 

@@ -1,5 +1,5 @@
 import type { EngineState, OpenVote, Standing } from '../engine-description.js';
-import { type Fence, isFenced } from '../fence.js';
+import { type Fence, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import type { Member } from '../member.js';
@@ -26,7 +26,10 @@ export interface EngineSwapState {
   readonly activatedVersion: number;
   readonly retiredUpTo: number;
   readonly votedUpTo: number;
-  /** Staging under way, before it can be voted for. */
+  /**
+   * Staging under way, before it can be voted for. Once it is gone without a vote the engine ends
+   * its transfers, frees their buffers, and refuses the command with ISOBAR_ENGINE_STAGING_ABANDONED.
+   */
   readonly staging: { readonly version: number; readonly digest: string } | null;
   readonly vote: OpenVote | null;
   /** The newest committed outcome acted on or adopted, and every later outcome, ascending. */
@@ -91,7 +94,11 @@ export function engineStateOf(state: EngineSwapState, holdings: EngineHoldings):
   };
 }
 
-/** @throws IsobarError ISOBAR_ENGINE_FENCED with the highest fence accepted */
+/**
+ * Staging for the leader before is abandoned: a vote that its successor has not seen, because it
+ * was given after the answer to its question, would wait for an outcome that nobody decides.
+ * @throws IsobarError ISOBAR_ENGINE_FENCED with the highest fence accepted
+ */
 export function raiseFence(state: EngineSwapState, fence: Fence): EngineSwapState {
   if (isFenced(state.fence, fence)) {
     throw new IsobarError(
@@ -100,7 +107,11 @@ export function raiseFence(state: EngineSwapState, fence: Fence): EngineSwapStat
       { rank: state.rank, term: fence.term, nonce: fence.nonce, highest: state.fence },
     );
   }
-  return { ...state, fence };
+  const raised = { ...state, fence };
+  const sameLeader = sameFence(state.fence, fence);
+  return sameLeader || state.staging === null
+    ? raised
+    : abandonStaging(raised, state.staging.version);
 }
 
 /**

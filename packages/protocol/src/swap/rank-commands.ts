@@ -1,5 +1,6 @@
 import type { EngineDescription, EngineState } from '../engine-description.js';
 import type { Fence } from '../fence.js';
+import { IsobarError } from '../isobar-error.js';
 import { decodeKnownOutcome, type KnownOutcome } from '../known-outcome.js';
 import type { Member } from '../member.js';
 import type { DurableRankState } from './rank-durable.js';
@@ -27,19 +28,15 @@ export type EngineCommand =
 export interface Telling {
   readonly engine: { readonly description: EngineDescription; readonly state: EngineState };
   readonly durable: DurableRankState;
-  /** Staged now, and not told to end yet. */
-  readonly stagingVersion: number | null;
   readonly stuckVersion: number | null;
 }
 
 /** The next outcome or cut that the agent knows and its engine has not acted on. */
 export function nextTelling(telling: Telling): Exclude<EngineCommand, StageCommand> | null {
-  const { engine, durable, stuckVersion, stagingVersion } = telling;
+  const { engine, durable, stuckVersion } = telling;
   const { fence } = durable;
   if (fence === null) return null;
-  const outcome = durable.outcomes.find((known) =>
-    isOutstanding(engine.state, known, stagingVersion),
-  );
+  const outcome = durable.outcomes.find((known) => isOutstanding(engine.state, known));
   if (outcome !== undefined && outcome.version !== stuckVersion) {
     const { version, record } = outcome;
     return { kind: tellingOf(engine, outcome), fence, version, record };
@@ -48,12 +45,10 @@ export function nextTelling(telling: Telling): Exclude<EngineCommand, StageComma
   return member === undefined ? null : { kind: 'cut', fence, member };
 }
 
-function isOutstanding(engine: EngineState, known: KnownOutcome, staging: number | null): boolean {
-  const { version } = known;
-  if (known.outcome === 'committed') {
-    return engine.standing !== 'stopped' && engine.committedVersion < version;
-  }
-  return engine.votedUpTo < version || engine.vote?.version === version || staging === version;
+/** Nothing is of consequence to a stopped engine. */
+function isOutstanding(engine: EngineState, { version }: KnownOutcome): boolean {
+  if (engine.standing === 'stopped' || version <= engine.committedVersion) return false;
+  return engine.outcomes.every((taken) => taken.version !== version);
 }
 
 /** An engine that no version has listed yet can't follow one that does not: it is its base. */
@@ -73,8 +68,20 @@ export function isListed(engine: Telling['engine']): boolean {
 }
 
 function isListedIn(engine: Telling['engine'], known: KnownOutcome): boolean {
-  const record = decodeKnownOutcome(known);
-  return record.outcome === 'committed' && isMember(engine, record.members);
+  try {
+    const record = decodeKnownOutcome(known);
+    return record.outcome === 'committed' && isMember(engine, record.members);
+  } catch (error) {
+    // What an engine tells and nobody can read was refused, and said so, where it was told.
+    if (error instanceof IsobarError) return false;
+    throw error;
+  }
+}
+
+export function isSameCommand(left: EngineCommand, right: EngineCommand): boolean {
+  if (left.kind === 'cut' && right.kind === 'cut') return isIn(left.member, [right.member]);
+  const version = 'version' in left ? left.version : null;
+  return left.kind === right.kind && version === ('version' in right ? right.version : null);
 }
 
 export function isMember({ description }: Telling['engine'], members: readonly Member[]): boolean {

@@ -83,10 +83,26 @@ export function withWitnessed(
 }
 
 /** The end of a process that was witnessed; of any other nothing is proven. */
-export function withExited(durable: DurableRankState, incarnation: string): DurableRankState {
+export function withExited(
+  durable: DurableRankState,
+  rank: number,
+  incarnation: string,
+): DurableRankState {
   const witnessed = durable.witnessed.filter((engine) => engine.incarnation !== incarnation);
   if (witnessed.length === durable.witnessed.length) return durable;
-  return { ...durable, witnessed, exited: [...durable.exited, incarnation].slice(-exitedMax) };
+  const exited = [...durable.exited, incarnation];
+  return { ...durable, witnessed, exited: withinLimit(durable, rank, exited) };
+}
+
+/** The proof that the listed incarnation is dead is still needed, however many came after it. */
+function withinLimit(durable: DurableRankState, rank: number, exited: string[]): string[] {
+  if (exited.length <= exitedMax) return exited;
+  const [newest] = durable.outcomes;
+  const record = newest === undefined ? null : decodeKnownOutcome(newest);
+  const members = record?.outcome === 'committed' ? record.members : [];
+  const listed = members.find((member) => member.rank === rank)?.incarnation;
+  const oldest = exited.findIndex((incarnation) => incarnation !== listed);
+  return exited.filter((_, index) => index !== oldest);
 }
 
 /** @returns null where no more cuts can be kept */
