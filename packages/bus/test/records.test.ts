@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bus, connectBus, type Records } from '@isobar/bus';
 import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
-import { connect, type NatsConnection, type StreamAPI } from 'nats';
+import { connect, DiscardPolicy, type NatsConnection, type StreamAPI } from 'nats';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -106,7 +106,9 @@ describe('a write', () => {
   });
 
   it('is in doubt where the store itself fails', async () => {
-    await onStreams((streams) => streams.update(streamName(), { max_msgs: 1, discard: 'new' }));
+    await onStreams((streams) =>
+      streams.update(streamName(), { max_msgs: 1, discard: DiscardPolicy.New }),
+    );
     expect(await records.createOnce('map.1', text('one'))).toEqual({ kind: 'created' });
     expect(await records.createOnce('map.2', text('two'))).toMatchObject({
       kind: 'unknown',

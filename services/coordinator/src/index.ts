@@ -1,5 +1,6 @@
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
 export {
+  type ControlAnswer,
   controlAnswerSchema,
   type EconomySummary,
   type MappingAnswer,
@@ -8,6 +9,7 @@ export {
   planSummarySchema,
   type RankStatus,
   type RebalanceEntry,
+  rollbackAnswerSchema,
   type StatusAnswer,
   statusAnswerSchema,
 } from './operator-messages.js';

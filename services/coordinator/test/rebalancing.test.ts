@@ -1,9 +1,9 @@
 import { ExpertMapping, moveCostDefault } from '@isobar/eplb';
-import type { EngineDescription } from '@isobar/protocol';
+import { type EngineDescription, IsobarError, type Wave } from '@isobar/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LoadPass } from '../src/load-window.js';
 import { planSummarySchema } from '../src/operator-messages.js';
-import { Rebalancing } from '../src/rebalancing.js';
+import { Rebalancing, type RebalancingContext } from '../src/rebalancing.js';
 import { coordinatorSettingsSchema } from '../src/settings.js';
 
 const mapping = ExpertMapping.contiguous({
@@ -29,11 +29,12 @@ const engines = [0, 1, 2, 3].map(
     }) as unknown as EngineDescription,
 );
 
-/** Nothing is planned but what is asked for. */
-function paused(): Rebalancing {
-  const context = {
+const newest = { version: 3, digest: 'digest' };
+
+function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
+  const context: RebalancingContext = {
     settings,
-    engines,
+    engines: () => engines,
     topology: {
       numRanks: 4,
       fastDomains: Int32Array.of(0, 0, 1, 1),
@@ -41,15 +42,22 @@ function paused(): Rebalancing {
       cost: new Float64Array(16).fill(1),
     },
     numNodes: 2,
-    mode: () => 'observe' as const,
-    paused: () => true,
+    mode: () => 'observe',
+    heldBack: () => null,
     idle: () => true,
-    newest: () => ({ version: 3, digest: 'digest' }),
-    begin: () => expect.unreachable(),
+    unavailableRanks: () => [],
+    newest: () => newest,
+    request: () => expect.unreachable(),
     tell: () => undefined,
     now: () => 0,
+    ...given,
   };
   return new Rebalancing(context, mapping);
+}
+
+/** Nothing is planned but what is asked for. */
+function paused(): Rebalancing {
+  return rebalancingWith({ heldBack: () => 'paused' });
 }
 
 function pass(number: number): LoadPass {
@@ -96,6 +104,94 @@ describe('a plan that is asked for', () => {
     await expect(rebalancing.explainPlan()).rejects.toMatchObject({ code: 'ISOBAR_EPLB_NO_LOADS' });
     await rebalancing.addPass(pass(0));
     await expect(rebalancing.explainPlan()).resolves.toMatchObject({ baseVersion: 3 });
+  });
+});
+
+describe('balancing by itself', () => {
+  interface Asked {
+    readonly waves: readonly Wave[];
+    readonly automatic: boolean;
+  }
+
+  /** Time goes on with every look at the clock, so that a plan is always due. */
+  function automatic(given: Partial<RebalancingContext> = {}) {
+    const asked: Asked[] = [];
+    let nowMs = 0;
+    const own = rebalancingWith({
+      mode: () => 'automatic',
+      now: () => {
+        nowMs += settings.planIntervalMs;
+        return nowMs;
+      },
+      request: (waves, base, isAutomatic) => {
+        expect(base).toEqual(newest);
+        asked.push({ waves, automatic: isAutomatic });
+        return { token: asked.length, accepted: Promise.resolve() };
+      },
+      ...given,
+    });
+    rebalancing = own;
+    return { own, asked };
+  }
+
+  async function addPasses(own: Rebalancing): Promise<void> {
+    for (let number = 0; number < settings.passesMin; number += 1) await own.addPass(pass(number));
+  }
+
+  it('asks for its plan, and is told what became of it', async () => {
+    const { own, asked } = automatic();
+    await addPasses(own);
+    expect(asked).toMatchObject([{ automatic: true }]);
+    expect(own.history.at(-1)).toMatchObject({ outcome: 'running', askedBy: 'automatic' });
+    own.onWaveCommitted();
+    own.onRequestEnded(99, 'void');
+    own.onRequestEnded(1, 'superseded');
+    expect(own.history.at(-1)).toMatchObject({ outcome: 'superseded', wavesCommitted: 1 });
+  });
+
+  it('is not begun while it is held back', async () => {
+    const { own, asked } = automatic({ heldBack: () => 'held: rolled back to version 1' });
+    await addPasses(own);
+    expect([asked, own.history]).toEqual([[], []]);
+  });
+
+  it('is not begun either where it was held back only after the plan was made', async () => {
+    let looks = 0;
+    const { own, asked } = automatic({
+      heldBack: () => {
+        looks += 1;
+        return looks > settings.passesMin ? 'paused' : null;
+      },
+    });
+    await addPasses(own);
+    expect(looks).toBe(settings.passesMin + 1);
+    expect(asked).toEqual([]);
+  });
+
+  it('places nothing on ranks that are no members or drained', async () => {
+    const { own, asked } = automatic({ unavailableRanks: () => [3] });
+    await addPasses(own);
+    const last = asked[0]?.waves.at(-1)?.mapping.physicalToLogical ?? [];
+    const slots = mapping.numPhysicalExperts;
+    const placed = [...last].filter(
+      (expert, index) => expert >= 0 && mapping.rankOfSlot(index % slots) === 3,
+    );
+    expect(last.length).toBeGreaterThan(0);
+    expect(placed).toEqual([]);
+  });
+
+  it('takes a refusal for one, and tries again later', async () => {
+    const refusal = new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'an evacuation comes first');
+    const told: string[] = [];
+    const { own } = automatic({
+      request: () => ({ token: 1, accepted: Promise.reject(refusal) }),
+      tell: (kind) => told.push(kind),
+    });
+    await addPasses(own);
+    expect(own.history.at(-1)?.outcome).toBe('refused');
+    expect(told).toContain('plan-failed');
+    own.onRequestEnded(1, 'committed');
+    expect(own.history.at(-1)?.outcome).toBe('refused');
   });
 });
 

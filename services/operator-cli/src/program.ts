@@ -1,13 +1,9 @@
-import {
-  controlAnswerSchema,
-  mappingAnswerSchema,
-  planSummarySchema,
-  statusAnswerSchema,
-} from '@isobar/coordinator';
+import { mappingAnswerSchema, planSummarySchema, statusAnswerSchema } from '@isobar/coordinator';
 import { toSglangExpertLocation } from '@isobar/trace';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { renderPlan, renderStatus } from './commands/render-status.js';
-import { CoordinatorClient } from './coordinator-client.js';
+import { count, type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
+import { addMembers, addSteering } from './commands/steering.js';
 import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
@@ -18,19 +14,6 @@ import { type PlanCommandOptions, plan } from './plan/plan-command.js';
 import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
 import { writeFileAtomically } from './write-file-atomically.js';
-
-interface GlobalOptions {
-  readonly server: string;
-  readonly deployment: string;
-  readonly timeout: number;
-  readonly json: boolean;
-}
-
-const count = (least: number, most: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
-};
 
 const exitCodeHelp = `
 Exit codes: 0 done, 1 refused or failed, 2 wrong options, 3 no server or coordinator answers,
@@ -58,28 +41,11 @@ export function createProgram(): Command {
   addWatching(program);
   addPlan(program);
   addSteering(program);
+  addMembers(program);
   addExport(program);
   addReplay(program);
   addDemo(program);
   return program;
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-async function withClient(
-  command: Command,
-  act: (client: CoordinatorClient, options: GlobalOptions) => Promise<void>,
-): Promise<void> {
-  const options = command.optsWithGlobals<GlobalOptions>();
-  const { server, deployment, timeout: timeoutMs } = options;
-  const client = await CoordinatorClient.connect({ server, deployment, timeoutMs });
-  try {
-    await act(client, options);
-  } finally {
-    await client.close();
-  }
 }
 
 function addWatching(program: Command): void {
@@ -174,41 +140,6 @@ async function planOffline(command: Command): Promise<void> {
   const text = JSON.stringify(document);
   if (out !== undefined && out !== '-') await writeFileAtomically(out, `${text}\n`);
   print(json || out === '-' ? text : renderPlanDocument(document));
-}
-
-/** @throws CommanderError, for exit code 2 */
-function wrongOptions(command: Command, what: string): never {
-  command.error(`error: ${what}`, { exitCode: exitCodes.usage });
-}
-
-function addSteering(program: Command): void {
-  program
-    .command('approve')
-    .argument('[plan]', 'id of the plan that is meant; whichever waits, where absent')
-    .description('Applies the plan that waits for approval (mode approve).')
-    .action((plan: string | undefined, _, command: Command) =>
-      withClient(command, async (client, { json }) => {
-        const question = plan === undefined ? {} : { plan };
-        const approved = await client.ask('approve', question, planSummarySchema);
-        print(json ? JSON.stringify(approved) : renderPlan(approved));
-      }),
-    );
-  const control = (name: string, description: string) =>
-    program.command(name).description(description);
-  const tell = async (command: Command, name: string, question: unknown) =>
-    withClient(command, async (client, { json }) => {
-      const answer = await client.ask(name, question, controlAnswerSchema);
-      print(
-        json ? JSON.stringify(answer) : `mode ${answer.mode}${answer.paused ? ', paused' : ''}`,
-      );
-    });
-  control('mode', 'Sets what the coordinator does on its own.')
-    .argument('<mode>', 'observe: record only; approve: ask first; automatic: act')
-    .action((mode: string, _, command: Command) => tell(command, 'mode', { mode }));
-  control('pause', 'Begins no further wave; the one under way is finished.').action(
-    (_, command: Command) => tell(command, 'pause', {}),
-  );
-  control('resume', 'Ends a pause.').action((_, command: Command) => tell(command, 'resume', {}));
 }
 
 function addExport(program: Command): void {

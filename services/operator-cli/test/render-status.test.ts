@@ -70,9 +70,15 @@ describe('a plan for a person', () => {
 describe('the status for a person', () => {
   const status: StatusAnswer = {
     deployment: 'demo',
-    leader: { holder: 'coordinator', term: 1 },
+    leader: { holder: 'coordinator', term: 1, leaseMs: 15_000, renewedAgoMs: 1_234 },
     mode: 'observe',
     paused: false,
+    held: null,
+    heldBack: null,
+    backOff: null,
+    drained: [],
+    dead: [],
+    suspected: [],
     mapping: {
       version: 1,
       digest: '0123456789abcdef',
@@ -96,6 +102,30 @@ describe('the status for a person', () => {
     swaps: { committed: 1, void: 0 },
     messagesRefused: 0,
   };
+
+  it('says who leads, and what keeps balancing back', () => {
+    expect(renderStatus(status)).toContain(
+      'led by coordinator (term 1, lease of 15.0 s renewed 1.2 s ago)',
+    );
+    const incarnation = '0123456789abcdef';
+    const troubled = renderStatus({
+      ...status,
+      heldBack: 'backing off after version 7: rank 2: no space',
+      backOff: { remainingMs: 2_500, version: 7, reason: 'rank 2: no space' },
+      drained: [3],
+      dead: [{ rank: 1, incarnation, proof: 'cut' }],
+      suspected: [{ rank: 2, incarnation, lostBy: [0, 3] }],
+    });
+    expect(troubled).toContain('held back    backing off after version 7: rank 2: no space');
+    expect(troubled).toContain('back-off     2.5 s more');
+    expect(troubled).toContain('drained      rank 3');
+    expect(troubled).toContain(`dead         rank 1 (${incarnation}), cut`);
+    expect(troubled).toContain(`suspected    rank 2 (${incarnation}), lost by rank 0, 3`);
+    const held = 'rolled back to version 3';
+    expect(renderStatus({ ...status, held, heldBack: `held: ${held}` })).toContain(
+      'held         rolled back to version 3, until isobar resume',
+    );
+  });
 
   it('says how loads were forecast when last planned, and nothing of it before', () => {
     expect(renderStatus(status)).not.toContain('forecast');

@@ -1,9 +1,11 @@
 import { type DecidedVersion, sameBytes } from '../decided-version.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
+import { IsobarError } from '../isobar-error.js';
 import {
   type CommittedRecord,
   encodeMapRecord,
   type MapRecord,
+  mappingFromWhole,
   type VoidRecord,
 } from '../map-record.js';
 import { type Member, membersWithout } from '../member.js';
@@ -25,6 +27,7 @@ import {
   refuseVote,
   resumedSwap,
   strayNumber,
+  type Wave,
 } from './open-swap.js';
 import { isTakenBy } from './untaken-outcome.js';
 
@@ -124,12 +127,23 @@ function start(
 function openNext(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResult {
   const [wave, ...waiting] = state.waiting;
   if (wave === undefined) return unchanged(state);
+  // A record whose mapping is another than it says could never be read again.
+  if (!isSound(wave)) return refused({ ...state, waiting: [] }, 'wave that is not what it says');
   const open = proposedSwap(state, wave, nowMs);
   if (membersWithout(open.voters, state.dead).length === 0) {
     return refused({ ...state, waiting: [] }, 'wave without a living voter');
   }
   const next = { ...state, waiting, open, nextVersion: state.nextVersion + 1 };
   return { state: next, effects: [prepareOf(next, open)] };
+}
+
+function isSound({ mapping, digest }: Wave): boolean {
+  try {
+    return mappingFromWhole(mapping).digest() === digest;
+  } catch (error) {
+    if (error instanceof IsobarError) return false;
+    throw error;
+  }
 }
 
 function prepareOf(state: CoordinatorSwapState, open: OpenSwap): CoordinatorSwapEffect {

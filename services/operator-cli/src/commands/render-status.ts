@@ -10,7 +10,7 @@ import { bytes, optional, table } from '../table.js';
 export function renderStatus(status: StatusAnswer): string {
   const { mapping, load, swap, leader } = status;
   const lines = [
-    `deployment   ${status.deployment}, led by ${leader.holder} (term ${leader.term})`,
+    `deployment   ${status.deployment}, led by ${leader.holder} (term ${leader.term}, lease of ${seconds(leader.leaseMs)} renewed ${seconds(leader.renewedAgoMs)} ago)`,
     `mode         ${status.mode}${status.paused ? ', paused' : ''}`,
     `mapping      version ${mapping.version} (${mapping.digest.slice(0, 12)}): ${mapping.layers} layers, ${mapping.logicalExperts} experts in ${mapping.physicalExperts} slots on ${mapping.ranks} ranks`,
     `load         balancedness ${optional(load.balancedness, 3)}, imbalance ${optional(load.imbalance, 2)}, step ${optional(load.meanStepMillis, 1)} ms, ${load.passes} passes in the window${missing(load.missingRanks)}`,
@@ -20,9 +20,10 @@ export function renderStatus(status: StatusAnswer): string {
   ];
   if (swap !== null) {
     lines.push(
-      `swap         version ${swap.version} ${swap.phase} for ${(swap.ageMs / 1_000).toFixed(1)} s, ${swap.wavesWaiting} waves waiting${missing(swap.missingRanks)}`,
+      `swap         version ${swap.version} (${swap.change}) ${swap.phase} for ${seconds(swap.ageMs)}, ${swap.wavesWaiting} waves waiting${missing(swap.missingRanks)}`,
     );
   }
+  lines.push(...troubles(status));
   if (status.messagesRefused > 0) lines.push(`refused      ${status.messagesRefused} messages`);
   const last = status.history.at(-1);
   if (last?.outcome === 'not-worth') lines.push(`last plan    ${last.plan.reason}`);
@@ -33,20 +34,50 @@ export function renderStatus(status: StatusAnswer): string {
   return lines.join('\n');
 }
 
+/** What keeps balancing back, and ranks that are not as they should be. */
+function troubles({ held, heldBack, backOff, drained, dead, suspected }: StatusAnswer): string[] {
+  const lines: string[] = [];
+  if (held !== null) lines.push(`held         ${held}, until isobar resume`);
+  else if (heldBack !== null) lines.push(`held back    ${heldBack}`);
+  if (backOff !== null) lines.push(`back-off     ${seconds(backOff.remainingMs)} more`);
+  if (drained.length > 0) lines.push(`drained      rank ${drained.join(', ')}`);
+  for (const { rank, incarnation, proof } of dead) {
+    lines.push(`dead         rank ${rank} (${incarnation}), ${proof}`);
+  }
+  for (const { rank, incarnation, lostBy } of suspected) {
+    lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${lostBy.join(', ')}`);
+  }
+  return lines;
+}
+
+function seconds(millis: number): string {
+  return `${(millis / 1_000).toFixed(1)} s`;
+}
+
 function missing(ranks: readonly number[]): string {
   return ranks.length === 0 ? '' : `, waiting for rank ${ranks.join(', ')}`;
 }
 
 function rankTable(status: StatusAnswer): string {
-  const head = ['rank', 'engine', 'version', 'load', 'free buffers', 'step', 'reported'];
+  const head = [
+    'rank',
+    'engine',
+    'standing',
+    'version',
+    'load',
+    'free buffers',
+    'step',
+    'reported',
+  ];
   const rows = status.ranks.map((rank) => [
     String(rank.rank),
     rank.engineConnected ? 'up' : 'away',
+    `${rank.standing ?? '-'}${rank.drained ? ', drained' : ''}`,
     optional(rank.mappingVersion, 0),
     optional(rank.loadShare, 2),
     optional(rank.freeBuffers, 0),
     optional(rank.step, 0),
-    rank.reportAgeMs === null ? 'never' : `${(rank.reportAgeMs / 1_000).toFixed(1)} s ago`,
+    rank.reportAgeMs === null ? 'never' : `${seconds(rank.reportAgeMs)} ago`,
   ]);
   return table(head, rows);
 }

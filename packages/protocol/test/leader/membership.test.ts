@@ -1,0 +1,467 @@
+import { ExpertMapping } from '@isobar/eplb';
+import { decodeProposal, decodeTransfers, type Proposal } from '@isobar/protocol';
+import { describe, expect, it } from 'vitest';
+import {
+  controlOf,
+  type Group,
+  incarnationOf,
+  settledGroup,
+  slotsByRank,
+} from '../support/group.js';
+import { exchanges } from '../support/waves.js';
+
+function proposals(group: Group): Proposal[] {
+  const byVersion = new Map<number, Proposal>();
+  for (const { message } of group.effectsOf('send-prepare')) {
+    const proposal = decodeProposal(message.proposal);
+    byVersion.set(proposal.version, proposal);
+  }
+  return [...byVersion.values()];
+}
+
+function rebalance(group: Group, pairs: readonly (readonly [number, number])[], token = 1): void {
+  const { newest } = group.state.swap;
+  const waves = exchanges(group.state.mapping, pairs);
+  group.send({ kind: 'request', token, change: 'rebalance', waves, base: newest });
+}
+
+function alarms(group: Group, kind: string): Readonly<Record<string, unknown>>[] {
+  return group
+    .effectsOf('alarm')
+    .filter(({ alarm }) => alarm === kind)
+    .map(({ fields }) => fields);
+}
+
+describe('a removal', () => {
+  it('brings back what the dead rank alone held, by the votes of the living', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    // Ranks hold 01 23 01: rank 1 alone holds 2 and 3.
+    group.die(1);
+    group.settle();
+    const [, proposal] = proposals(group);
+    expect(proposal).toMatchObject({ change: 'evacuation', members: [{ rank: 0 }, { rank: 2 }] });
+    const slots = slotsByRank(group.state.mapping);
+    expect([...(slots[0] ?? []), ...(slots[2] ?? [])].sort()).toEqual([0, 1, 2, 3]);
+    expect(group.rank(0).retiredUpTo).toBe(2);
+  });
+
+  it('waits for a living member that is silent', () => {
+    const group = settledGroup(4);
+    group.rank(0).isSilent = true;
+    group.die(2);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    group.rank(0).isSilent = false;
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  it('takes several waves where the spare buffers need them, the last one without the dead', () => {
+    const group = settledGroup(3, { numLogicalExperts: 8, slotsPerRank: 4 });
+    group.spareBuffers = 1;
+    group.lead(2);
+    group.die(1);
+    group.settle();
+    const listed = [2, 3].map((version) => {
+      const record = group.store.get(version)?.record;
+      return record?.outcome === 'committed' ? record.members.map(({ rank }) => rank) : [];
+    });
+    expect(listed).toEqual([
+      [0, 1, 2],
+      [0, 2],
+    ]);
+    expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1, -1, -1]);
+  });
+
+  it('is planned anew where another rank dies meanwhile', () => {
+    const group = settledGroup(4);
+    group.rank(3).isSilent = true;
+    group.die(1);
+    group.tick();
+    expect(group.state.swap.open?.phase).toBe('preparing');
+    group.rank(3).isSilent = false;
+    group.die(3);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 2]);
+    const voids = [...group.store.values()].filter(({ record }) => record.outcome === 'void');
+    expect(voids.map(({ record }) => record.reason)).toEqual([
+      `rank 3 has died, ${incarnationOf(3)}`,
+    ]);
+  });
+});
+
+describe('a death in each phase', () => {
+  it('voids what is being prepared, at once, and names the rank', () => {
+    const group = settledGroup(4);
+    group.rank(2).isSilent = true;
+    rebalance(group, [
+      [0, 3],
+      [1, 4],
+    ]);
+    group.tick();
+    expect(group.state.swap.open?.phase).toBe('preparing');
+    group.rank(2).isSilent = false;
+    group.die(2);
+    group.tick(1);
+    expect(group.store.get(2)?.record).toMatchObject({
+      outcome: 'void',
+      reason: `rank 2 has died, ${incarnationOf(2)}`,
+    });
+    group.settle();
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 1, outcome: 'superseded' }]);
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  it('lets a creation under way settle first', () => {
+    const group = settledGroup(4);
+    group.storeIsDown = true;
+    rebalance(group, [[0, 3]]);
+    group.tick();
+    expect(group.state.swap.open?.phase).toBe('deciding');
+    group.die(2);
+    group.tick();
+    expect(group.state.swap.open?.record?.outcome).toBe('committed');
+    group.storeIsDown = false;
+    group.settle();
+    expect(group.store.get(2)?.record).toMatchObject({ outcome: 'committed', change: 'rebalance' });
+    expect(group.store.get(3)?.record).toMatchObject({ change: 'evacuation' });
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  /** Version 2 moved expert 3 from rank 1 to rank 0, which dies before rank 2 has activated. */
+  function losesAfterCommit(group: Group): void {
+    group.rank(2).missesOutcomes = true;
+    // 01 23 01 becomes 03 21 01.
+    rebalance(group, [[1, 3]]);
+    group.tick();
+    expect(group.state.swap.open?.phase).toBe('activating');
+    group.die(0);
+    group.tick();
+    group.rank(2).missesOutcomes = false;
+  }
+
+  it('evacuates before retire, from the buffer that the version before still names', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    losesAfterCommit(group);
+    const sent = group.effects.length;
+    group.settle();
+    const evacuation = proposals(group).at(-1);
+    expect(evacuation).toMatchObject({ change: 'evacuation', base: { version: 2 } });
+    const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
+    // Rank 1 retains expert 3: it takes it back from itself.
+    expect(own).toContainEqual(
+      expect.objectContaining({ expert: 3, destinationRank: 1, sourceRank: 1 }),
+    );
+    const order = group.effects.slice(sent).flatMap((effect) => {
+      if (effect.kind === 'send-retire') return `retire ${effect.message.version}`;
+      if (effect.kind === 'decided') return `decided ${effect.record.version}`;
+      return [];
+    });
+    expect([...new Set(order)]).toEqual(['decided 3', 'retire 3']);
+  });
+
+  it('retires first where nothing is missing, then removes the dead', () => {
+    const group = settledGroup(4);
+    group.rank(1).missesOutcomes = true;
+    rebalance(group, [[0, 3]]);
+    group.tick();
+    expect(group.state.swap.open?.phase).toBe('activating');
+    group.die(2);
+    group.tick();
+    group.rank(1).missesOutcomes = false;
+    group.settle();
+    const retired = [
+      ...new Set(group.effectsOf('send-retire').map(({ message }) => message.version)),
+    ];
+    expect(retired).toEqual([1, 2, 3]);
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  it('does not count on retained buffers of engines that activate in place', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.activation = 'in-place';
+    group.lead(2);
+    group.settle();
+    losesAfterCommit(group);
+    group.settle();
+    const own = decodeTransfers(proposals(group).at(-1)?.transfers ?? new Int32Array(0));
+    expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
+  });
+
+  it('retires first where no buffer is left to evacuate into', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    // In place nothing is retained, so expert 3 must travel.
+    group.activation = 'in-place';
+    group.lead(2);
+    group.settle();
+    for (const rank of [1, 2]) group.rank(rank).freeBuffers = 0;
+    losesAfterCommit(group);
+    group.settle();
+    const retired = [
+      ...new Set(group.effectsOf('send-retire').map(({ message }) => message.version)),
+    ];
+    expect(retired).toEqual([1, 2, 3]);
+    expect(group.memberRanks).toEqual([1, 2]);
+  });
+});
+
+describe('a joining engine', () => {
+  it('is listed with empty slots once it has the base', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+    group.adopt(2);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    expect(group.state.swap.members[2]?.incarnation).toBe(incarnationOf(2, 1));
+    expect(slotsByRank(group.state.mapping)[2]).toEqual([-1, -1]);
+    expect(proposals(group).at(-1)).toMatchObject({
+      change: 'membership',
+      layers: new Int32Array(0),
+    });
+    expect(group.rank(2).standing).toBe('serving');
+  });
+
+  it('waits until its rank’s old incarnation is proven dead and removed', () => {
+    const group = settledGroup(4);
+    const { incarnation } = group.rank(2);
+    group.restart(2, 1);
+    group.adopt(2);
+    group.settle();
+    expect(group.version).toBe(1);
+    group.rank(2).exited = [incarnation];
+    group.tick();
+    expect(proposals(group).at(-1)?.change).toBe('evacuation');
+    group.settle();
+    group.adopt(2);
+    group.settle();
+    expect(group.state.swap.members[2]?.incarnation).toBe(incarnationOf(2, 1));
+  });
+
+  it('does not hold others up for long where it does not vote', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.adopt(2);
+    group.rank(2).refusal = 'never';
+    group.settle();
+    group.rank(2).refusal = null;
+    expect(group.store.get(3)?.record).toMatchObject({ outcome: 'void', reason: 'rank 2: never' });
+    rebalance(group, [[0, 3]]);
+    expect(group.effectsOf('request-accepted')).toMatchObject([{ token: 1 }]);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+    for (let ticks = 0; ticks < 120; ticks += 1) {
+      group.adopt(2);
+      group.tick();
+    }
+    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+  });
+
+  it('gives way to a death at once', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.adopt(2);
+    group.rank(0).isSilent = true;
+    group.tick();
+    group.tick();
+    expect(group.state.swap.open?.proposal.change).toBe('membership');
+    group.die(3);
+    group.tick();
+    expect(group.store.get(3)?.record.outcome).toBe('void');
+    group.rank(0).isSilent = false;
+    group.tick();
+    expect(proposals(group).at(-1)?.change).toBe('evacuation');
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1]);
+  });
+
+  it('is refused and told once where it differs from the group', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.adopt(2);
+    group.activation = 'in-place';
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+    expect(alarms(group, 'engines-disagree')).toMatchObject([{ rank: 2, field: 'activation' }]);
+  });
+});
+
+describe('a leave', () => {
+  it('empties the rank, which gives what it holds, then goes on without it', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 2]);
+    expect(group.rank(1).standing).toBe('stopped');
+    const sources = proposals(group).flatMap(({ transfers }) => decodeTransfers(transfers));
+    expect(sources.map(({ sourceRank }) => sourceRank)).toEqual([1, 1]);
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
+  });
+
+  it('has the leaver’s vote', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.rank(1).refusal = 'busy';
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.settle();
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'void' }]);
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+  });
+
+  it('is not done by retiring while the leaver may still be serving', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.rank(1).missesOutcomes = true;
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    for (let ticks = 0; ticks < 10; ticks += 1) group.tick();
+    expect(group.state.swap.open?.phase).toBe('activating');
+    group.die(1);
+    group.settle();
+    expect(group.rank(0).retiredUpTo).toBe(2);
+  });
+
+  it('is taken up again after a death', () => {
+    const group = settledGroup(5);
+    group.rank(4).isSilent = true;
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.tick();
+    group.rank(4).isSilent = false;
+    group.die(4);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 2, 3]);
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
+  });
+});
+
+describe('a drain', () => {
+  it('empties the rank and keeps it as a member', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'drain', rank: 1, base: newest });
+    expect(group.effectsOf('request-accepted')).toMatchObject([{ token: 7 }]);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+    expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
+  });
+
+  it('goes on under the next leader', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.control = controlOf({ drained: [1] });
+    group.lead(2);
+    group.settle();
+    expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
+  });
+
+  it('that can not be is told once, and nothing is committed', () => {
+    const group = settledGroup(3, { numLogicalExperts: 6 });
+    group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'drain', rank: 1, base: newest });
+    group.settle();
+    expect(group.version).toBe(1);
+    expect(alarms(group, 'degraded')).toMatchObject([{ change: 'drain', lacks: 'slots' }]);
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'degraded' }]);
+  });
+
+  it('takes in no expert of a rank that dies', () => {
+    const group = settledGroup(4, { numLogicalExperts: 4 });
+    group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
+    group.settle();
+    group.die(2);
+    group.settle();
+    expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
+  });
+});
+
+describe('a degraded group', () => {
+  it('commits nothing, and tells once', () => {
+    const group = settledGroup(3, { numLogicalExperts: 6 });
+    group.die(1);
+    group.settle();
+    expect(group.version).toBe(1);
+    expect(alarms(group, 'degraded')).toMatchObject([
+      { change: 'evacuation', lacks: 'slots', liveSlots: 4 },
+    ]);
+  });
+
+  it('takes engines that would join with what their ranks’ slots hold, in one version', () => {
+    const group = settledGroup(3, { numLogicalExperts: 6 });
+    group.die(1);
+    group.settle();
+    group.restart(1, 1);
+    group.adopt(1);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+    const proposal = proposals(group).at(-1);
+    expect(proposal).toMatchObject({ change: 'evacuation' });
+    expect(decodeTransfers(proposal?.transfers ?? new Int32Array(0))).toMatchObject([
+      { expert: 2, destinationRank: 1, sourceRank: -1 },
+      { expert: 3, destinationRank: 1, sourceRank: -1 },
+    ]);
+  });
+});
+
+describe('a whole group that starts again', () => {
+  function restarted(standing: 'serving' | 'joining', ranks = [0, 1, 2]): Group {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    rebalance(group, [[1, 3]]);
+    group.settle();
+    for (const { rank } of group.ranks) group.die(rank);
+    group.settle();
+    for (const rank of ranks) {
+      group.restart(rank, 1, standing);
+      // It keeps serving its start mapping, on the newest version as its base.
+      const { newest } = group.state.swap;
+      group.rank(rank).base = { version: newest.version, digest: newest.digest };
+    }
+    return group;
+  }
+
+  it('keeps the one start mapping that all hold', () => {
+    const group = restarted('serving');
+    group.settle();
+    expect(proposals(group).at(-1)).toMatchObject({ change: 'start', base: { version: 2 } });
+    expect(group.state.mapping.digest()).toBe(group.start.digest());
+    expect(group.state.swap.members.map(({ incarnation }) => incarnation)).toEqual(
+      [0, 1, 2].map((rank) => incarnationOf(rank, 1)),
+    );
+  });
+
+  it('waits for every configured rank', () => {
+    const group = restarted('serving', [0, 1]);
+    group.settle();
+    expect(group.version).toBe(2);
+    expect(alarms(group, 'degraded')).toMatchObject([
+      { lacks: 'members', missingRanks: [0, 1, 2] },
+    ]);
+  });
+
+  it('takes the newest mapping where the engines differ, from the backing store', () => {
+    const group = restarted('joining');
+    const other = ExpertMapping.create({
+      ...group.start,
+      physicalToLogical: Int32Array.from([3, 2, 1, 0, 3, 2]),
+    });
+    group.rank(1).mapping = other;
+    const { digest } = group.state.swap.newest;
+    group.settle();
+    expect(group.state.mapping.digest()).toBe(digest);
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+    const transfers = decodeTransfers(proposals(group).at(-1)?.transfers ?? new Int32Array(0));
+    expect(transfers).toHaveLength(6);
+    expect(transfers.every(({ sourceRank }) => sourceRank === -1)).toBe(true);
+  });
+});
