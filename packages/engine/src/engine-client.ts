@@ -15,6 +15,10 @@ export interface EngineClientOptions {
   readonly onLoad: (sample: LoadSample) => void;
   readonly onProgress: (version: number, staged: number, total: number) => void;
   readonly onActivated: (state: EngineState) => void;
+  /** The engine's state is another than before, though nothing was asked of it. */
+  readonly onChanged: (state: EngineState) => void;
+  /** A newer agent has connected; this one dials no more. `onLost` comes before it. */
+  readonly onReplaced: () => void;
   /** The connection is gone, after a hello; it is dialled again. */
   readonly onLost: () => void;
   /** Told of what can't be read, and once per outage that nobody listens. */
@@ -48,6 +52,7 @@ export class EngineClient {
   #helloDeadline: NodeJS.Timeout | null = null;
   #outageTold = false;
   #stopped = true;
+  #replaced = false;
   #nextId = 0;
 
   constructor(options: EngineClientOptions) {
@@ -57,12 +62,18 @@ export class EngineClient {
   start(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
+    this.#replaced = false;
     this.#dial();
   }
 
   stop(): void {
     this.#stopped = true;
     if (this.#redial !== null) clearTimeout(this.#redial);
+    this.#socket?.destroy();
+  }
+
+  /** Leaves the connection and dials again: everything begins anew, with a hello. */
+  reset(): void {
     this.#socket?.destroy();
   }
 
@@ -141,6 +152,12 @@ export class EngineClient {
     const outcome = unknownEffect(this.#disconnected(failure));
     for (const id of [...this.#pending.keys()]) this.#settle(id, outcome);
     if (this.#stopped) return;
+    if (this.#replaced) {
+      this.#stopped = true;
+      this.#options.onLost();
+      this.#options.onReplaced();
+      return;
+    }
     if (!this.#outageTold) {
       this.#outageTold = true;
       this.#options.onError(this.#disconnected(failure));
@@ -174,11 +191,18 @@ export class EngineClient {
       case 'activated':
         this.#options.onActivated(message.state);
         return;
+      case 'changed':
+        this.#options.onChanged(message.state);
+        return;
       case 'result':
         this.#settle(message.id, message.ok ? message : refusal(message));
         return;
       case 'stopping':
         this.#socket?.end();
+        return;
+      case 'replaced':
+        this.#replaced = true;
+        this.#socket?.destroy();
         return;
     }
   }

@@ -4,6 +4,7 @@ import {
   engineStateSchema,
   fenceSchema,
   loadSampleSchema,
+  memberSchema,
   schemaField,
   versionSchema,
 } from '@isobar/protocol';
@@ -19,6 +20,10 @@ export const engineCommandSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('activate'), fence: fenceSchema, record: bytesSchema }),
   /** A version is void: free what was staged for it. */
   z.object({ kind: z.literal('discard'), fence: fenceSchema, record: bytesSchema }),
+  /** A joining engine takes a committed version as the base of the one that is to list it. */
+  z.object({ kind: z.literal('adopt'), fence: fenceSchema, record: bytesSchema }),
+  /** Refuse that incarnation for good. */
+  z.object({ kind: z.literal('cut'), fence: fenceSchema, member: memberSchema }),
   /** Every member has activated `version`: free what only older versions name. */
   z.object({ kind: z.literal('retire'), fence: fenceSchema, version: versionSchema }),
 ]);
@@ -59,6 +64,11 @@ export const engineMessageSchema = z.union([
   }),
   /** Every token routed by an older version has been answered or its connection cut. */
   z.object({ ...schemaField, kind: z.literal('activated'), state: engineStateSchema }),
+  /**
+   * Told unasked: broken peers, standing, or outcomes are others than before, be it that a peer
+   * has told one.
+   */
+  z.object({ ...schemaField, kind: z.literal('changed'), state: engineStateSchema }),
   z.object({ ...resultFields, ok: z.literal(true), state: engineStateSchema }),
   z.object({
     ...resultFields,
@@ -67,5 +77,7 @@ export const engineMessageSchema = z.union([
     message: z.string().max(2_000),
   }),
   z.object({ ...schemaField, kind: z.literal('stopping') }),
+  /** A newer agent has connected (rule S3): this one must not dial again. */
+  z.object({ ...schemaField, kind: z.literal('replaced') }),
 ]);
 export type EngineMessage = Readonly<z.infer<typeof engineMessageSchema>>;

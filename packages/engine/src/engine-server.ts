@@ -42,6 +42,8 @@ export class EngineServer {
   readonly #options: EngineServerOptions;
   readonly #server: Server;
   #agent: Socket | null = null;
+  /** The agent before, until it has read that it is no longer wanted. */
+  #replaced: Socket | null = null;
 
   private constructor(options: EngineServerOptions) {
     this.#options = options;
@@ -81,12 +83,18 @@ export class EngineServer {
     this.#tell({ schema: 1, kind: 'activated', state });
   }
 
+  /** Tells that broken peers, standing or outcomes have changed without the agent's doing. */
+  sendChanged(state: EngineState): void {
+    this.#tell({ schema: 1, kind: 'changed', state });
+  }
+
   /** Says goodbye to the agent and listens no more. */
   async close(): Promise<void> {
     this.#tell({ schema: 1, kind: 'stopping' });
     this.#agent?.end();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#agent?.destroySoon();
+    this.#replaced?.destroy();
     await closed;
   }
 
@@ -104,7 +112,7 @@ export class EngineServer {
 
   #accept(socket: Socket): void {
     // The newest agent wins (rule S3): an older one may be a process that nobody watches.
-    this.#agent?.destroy();
+    this.#replace();
     this.#agent = socket;
     socket.setNoDelay(true);
     const reader = new FrameReader((body) => this.#receive(socket, body));
@@ -122,6 +130,13 @@ export class EngineServer {
     this.#send(socket, { schema: 1, kind: 'hello', ...this.#options.hello() });
   }
 
+  #replace(): void {
+    this.#replaced?.destroy();
+    this.#replaced = this.#agent;
+    this.#tell({ schema: 1, kind: 'replaced' });
+    this.#agent?.destroySoon();
+  }
+
   #end(socket: Socket, cause: unknown): void {
     const message = cause instanceof Error ? cause.message : String(cause);
     const text = `the agent's connection has ended: ${message}`;
@@ -130,6 +145,8 @@ export class EngineServer {
   }
 
   #receive(socket: Socket, body: Uint8Array): void {
+    // What an agent that has been replaced still had under way has no effect.
+    if (this.#agent !== socket) return;
     const { id, command } = decode('engine request', body, engineRequestSchema);
     const answer = () => {
       const { state } = this.#options.hello();

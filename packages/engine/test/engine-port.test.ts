@@ -9,8 +9,9 @@ import {
   type EngineClientOptions,
   type EngineCommandMessage,
   EngineServer,
+  encodeFrame,
 } from '@isobar/engine';
-import { type EngineDescription, type EngineState, IsobarError } from '@isobar/protocol';
+import { type EngineDescription, type EngineState, encode, IsobarError } from '@isobar/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const description: EngineDescription = {
@@ -36,6 +37,7 @@ const description: EngineDescription = {
   ownBalancer: false,
 };
 const fence = { term: 1, nonce: '0123456789abcdef' };
+const member = { rank: 3, incarnation: 'abcdef0123456789' };
 const query: EngineCommandMessage = { kind: 'query', fence };
 
 function stateAt(step: number): EngineState {
@@ -94,13 +96,18 @@ function dial(options: Partial<EngineClientOptions> = {}): Promise<EngineClient>
     const client = new EngineClient({
       address,
       redialMs: 10,
-      onHello: () => resolve(client),
       onLoad: () => undefined,
       onProgress: () => undefined,
       onActivated: () => undefined,
+      onChanged: () => undefined,
+      onReplaced: () => undefined,
       onLost: () => undefined,
       onError: () => undefined,
       ...options,
+      onHello: (hello) => {
+        options.onHello?.(hello);
+        resolve(client);
+      },
     });
     toClose.push(() => client.stop());
     client.start();
@@ -163,17 +170,84 @@ describe('the engine port', () => {
     });
   });
 
-  it('serves the agent that connected last (S3)', async () => {
+  it('serves the agent that connected last, and the older one dials no more (S3)', async () => {
     await serve(() => undefined);
-    let replaced: (() => void) | undefined;
-    const lost = new Promise<void>((resolve) => {
-      replaced = resolve;
+    const story: string[] = [];
+    const older = await new Promise<EngineClient>((resolve) => {
+      const greeted = dial({
+        onLost: () => story.push('lost'),
+        onReplaced: () => {
+          story.push('replaced');
+          void greeted.then(resolve);
+        },
+      });
+      void greeted.then(() => dial().then((newer) => toClose.push(() => newer.stop())));
     });
-    const older = await dial({ onLost: () => replaced?.(), redialMs: 60_000 });
+    expect(story).toEqual(['lost', 'replaced']);
+    expect(await outcomeOf(older)).toMatchObject({
+      explicit: false,
+      error: { code: 'ISOBAR_ENGINE_DISCONNECTED' },
+    });
+  });
+
+  it('leaves what an older agent still sends without effect (S3)', async () => {
+    const terms: number[] = [];
+    const { server } = await serve(({ fence: { term } }) => {
+      terms.push(term);
+    });
+    if (!('path' in address)) throw new Error('a Unix socket was expected');
+    // An older agent that has stopped reading, and so does not know that it was replaced.
+    const older = connect({ path: address.path, allowHalfOpen: true });
+    older.on('error', () => undefined);
+    toClose.push(() => {
+      older.destroy();
+    });
+    await new Promise((resolve) => older.once('data', resolve));
+    older.pause();
+    // More than the socket takes in: the goodbye waits behind it.
+    server.sendChanged({ ...stateAt(0), physicalToLogical: new Int32Array(1_000_000) });
     const newer = await dial();
-    await lost;
-    expect((await outcomeOf(newer)).ok).toBe(true);
-    expect((await outcomeOf(older)).ok).toBe(false);
+    const command = { kind: 'query', fence: { ...fence, term: 9 } };
+    older.write(encodeFrame(encode({ schema: 1, id: 0, command })));
+    for (let times = 0; times < 3; times += 1) await outcomeOf(newer);
+    expect(terms).toEqual([1, 1, 1]);
+  });
+
+  it('tells of changes that the agent did not ask for', async () => {
+    const { server } = await serve(() => undefined);
+    const state = await new Promise<EngineState>((resolve) => {
+      void dial({ onChanged: resolve }).then(() => {
+        server.sendChanged({ ...stateAt(7), standing: 'stopped', brokenPeers: [member] });
+      });
+    });
+    expect(state).toMatchObject({ step: 7, standing: 'stopped', brokenPeers: [member] });
+  });
+
+  it.each<EngineCommandMessage>([
+    { kind: 'adopt', fence, record: Uint8Array.of(1, 2) },
+    { kind: 'cut', fence, member },
+  ])('carries the command $kind', async (command) => {
+    const heard: EngineCommandMessage[] = [];
+    await serve((each) => {
+      heard.push(each);
+    });
+    const client = await dial();
+    await new Promise((resolve) => client.command(command, 10_000, resolve));
+    expect(heard).toEqual([command]);
+  });
+
+  it('begins anew where the agent asks for it', async () => {
+    await serve(() => undefined);
+    const greetings: Array<() => void> = [];
+    const greeted = [0, 1].map(() => new Promise<void>((resolve) => greetings.push(resolve)));
+    let lost = 0;
+    const onLost = () => {
+      lost += 1;
+    };
+    const client = await dial({ onHello: () => greetings.shift()?.(), onLost });
+    client.reset();
+    await greeted[1];
+    expect(lost).toBe(1);
   });
 
   it('finds an engine that was restarted', async () => {

@@ -37,7 +37,14 @@ export {
 } from './engine-description.js';
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
-export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
+export {
+  contradicts,
+  decodeKnownOutcome,
+  type KnownOutcome,
+  knownOutcomeSchema,
+  knownOutcomesSchema,
+  newestOutcomes,
+} from './known-outcome.js';
 export {
   type Activity,
   type BackOff,
@@ -164,31 +171,50 @@ export {
   swapStateOf,
 } from './swap/coordinator-swap-state.js';
 export {
+  adoptBase,
+  applyOutcome,
+  applyPeerOutcome,
+  type OutcomeAction,
+  type OutcomeTaken,
+} from './swap/engine-outcomes.js';
+export {
   abandonStaging,
   admitProposal,
-  applyOutcome,
+  cutsMax,
+  type EngineHoldings,
   type EngineSwapState,
+  engineStateOf,
   initialEngineSwap,
+  isCut,
   raiseFence,
   recordActivated,
+  recordCut,
   recordRetired,
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
+export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
 export {
   type CastVote,
   type DurableRankState,
-  type EngineCommand,
+  durableRankStateSchema,
   emptyDurableRankState,
+  type WitnessedEngine,
+  type WitnessedProcess,
+  witnessedProcessSchema,
+} from './swap/rank-durable.js';
+export {
+  type ConnectedEngine,
   initialRankSwap,
   type RankSwapEffect,
   type RankSwapEvent,
   type RankSwapResult,
   type RankSwapState,
-  reportOf,
-  stepRankSwap,
-} from './swap/rank-swap.js';
+  type StagingUnderWay,
+} from './swap/rank-state.js';
+export { reportOf } from './swap/rank-steps.js';
+export { stepRankSwap } from './swap/rank-swap.js';
 export {
   type Ground,
   initialTakeover,

@@ -15,6 +15,7 @@ import {
   type EngineSwapState,
   emptyDurableRankState,
   encodeTransfers,
+  engineStateOf,
   type Fence,
   type Ground,
   IsobarError,
@@ -137,7 +138,7 @@ export class SwapWorld {
     for (let rank = 0; rank < options.numRanks; rank += 1) {
       const incarnation = rank.toString(16).padStart(16, 'e');
       const description = describeEngine(rank, options.numRanks, incarnation, start);
-      const swap = initialEngineSwap(rank, incarnation, start.digest());
+      const swap = initialEngineSwap(rank, incarnation, start.digest(), 'serving');
       this.engines.push({ swap, description, mappings: new Map([[0, start]]) });
       const state = initialRankSwap(rank, emptyDurableRankState);
       this.agents.push({ state, durable: emptyDurableRankState, life: 0 });
@@ -439,7 +440,12 @@ export class SwapWorld {
   #greet(rank: number): void {
     const { description } = this.#engine(rank);
     this.#sendOrdered(rank, `stream from engine ${rank}`, () =>
-      this.#toAgent(rank, { kind: 'engine-hello', description, state: this.#engineState(rank) }),
+      this.#toAgent(rank, {
+        kind: 'engine-hello',
+        description,
+        state: this.#engineState(rank),
+        process: null,
+      }),
     );
   }
 
@@ -496,6 +502,7 @@ export class SwapWorld {
       case 'answer':
         this.#answer(effect.question, effect.answer);
         return;
+      case 'look-for-processes':
       case 'activated':
       case 'refused':
       case 'alarm':
@@ -529,15 +536,12 @@ export class SwapWorld {
       this.#carryOut(rank, command);
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
-      const { code, message } = error;
-      this.#tell(rank, () => ({
-        kind: 'engine-refused',
-        command,
-        code,
-        message,
-        explicit: true,
-      }));
+      this.#refuse(rank, command, error.code, error.message);
     }
+  }
+
+  #refuse(rank: number, command: EngineCommand, code: string, message: string): void {
+    this.#tell(rank, () => ({ kind: 'engine-refused', command, code, message, explicit: true }));
   }
 
   #tell(rank: number, event: () => RankSwapEvent): void {
@@ -563,6 +567,9 @@ export class SwapWorld {
       case 'discard':
         this.#applyOutcome(rank, command);
         return;
+      case 'adopt':
+      case 'cut':
+        throw new Error(`no rank joins or dies in this world: ${command.kind}`);
       case 'retire':
         engine.swap = recordRetired(engine.swap, command.fence, command.version);
         this.#done(rank, command);
@@ -580,16 +587,13 @@ export class SwapWorld {
     this.#network.push({
       label: `staging of ${rank}`,
       run: () => {
-        if (engine.swap.staging?.version !== proposal.version) return;
+        if (engine.swap.staging?.version !== proposal.version) {
+          this.#refuse(rank, command, 'ISOBAR_ENGINE_STAGING_ABANDONED', 'no longer wanted');
+          return;
+        }
         if (this.#chance(this.hostility.stagingFails)) {
           engine.swap = abandonStaging(engine.swap, proposal.version);
-          const refused = { code: 'ISOBAR_ENGINE_TRANSFER_FAILED', message: 'a source is gone' };
-          this.#tell(rank, () => ({
-            kind: 'engine-refused',
-            command,
-            ...refused,
-            explicit: true,
-          }));
+          this.#refuse(rank, command, 'ISOBAR_ENGINE_TRANSFER_FAILED', 'a source is gone');
           return;
         }
         engine.swap = recordVote(engine.swap, proposal, command.proposal);
@@ -601,11 +605,11 @@ export class SwapWorld {
 
   #applyOutcome(
     rank: number,
-    command: Extract<EngineCommand, { readonly kind: 'activate' | 'discard' }>,
+    command: Extract<EngineCommand, { readonly record: Uint8Array }>,
   ): void {
     const engine = this.#engine(rank);
     const record = decodeMapRecord(command.record);
-    const { state, action } = applyOutcome(engine.swap, command.fence, record);
+    const { state, action } = applyOutcome(engine.swap, command.fence, record, command.record);
     engine.swap = state;
     if (action === 'switch') this.#switch(rank, record);
     if (action === 'discard') this.#log(`engine ${rank} discards version ${record.version}`);
@@ -631,23 +635,13 @@ export class SwapWorld {
   #engineState(rank: number): EngineState {
     const { swap, mappings } = this.#engine(rank);
     const mapping = present(mappings.get(swap.mappingVersion));
-    return {
-      fence: swap.fence,
-      committedVersion: swap.committed.version,
-      mappingVersion: swap.mappingVersion,
+    return engineStateOf(swap, {
       mappingDigest: mapping.digest(),
       physicalToLogical: mapping.physicalToLogical,
-      activatedVersion: swap.activatedVersion,
-      retiredUpTo: swap.retiredUpTo,
-      votedUpTo: swap.votedUpTo,
-      vote: swap.vote,
-      standing: 'serving',
-      outcomes: [],
-      cuts: [],
       brokenPeers: [],
       freeBuffers: 4,
       step: 0,
-    };
+    });
   }
 
   #rearranged(mapping: ExpertMapping): ExpertMapping {

@@ -3,34 +3,22 @@ import { dirname, join } from 'node:path';
 import {
   type DurableRankState,
   decode,
-  digestSchema,
+  decodeKnownOutcome,
+  durableRankStateSchema,
   emptyDurableRankState,
   encode,
-  fenceSchema,
   IsobarError,
-  incarnationSchema,
-  knownOutcomeSchema,
-  reasonSchema,
   schemaField,
-  versionSchema,
 } from '@isobar/protocol';
 import { z } from 'zod';
 
+/** Raised whenever a reader of the format before would misread the file, or the other way about. */
+const format = 2;
+
 const fileSchema = z.object({
   ...schemaField,
-  fence: fenceSchema.nullable(),
-  votedUpTo: versionSchema,
-  vote: z
-    .object({
-      version: versionSchema,
-      digest: digestSchema,
-      base: z.object({ version: versionSchema, digest: digestSchema }),
-      incarnation: incarnationSchema,
-      yes: z.boolean(),
-      reason: reasonSchema,
-    })
-    .nullable(),
-  outcomes: z.array(knownOutcomeSchema).max(4_096),
+  format: z.literal(format, `must be ${format}: another version of Isobar wrote the file`),
+  ...durableRankStateSchema.shape,
 });
 
 /**
@@ -51,8 +39,7 @@ export class DurableStateFile {
    */
   async load(): Promise<DurableRankState> {
     try {
-      const { schema: _, ...state } = decode('agent state', await readFile(this.#path), fileSchema);
-      return state;
+      return readState(await readFile(this.#path));
     } catch (cause) {
       if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
         return emptyDurableRankState;
@@ -67,7 +54,7 @@ export class DurableStateFile {
     const draft = `${this.#path}.new`;
     try {
       await mkdir(folder, { recursive: true });
-      await writeThrough(draft, encode({ schema: 1, ...state }));
+      await writeThrough(draft, encode({ schema: 1, format, ...state }));
       await rename(draft, this.#path);
       await syncFolder(folder);
     } catch (cause) {
@@ -76,9 +63,16 @@ export class DurableStateFile {
   }
 
   #failed(what: string, cause: unknown): IsobarError {
-    const text = `the agent's state can't be ${what} at ${this.#path}`;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const text = `the agent's state can't be ${what} at ${this.#path}: ${why}`;
     return new IsobarError('ISOBAR_AGENT_STATE', text, { path: this.#path }, { cause });
   }
+}
+
+function readState(bytes: Uint8Array): DurableRankState {
+  const { schema: _, format: __, ...state } = decode('agent state', bytes, fileSchema);
+  for (const known of state.outcomes) decodeKnownOutcome(known);
+  return state;
 }
 
 async function writeThrough(path: string, bytes: Uint8Array): Promise<void> {

@@ -1,6 +1,7 @@
 import { awaitBus, type Bus, onTermination } from '@isobar/bus';
 import { createLogger } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
+import { ProcessWitness } from './process-witness.js';
 import { RankAgent } from './rank-agent.js';
 import { readSettings } from './settings.js';
 
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
     settings,
     bus,
     file: new DurableStateFile(stateDirectory, deployment, rank),
+    witness: new ProcessWitness(),
     logger,
     onFailure: (error) => {
       logger.fatal({ err: error }, 'agent failed');

@@ -6,7 +6,9 @@ import {
   parseEngineAddress,
 } from '@isobar/engine';
 import {
+  cutSchema,
   decode,
+  decodeKnownOutcome,
   decodeMapRecord,
   decodeProposal,
   type EngineCommand,
@@ -26,15 +28,18 @@ import {
   stepRankSwap,
   subjectsOf,
   swapStateSchema,
+  type WitnessedEngine,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { DurableStateFile } from './durable-state-file.js';
+import type { ProcessWitness } from './process-witness.js';
 import type { AgentSettings } from './settings.js';
 
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
   readonly bus: Bus;
   readonly file: DurableStateFile;
+  readonly witness: ProcessWitness;
   readonly logger: Logger;
   /** The agent can't go on; its process must end. */
   readonly onFailure: (error: IsobarError) => void;
@@ -73,11 +78,13 @@ export class RankAgent {
       onHello: (hello) => this.#onHello(hello),
       onLoad: (sample) => this.#publishLoad(sample),
       onProgress: (version, staged, total) =>
-        this.#actor.send({ kind: 'engine-progress', version, staged, total }),
-      onActivated: (state) => this.#actor.send({ kind: 'engine-activated', state }),
+        this.#hearEngine({ kind: 'engine-progress', version, staged, total }),
+      onActivated: (state) => this.#hearEngine({ kind: 'engine-activated', state }),
+      onChanged: (state) => this.#hearEngine({ kind: 'engine-changed', state }),
+      onReplaced: () => this.#onReplaced(),
       onLost: () => {
         logger.warn('engine lost');
-        this.#actor.send({ kind: 'engine-lost' });
+        this.#hearEngine({ kind: 'engine-lost' });
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
@@ -93,6 +100,8 @@ export class RankAgent {
     const agent = new RankAgent(options, initialRankSwap(options.settings.rank, durable));
     agent.#subscribe();
     await options.bus.flush();
+    // Engines may have ended while no agent looked.
+    agent.#actor.send({ kind: 'tick' });
     agent.#engine.start();
     return agent;
   }
@@ -117,6 +126,10 @@ export class RankAgent {
       kind: 'retire',
       message: decode('retire', payload, retireSchema),
     }));
+    this.#hear(this.#subjects.swap('cut'), (payload) => ({
+      kind: 'cut',
+      message: decode('cut', payload, cutSchema),
+    }));
     this.#hear(this.#subjects.swap('state'), (payload) => ({
       kind: 'swap-state',
       message: decode('swap state', payload, swapStateSchema),
@@ -138,6 +151,17 @@ export class RankAgent {
     });
   }
 
+  /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */
+  #hearEngine(event: RankSwapEvent): void {
+    if (!this.#actor.send(event)) this.#engine.reset();
+  }
+
+  #onReplaced(): void {
+    const { rank } = this.#options.settings;
+    const text = `another agent of rank ${rank} has connected to its engine`;
+    this.#options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, { rank }));
+  }
+
   #onHello({ description, state }: EngineHello): void {
     const { settings, logger } = this.#options;
     if (description.deployment !== settings.deployment || description.rank !== settings.rank) {
@@ -148,8 +172,11 @@ export class RankAgent {
       return;
     }
     const { incarnation } = description;
-    logger.info({ incarnation, mappingVersion: state.mappingVersion }, 'engine connected');
-    this.#actor.send({ kind: 'engine-hello', description, state });
+    const process = this.#options.witness.identify(description.process);
+    const witnessed = process !== null;
+    const { mappingVersion, standing } = state;
+    logger.info({ incarnation, mappingVersion, standing, witnessed }, 'engine connected');
+    this.#hearEngine({ kind: 'engine-hello', description, state, process });
   }
 
   #publishLoad(sample: LoadSample): void {
@@ -177,6 +204,9 @@ export class RankAgent {
       case 'send-report':
         bus.publish(this.#subjects.report(rank), encode(effect.report));
         return;
+      case 'look-for-processes':
+        this.#lookFor(effect.engines);
+        return;
       case 'ask-outcomes':
         void this.#askOutcomes(effect.since);
         return;
@@ -201,13 +231,21 @@ export class RankAgent {
     const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
     this.#engine.command(toMessage(command), timeoutMs, (outcome) => {
       if (outcome.ok) {
-        this.#actor.send({ kind: 'engine-done', command, state: outcome.state });
+        this.#hearEngine({ kind: 'engine-done', command, state: outcome.state });
         return;
       }
       const { explicit, error } = outcome;
       const { code, message } = error;
-      this.#actor.send({ kind: 'engine-refused', command, code, message, explicit });
+      this.#hearEngine({ kind: 'engine-refused', command, code, message, explicit });
     });
+  }
+
+  #lookFor(engines: readonly WitnessedEngine[]): void {
+    for (const { incarnation, process } of engines) {
+      if (this.#options.witness.lookFor(process) !== 'gone') continue;
+      this.#options.logger.warn({ incarnation, process }, 'engine process has ended');
+      this.#actor.send({ kind: 'engine-exited', incarnation });
+    }
   }
 
   async #askOutcomes(since: number): Promise<void> {
@@ -217,7 +255,7 @@ export class RankAgent {
       const subject = this.#subjects.leader('outcomes');
       const payload = await bus.request(subject, question, settings.questionDeadlineMs);
       const answer = decode('outcomes', payload, outcomesAnswerSchema);
-      for (const { record } of answer.outcomes) decodeMapRecord(record);
+      for (const known of answer.outcomes) decodeKnownOutcome(known);
       this.#actor.send({ kind: 'outcomes-told', fence: answer.fence, outcomes: answer.outcomes });
     } catch (error) {
       const { code, message } = asIsobarError(error);

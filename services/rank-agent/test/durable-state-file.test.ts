@@ -1,9 +1,13 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { emptyDurableRankState } from '@isobar/protocol';
+import { emptyDurableRankState, encode, encodeMapRecord, type VoidRecord } from '@isobar/protocol';
 import { DurableStateFile } from '@isobar/rank-agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const fence = { term: 3, nonce: '0123456789abcdef' };
+const voided: VoidRecord = { schema: 1, outcome: 'void', version: 8, fence, reason: 'test' };
+const scope = 'boot pid:[1] time:[1]';
 
 let directory: string;
 
@@ -21,9 +25,16 @@ describe('what an agent keeps across restarts (rules S3, S6)', () => {
   it('comes back as it was saved, for that rank alone', async () => {
     const state = {
       ...emptyDurableRankState,
-      fence: { term: 3, nonce: '0123456789abcdef' },
+      fence,
       votedUpTo: 9,
-      outcomes: [{ version: 8, outcome: 'void' as const, record: Buffer.of(1, 2) }],
+      outcomes: [
+        { version: 8, outcome: 'void' as const, record: Buffer.from(encodeMapRecord(voided)) },
+      ],
+      exited: ['1'.repeat(16)],
+      cuts: [{ rank: 2, incarnation: '2'.repeat(16) }],
+      witnessed: [
+        { incarnation: '3'.repeat(16), process: { processId: 7, startTicks: '70', scope } },
+      ],
     };
     await new DurableStateFile(directory, 'east', 1).save(state);
     expect(await new DurableStateFile(directory, 'east', 1).load()).toEqual(state);
@@ -31,10 +42,29 @@ describe('what an agent keeps across restarts (rules S3, S6)', () => {
     expect(await readdir(directory)).toEqual(['east-1.state']);
   });
 
-  it('is not taken for empty where it can not be read', async () => {
-    await writeFile(join(directory, 'east-0.state'), 'rubbish');
+  const record = Buffer.of(1, 2);
+  it.each([
+    ['rubbish', 'rubbish', /agent state/],
+    [
+      'a file of an older version',
+      encode({ schema: 1, fence, votedUpTo: 9, vote: null, outcomes: [] }),
+      /format.* another version of Isobar wrote the file/,
+    ],
+    [
+      'an outcome that is none',
+      encode({
+        schema: 1,
+        format: 2,
+        ...emptyDurableRankState,
+        outcomes: [{ version: 8, outcome: 'void', record }],
+      }),
+      /map record/,
+    ],
+  ])('is not taken for empty where it can not be read: %s', async (_, content, message) => {
+    await writeFile(join(directory, 'east-0.state'), content);
     await expect(new DurableStateFile(directory, 'east', 0).load()).rejects.toMatchObject({
       code: 'ISOBAR_AGENT_STATE',
+      message: expect.stringMatching(message),
     });
   });
 });

@@ -1,7 +1,8 @@
-import type { OpenVote } from '../engine-description.js';
-import { type Fence, isFenced } from '../fence.js';
+import type { EngineState, OpenVote, Standing } from '../engine-description.js';
+import { type Fence, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
-import type { MapRecord } from '../map-record.js';
+import type { KnownOutcome } from '../known-outcome.js';
+import type { Member } from '../member.js';
 import type { Proposal } from '../proposal.js';
 
 /**
@@ -12,40 +13,92 @@ import type { Proposal } from '../proposal.js';
 export interface EngineSwapState {
   readonly rank: number;
   readonly incarnation: string;
+  readonly standing: Standing;
+  /** Listed by the newest committed version acted on; false in a new group and while joining. */
+  readonly listed: boolean;
   readonly fence: Fence | null;
-  /** Newest version known as committed, and its digest. */
+  /** Newest version acted on or adopted as committed, and its digest: the base of the next. */
   readonly committed: { readonly version: number; readonly digest: string };
-  /** The version routed by; behind `committed` until the engine has switched. */
+  /** The version routed by; 0 in an engine that has never routed by a recorded one. */
   readonly mappingVersion: number;
+  /** A committed version to be routed by from the next boundary on, null when there is none. */
+  readonly switchingTo: number | null;
   readonly activatedVersion: number;
   readonly retiredUpTo: number;
   readonly votedUpTo: number;
-  /** Staging under way, before it can be voted for. */
+  /**
+   * Staging under way, before it can be voted for. Once it is gone without a vote the engine ends
+   * its transfers, frees their buffers, and refuses the command with ISOBAR_ENGINE_STAGING_ABANDONED.
+   */
   readonly staging: { readonly version: number; readonly digest: string } | null;
   readonly vote: OpenVote | null;
+  /** The newest committed outcome acted on or adopted, and every later outcome, ascending. */
+  readonly outcomes: readonly KnownOutcome[];
+  /** Incarnations refused for good. */
+  readonly cuts: readonly Member[];
 }
 
-/** State of an engine that serves its identical start mapping, version 0. */
+/** Incarnations that one engine refuses at most. */
+export const cutsMax = 4_096;
+
+/**
+ * State of an engine that has just started.
+ * @param startDigest of its identical start mapping, version 0, which it serves if `serving`
+ */
 export function initialEngineSwap(
   rank: number,
   incarnation: string,
   startDigest: string,
+  standing: Exclude<Standing, 'stopped'>,
 ): EngineSwapState {
   return {
     rank,
     incarnation,
+    standing,
+    listed: false,
     fence: null,
     committed: { version: 0, digest: startDigest },
     mappingVersion: 0,
+    switchingTo: null,
     activatedVersion: 0,
     retiredUpTo: 0,
     votedUpTo: 0,
     staging: null,
     vote: null,
+    outcomes: [],
+    cuts: [],
   };
 }
 
-/** @throws IsobarError ISOBAR_ENGINE_FENCED with the highest fence accepted */
+/** What the guard does not know of an engine's state. */
+export type EngineHoldings = Pick<
+  EngineState,
+  'mappingDigest' | 'physicalToLogical' | 'brokenPeers' | 'freeBuffers' | 'step'
+>;
+
+/** The state as the engine tells it. */
+export function engineStateOf(state: EngineSwapState, holdings: EngineHoldings): EngineState {
+  const { fence, committed, mappingVersion, activatedVersion, retiredUpTo, votedUpTo } = state;
+  return {
+    fence,
+    committedVersion: committed.version,
+    mappingVersion,
+    activatedVersion,
+    retiredUpTo,
+    votedUpTo,
+    vote: state.vote,
+    standing: state.standing,
+    outcomes: [...state.outcomes],
+    cuts: [...state.cuts],
+    ...holdings,
+  };
+}
+
+/**
+ * Staging for the leader before is abandoned: a vote that its successor has not seen, because it
+ * was given after the answer to its question, would wait for an outcome that nobody decides.
+ * @throws IsobarError ISOBAR_ENGINE_FENCED with the highest fence accepted
+ */
 export function raiseFence(state: EngineSwapState, fence: Fence): EngineSwapState {
   if (isFenced(state.fence, fence)) {
     throw new IsobarError(
@@ -54,14 +107,20 @@ export function raiseFence(state: EngineSwapState, fence: Fence): EngineSwapStat
       { rank: state.rank, term: fence.term, nonce: fence.nonce, highest: state.fence },
     );
   }
-  return { ...state, fence };
+  const raised = { ...state, fence };
+  const sameLeader = sameFence(state.fence, fence);
+  return sameLeader || state.staging === null
+    ? raised
+    : abandonStaging(raised, state.staging.version);
 }
 
 /**
  * Admits a proposal for staging. `action` is `stage` where weights must be fetched now,
  * `staging` where that is under way, `voted` where the vote stands and is to be repeated.
- * @throws IsobarError ISOBAR_ENGINE_FENCED, ISOBAR_ENGINE_VERSION_DECIDED,
- *   ISOBAR_ENGINE_BASE_MISMATCH, ISOBAR_ENGINE_NOT_A_MEMBER, ISOBAR_ENGINE_SWAP_OPEN
+ * A member also votes for the version that it leaves with.
+ * @throws IsobarError ISOBAR_ENGINE_FENCED, ISOBAR_ENGINE_STOPPED,
+ *   ISOBAR_ENGINE_VERSION_DECIDED, ISOBAR_ENGINE_BASE_MISMATCH, ISOBAR_ENGINE_NOT_A_MEMBER,
+ *   ISOBAR_ENGINE_SWAP_OPEN
  */
 export function admitProposal(
   state: EngineSwapState,
@@ -83,6 +142,10 @@ export function admitProposal(
 function assertAdmissible(state: EngineSwapState, proposal: Proposal): void {
   const { version, base } = proposal;
   const fields = { rank: state.rank, version };
+  if (state.standing === 'stopped') {
+    const text = `rank ${state.rank} has stopped under incarnation ${state.incarnation}`;
+    throw new IsobarError('ISOBAR_ENGINE_STOPPED', text, fields);
+  }
   if (version <= state.votedUpTo || version <= state.committed.version) {
     throw new IsobarError(
       'ISOBAR_ENGINE_VERSION_DECIDED',
@@ -97,30 +160,45 @@ function assertAdmissible(state: EngineSwapState, proposal: Proposal): void {
       { ...fields, base: base.version, committedVersion: state.committed.version },
     );
   }
-  const member = proposal.members.find((candidate) => candidate.rank === state.rank);
-  if (member?.incarnation !== state.incarnation) {
+  if (!state.listed && !lists(proposal.members, state)) {
     throw new IsobarError(
       'ISOBAR_ENGINE_NOT_A_MEMBER',
       `version ${version} does not list rank ${state.rank} under its incarnation`,
       { ...fields, incarnation: state.incarnation },
     );
   }
-  if (state.vote !== null || state.staging !== null) {
+  const open = state.vote?.version ?? state.staging?.version ?? state.switchingTo;
+  if (open !== null) {
     throw new IsobarError(
       'ISOBAR_ENGINE_SWAP_OPEN',
-      `rank ${state.rank} still has version ${(state.vote ?? state.staging)?.version} open`,
-      { ...fields, open: (state.vote ?? state.staging)?.version },
+      `rank ${state.rank} still has version ${open} open`,
+      { ...fields, open },
     );
   }
 }
 
-/** Every incoming expert is staged and verified: the vote is yes, and binds until the outcome. */
+/** Whether `members` names this rank under this very incarnation. */
+export function lists(
+  members: readonly Member[],
+  { rank, incarnation }: Pick<EngineSwapState, 'rank' | 'incarnation'>,
+): boolean {
+  return members.some((member) => member.rank === rank && member.incarnation === incarnation);
+}
+
+/**
+ * Every incoming expert is staged and verified: the vote is yes, and binds until the outcome.
+ * @throws IsobarError ISOBAR_ENGINE_STAGING_ABANDONED where the version is no longer staged
+ */
 export function recordVote(
   state: EngineSwapState,
   proposal: Proposal,
   proposalBytes: Uint8Array,
 ): EngineSwapState {
   const { version, digest, base } = proposal;
+  if (state.staging?.version !== version || state.staging.digest !== digest) {
+    const text = `rank ${state.rank} no longer stages version ${version}`;
+    throw new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { rank: state.rank, version });
+  }
   const vote: OpenVote = {
     version,
     digest,
@@ -138,54 +216,40 @@ export function abandonStaging(state: EngineSwapState, version: number): EngineS
 }
 
 /**
- * Takes the outcome of a version. `action` is `switch` (route by it at the next boundary),
- * `discard` (free what was staged for it) or `none` (already known).
- * @throws IsobarError ISOBAR_ENGINE_FENCED; ISOBAR_ENGINE_NOT_STAGED where a committed
- *   version was never voted for here with that digest
+ * The engine routes by `version` from now on.
+ * @throws IsobarError ISOBAR_ENGINE_NOT_COMMITTED where it is not the version to switch to (S2)
  */
-export function applyOutcome(
-  state: EngineSwapState,
-  fence: Fence,
-  record: MapRecord,
-): { readonly state: EngineSwapState; readonly action: 'switch' | 'discard' | 'none' } {
-  const raised = raiseFence(state, fence);
-  if (record.version <= raised.committed.version) return { state: raised, action: 'none' };
-  if (record.outcome === 'void') return discard(raised, record.version);
-  if (raised.vote?.version !== record.version || raised.vote.digest !== record.digest) {
-    throw new IsobarError(
-      'ISOBAR_ENGINE_NOT_STAGED',
-      `rank ${raised.rank} has not staged version ${record.version}`,
-      { rank: raised.rank, version: record.version },
-    );
-  }
-  const committed = { version: record.version, digest: record.digest };
-  return { state: { ...raised, committed, vote: null }, action: 'switch' };
-}
-
-function discard(
-  state: EngineSwapState,
-  version: number,
-): { readonly state: EngineSwapState; readonly action: 'discard' | 'none' } {
-  const votedUpTo = Math.max(state.votedUpTo, version);
-  const open = state.vote?.version === version || state.staging?.version === version;
-  if (!open) return { state: { ...state, votedUpTo }, action: 'none' };
-  return { state: { ...state, votedUpTo, vote: null, staging: null }, action: 'discard' };
-}
-
-/** The engine routes by `version` from now on. */
 export function recordSwitch(state: EngineSwapState, version: number): EngineSwapState {
-  return { ...state, mappingVersion: version };
-}
-
-/** Every token routed by an older version has been answered or its connection cut. */
-export function recordActivated(state: EngineSwapState, version: number): EngineSwapState {
-  return { ...state, activatedVersion: Math.max(state.activatedVersion, version) };
+  if (state.switchingTo !== version) {
+    const text = `rank ${state.rank} can't switch to version ${version}: it is not to be followed`;
+    const fields = { rank: state.rank, version, switchingTo: state.switchingTo };
+    throw new IsobarError('ISOBAR_ENGINE_NOT_COMMITTED', text, fields);
+  }
+  return { ...state, mappingVersion: version, switchingTo: null };
 }
 
 /**
- * Admits the retirement of all versions below `version`.
+ * Every token routed by an older version has been answered or its connection cut. A member
+ * that left with this version stops now.
+ */
+export function recordActivated(state: EngineSwapState, version: number): EngineSwapState {
+  const activatedVersion = Math.max(state.activatedVersion, version);
+  const left = isLeaving(state) && activatedVersion >= state.committed.version;
+  return { ...state, activatedVersion, standing: left ? 'stopped' : state.standing };
+}
+
+/** Has routed by a recorded version, or is about to, and is listed no more. */
+export function isLeaving(state: EngineSwapState): boolean {
+  const followed = state.mappingVersion > 0 || state.switchingTo !== null;
+  return state.standing === 'serving' && !state.listed && followed;
+}
+
+/**
+ * Admits the retirement of all versions below `version`, which is the newest activated: a new
+ * group numbers its start mapping 0, beneath what the group before it had retired.
  * @throws IsobarError ISOBAR_ENGINE_FENCED; ISOBAR_ENGINE_NOT_ACTIVATED where this engine
- *   may still be serving an older version
+ *   may still be serving an older version; ISOBAR_ENGINE_RETIRE_OUTDATED where it has activated a
+ *   newer one, with whose retirement all that is older goes
  */
 export function recordRetired(
   state: EngineSwapState,
@@ -200,5 +264,37 @@ export function recordRetired(
       { rank: raised.rank, version, activatedVersion: raised.activatedVersion },
     );
   }
+  if (version < raised.activatedVersion) {
+    throw new IsobarError(
+      'ISOBAR_ENGINE_RETIRE_OUTDATED',
+      `rank ${raised.rank} does not retire up to ${version}: it has activated ${raised.activatedVersion}`,
+      { rank: raised.rank, version, activatedVersion: raised.activatedVersion },
+    );
+  }
   return { ...raised, retiredUpTo: Math.max(raised.retiredUpTo, version) };
+}
+
+/**
+ * Refuses that incarnation from now on, for good.
+ * @throws IsobarError ISOBAR_ENGINE_FENCED; ISOBAR_ENGINE_CUT_SELF where it is the engine's own;
+ *   ISOBAR_ENGINE_CUTS_FULL at `cutsMax`
+ */
+export function recordCut(state: EngineSwapState, fence: Fence, member: Member): EngineSwapState {
+  const raised = raiseFence(state, fence);
+  const { rank } = raised;
+  if (lists([member], raised)) {
+    const text = `rank ${rank} does not cut its own incarnation`;
+    throw new IsobarError('ISOBAR_ENGINE_CUT_SELF', text, { ...member });
+  }
+  if (isCut(raised, member)) return raised;
+  if (raised.cuts.length >= cutsMax) {
+    const text = `rank ${rank} refuses ${cutsMax} incarnations already`;
+    throw new IsobarError('ISOBAR_ENGINE_CUTS_FULL', text, { rank, cutsMax });
+  }
+  const { incarnation } = member;
+  return { ...raised, cuts: [...raised.cuts, { rank: member.rank, incarnation }] };
+}
+
+export function isCut(state: Pick<EngineSwapState, 'cuts'>, member: Member): boolean {
+  return lists(state.cuts, member);
 }

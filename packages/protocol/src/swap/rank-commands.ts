@@ -1,0 +1,96 @@
+import type { EngineDescription, EngineState } from '../engine-description.js';
+import type { Fence } from '../fence.js';
+import { IsobarError } from '../isobar-error.js';
+import { decodeKnownOutcome, type KnownOutcome } from '../known-outcome.js';
+import type { Member } from '../member.js';
+import type { DurableRankState } from './rank-durable.js';
+
+export interface StageCommand {
+  readonly kind: 'stage';
+  readonly fence: Fence;
+  readonly version: number;
+  readonly proposal: Uint8Array;
+}
+
+/** What an agent gives its engine to do. */
+export type EngineCommand =
+  | StageCommand
+  | { readonly kind: 'query'; readonly fence: Fence }
+  | {
+      readonly kind: 'activate' | 'adopt' | 'discard';
+      readonly fence: Fence;
+      readonly version: number;
+      readonly record: Uint8Array;
+    }
+  | { readonly kind: 'cut'; readonly fence: Fence; readonly member: Member }
+  | { readonly kind: 'retire'; readonly fence: Fence; readonly version: number };
+
+export interface Telling {
+  readonly engine: { readonly description: EngineDescription; readonly state: EngineState };
+  readonly durable: DurableRankState;
+  readonly stuckVersion: number | null;
+}
+
+/** The next outcome or cut that the agent knows and its engine has not acted on. */
+export function nextTelling(telling: Telling): Exclude<EngineCommand, StageCommand> | null {
+  const { engine, durable, stuckVersion } = telling;
+  const { fence } = durable;
+  if (fence === null) return null;
+  const outcome = durable.outcomes.find((known) => isOutstanding(engine.state, known));
+  if (outcome !== undefined && outcome.version !== stuckVersion) {
+    const { version, record } = outcome;
+    return { kind: tellingOf(engine, outcome), fence, version, record };
+  }
+  const member = durable.cuts.find((cut) => !isIn(cut, engine.state.cuts));
+  return member === undefined ? null : { kind: 'cut', fence, member };
+}
+
+/** Nothing is of consequence to a stopped engine. */
+function isOutstanding(engine: EngineState, { version }: KnownOutcome): boolean {
+  if (engine.standing === 'stopped' || version <= engine.committedVersion) return false;
+  return engine.outcomes.every((taken) => taken.version !== version);
+}
+
+/** An engine that no version has listed yet can't follow one that does not: it is its base. */
+function tellingOf(
+  engine: Telling['engine'],
+  known: KnownOutcome,
+): 'activate' | 'adopt' | 'discard' {
+  if (known.outcome === 'void') return 'discard';
+  const followsNone = engine.state.mappingVersion === 0 && !isListed(engine);
+  return followsNone && !isListedIn(engine, known) ? 'adopt' : 'activate';
+}
+
+/** Whether the newest version that the engine has acted on lists it. */
+export function isListed(engine: Telling['engine']): boolean {
+  const newest = engine.state.outcomes.findLast((known) => known.outcome === 'committed');
+  return newest !== undefined && isListedIn(engine, newest);
+}
+
+function isListedIn(engine: Telling['engine'], known: KnownOutcome): boolean {
+  try {
+    const record = decodeKnownOutcome(known);
+    return record.outcome === 'committed' && isMember(engine, record.members);
+  } catch (error) {
+    // What an engine tells and nobody can read was refused, and said so, where it was told.
+    if (error instanceof IsobarError) return false;
+    throw error;
+  }
+}
+
+export function isSameCommand(left: EngineCommand, right: EngineCommand): boolean {
+  if (left.kind === 'cut' && right.kind === 'cut') return isIn(left.member, [right.member]);
+  const version = 'version' in left ? left.version : null;
+  return left.kind === right.kind && version === ('version' in right ? right.version : null);
+}
+
+export function isMember({ description }: Telling['engine'], members: readonly Member[]): boolean {
+  const { rank, incarnation } = description;
+  return isIn({ rank, incarnation }, members);
+}
+
+function isIn(wanted: Member, members: readonly Member[]): boolean {
+  return members.some(
+    (member) => member.rank === wanted.rank && member.incarnation === wanted.incarnation,
+  );
+}

@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import type { EngineState } from '../engine-description.js';
+import { fenceSchema, isFenced } from '../fence.js';
+import { IsobarError } from '../isobar-error.js';
+import {
+  contradicts,
+  decodeKnownOutcome,
+  type KnownOutcome,
+  knownOutcomesSchema,
+  newestOutcomes,
+} from '../known-outcome.js';
+import { type Member, memberSchema } from '../member.js';
+import { voteSchema } from '../messages.js';
+import { incarnationSchema, versionSchema } from '../schemas.js';
+import { cutsMax } from './engine-swap.js';
+
+const exitedMax = 64;
+const witnessedMax = 16;
+
+/** A process as it is told from every other one, those before and after it included. */
+export const witnessedProcessSchema = z.object({
+  processId: z.number().int().positive(),
+  /** Field 22 of /proc/PID/stat: when it started. */
+  startTicks: z.string().regex(/^\d{1,20}$/),
+  /** Boot and namespaces in which the two mean this process. */
+  scope: z.string().min(1).max(300),
+});
+export type WitnessedProcess = Readonly<z.infer<typeof witnessedProcessSchema>>;
+
+const witnessedEngineSchema = z.object({
+  incarnation: incarnationSchema,
+  process: witnessedProcessSchema,
+});
+/** An engine whose process the agent has seen running, and whose end it will recognise. */
+export type WitnessedEngine = Readonly<z.infer<typeof witnessedEngineSchema>>;
+
+const castVoteSchema = voteSchema.pick({
+  version: true,
+  digest: true,
+  base: true,
+  incarnation: true,
+  yes: true,
+  reason: true,
+});
+export type CastVote = Readonly<z.infer<typeof castVoteSchema>>;
+
+/** What an agent keeps across its restarts. Written before anything is answered or acted on. */
+export const durableRankStateSchema = z.object({
+  fence: fenceSchema.nullable(),
+  votedUpTo: versionSchema,
+  /** The last vote given; a yes binds until the version's outcome. */
+  vote: castVoteSchema.nullable(),
+  /** The newest committed outcome and every later one, ascending. */
+  outcomes: knownOutcomesSchema,
+  /** Incarnations of this rank's engine whose process was seen to end, the newest last. */
+  exited: z.array(incarnationSchema).max(exitedMax),
+  /** Incarnations of other ranks that this rank's engine is to refuse, whichever it is. */
+  cuts: z.array(memberSchema).max(cutsMax),
+  /** Engines whose end has not been seen yet, the newest last. */
+  witnessed: z.array(witnessedEngineSchema).max(witnessedMax),
+});
+export type DurableRankState = Readonly<z.infer<typeof durableRankStateSchema>>;
+
+export const emptyDurableRankState: DurableRankState = {
+  fence: null,
+  votedUpTo: 0,
+  vote: null,
+  outcomes: [],
+  exited: [],
+  cuts: [],
+  witnessed: [],
+};
+
+export function withWitnessed(
+  durable: DurableRankState,
+  incarnation: string,
+  process: WitnessedProcess | null,
+): DurableRankState {
+  const known = durable.witnessed.some((engine) => engine.incarnation === incarnation);
+  if (process === null || known) return durable;
+  const witnessed = [...durable.witnessed, { incarnation, process }].slice(-witnessedMax);
+  return { ...durable, witnessed };
+}
+
+/** The end of a process that was witnessed; of any other nothing is proven. */
+export function withExited(
+  durable: DurableRankState,
+  rank: number,
+  incarnation: string,
+): DurableRankState {
+  const witnessed = durable.witnessed.filter((engine) => engine.incarnation !== incarnation);
+  if (witnessed.length === durable.witnessed.length) return durable;
+  const exited = [...durable.exited, incarnation];
+  return { ...durable, witnessed, exited: withinLimit(durable, rank, exited) };
+}
+
+/** The proof that the listed incarnation is dead is still needed, however many came after it. */
+function withinLimit(durable: DurableRankState, rank: number, exited: string[]): string[] {
+  if (exited.length <= exitedMax) return exited;
+  const [newest] = durable.outcomes;
+  const record = newest === undefined ? null : decodeKnownOutcome(newest);
+  const members = record?.outcome === 'committed' ? record.members : [];
+  const listed = members.find((member) => member.rank === rank)?.incarnation;
+  const oldest = exited.findIndex((incarnation) => incarnation !== listed);
+  return exited.filter((_, index) => index !== oldest);
+}
+
+/** @returns null where no more cuts can be kept */
+export function withCut(durable: DurableRankState, member: Member): DurableRankState | null {
+  const { rank, incarnation } = member;
+  if (durable.cuts.some((cut) => cut.rank === rank && cut.incarnation === incarnation)) {
+    return durable;
+  }
+  if (durable.cuts.length >= cutsMax) return null;
+  return { ...durable, cuts: [...durable.cuts, { rank, incarnation }] };
+}
+
+/**
+ * What an engine holds although an earlier agent did not live to write it down, or a rival one
+ * took it: its fence, and its vote.
+ */
+export function withEngineState(
+  durable: DurableRankState,
+  incarnation: string,
+  engine: EngineState,
+): DurableRankState {
+  const raised = engine.fence !== null && !isFenced(durable.fence, engine.fence);
+  const fence = raised ? engine.fence : durable.fence;
+  const votedUpTo = Math.max(durable.votedUpTo, engine.votedUpTo);
+  const vote = newerVote(durable, incarnation, engine) ?? durable.vote;
+  const unchanged =
+    vote === durable.vote &&
+    votedUpTo === durable.votedUpTo &&
+    fence?.term === durable.fence?.term &&
+    fence?.nonce === durable.fence?.nonce;
+  return unchanged ? durable : { ...durable, fence, votedUpTo, vote };
+}
+
+function newerVote(
+  durable: DurableRankState,
+  incarnation: string,
+  engine: EngineState,
+): CastVote | null {
+  const { vote } = engine;
+  if (vote === null || vote.version <= durable.votedUpTo) return null;
+  if (vote.incarnation !== incarnation) return null;
+  const { version, digest, base } = vote;
+  return { version, digest, base, incarnation, yes: true, reason: '' };
+}
+
+export interface OutcomesLearnt {
+  readonly durable: DurableRankState;
+  /** Versions told that contradict what is kept, which stays. */
+  readonly contradicted: readonly number[];
+  /** Refusals of what could not be read. */
+  readonly malformed: readonly IsobarError[];
+}
+
+/** Outcomes may come in any order, again, and late. */
+export function learnOutcomes(
+  durable: DurableRankState,
+  told: readonly KnownOutcome[],
+): OutcomesLearnt {
+  const contradicted: number[] = [];
+  const malformed: IsobarError[] = [];
+  let kept: readonly KnownOutcome[] = durable.outcomes;
+  for (const known of told) {
+    if (kept.some((earlier) => sameBytes(earlier, known))) continue;
+    try {
+      if (isContradicted(kept, known)) contradicted.push(known.version);
+      else kept = newestOutcomes([...kept, known]);
+    } catch (error) {
+      if (!(error instanceof IsobarError)) throw error;
+      malformed.push(error);
+    }
+  }
+  if (versionsOf(kept) === versionsOf(durable.outcomes)) {
+    return { durable, contradicted, malformed };
+  }
+  const votedUpTo = Math.max(durable.votedUpTo, kept.at(-1)?.version ?? 0);
+  return { durable: { ...durable, outcomes: [...kept], votedUpTo }, contradicted, malformed };
+}
+
+function sameBytes(left: KnownOutcome, right: KnownOutcome): boolean {
+  return left.version === right.version && Buffer.compare(left.record, right.record) === 0;
+}
+
+function isContradicted(kept: readonly KnownOutcome[], told: KnownOutcome): boolean {
+  const record = decodeKnownOutcome(told);
+  return kept.some((earlier) => contradicts(decodeKnownOutcome(earlier), record));
+}
+
+function versionsOf(outcomes: readonly KnownOutcome[]): string {
+  return outcomes.map((known) => known.version).join();
+}
+
+/** Whether the version has an outcome, for all that this rank knows. */
+export function isDecided(durable: DurableRankState, version: number): boolean {
+  const [first] = durable.outcomes;
+  if (first?.outcome === 'committed' && version < first.version) return true;
+  return durable.outcomes.some((known) => known.version === version);
+}

@@ -1,0 +1,135 @@
+import type { EngineDescription, EngineState } from '../engine-description.js';
+import type { Fence } from '../fence.js';
+import type { KnownOutcome } from '../known-outcome.js';
+import type { MapRecord } from '../map-record.js';
+import type {
+  Cut,
+  OutcomeMessage,
+  Prepare,
+  Query,
+  RankAnswer,
+  RankReport,
+  Retire,
+  SwapState,
+  Vote,
+} from '../messages.js';
+import type { Proposal } from '../proposal.js';
+import type { EngineCommand, StageCommand } from './rank-commands.js';
+import type { DurableRankState, WitnessedEngine, WitnessedProcess } from './rank-durable.js';
+
+export interface ConnectedEngine {
+  readonly description: EngineDescription;
+  readonly state: EngineState;
+}
+
+/** What is to be voted on when the engine has verified it. */
+export interface StagingUnderWay {
+  readonly command: StageCommand;
+  readonly proposal: Proposal;
+}
+
+export interface RankSwapState {
+  readonly rank: number;
+  readonly durable: DurableRankState;
+  readonly engine: ConnectedEngine | null;
+  readonly staging: StagingUnderWay | null;
+  /** Besides staging one command at a time is with the engine. */
+  readonly command: Exclude<EngineCommand, StageCommand> | null;
+  readonly progress: RankReport['progress'];
+  /** Leaders' questions that wait for the engine. */
+  readonly questions: readonly number[];
+  /** A question for missed outcomes is under way. */
+  readonly asking: boolean;
+  /** A version whose outcome the engine refuses; alarmed once. */
+  readonly stuckVersion: number | null;
+  /** A version told with another outcome than the one kept; alarmed once. */
+  readonly contradictedVersion: number | null;
+}
+
+export type RankSwapEvent =
+  | {
+      readonly kind: 'engine-hello';
+      readonly description: EngineDescription;
+      readonly state: EngineState;
+      /** The engine's process, where the agent has found it on its own machine. */
+      readonly process: WitnessedProcess | null;
+    }
+  | { readonly kind: 'engine-lost' }
+  /** The process of a witnessed engine is gone. */
+  | { readonly kind: 'engine-exited'; readonly incarnation: string }
+  | {
+      readonly kind: 'engine-progress';
+      readonly version: number;
+      readonly staged: number;
+      readonly total: number;
+    }
+  | { readonly kind: 'engine-activated'; readonly state: EngineState }
+  | { readonly kind: 'engine-changed'; readonly state: EngineState }
+  | {
+      readonly kind: 'engine-done';
+      readonly command: EngineCommand;
+      readonly state: EngineState;
+    }
+  /** `explicit`: the engine said no; otherwise nothing is known of the command's effect. */
+  | {
+      readonly kind: 'engine-refused';
+      readonly command: EngineCommand;
+      readonly code: string;
+      readonly message: string;
+      readonly explicit: boolean;
+    }
+  | { readonly kind: 'prepare'; readonly message: Prepare; readonly proposal: Proposal }
+  | { readonly kind: 'outcome'; readonly message: OutcomeMessage; readonly record: MapRecord }
+  | { readonly kind: 'retire'; readonly message: Retire }
+  | { readonly kind: 'cut'; readonly message: Cut }
+  | { readonly kind: 'swap-state'; readonly message: SwapState }
+  | { readonly kind: 'query'; readonly query: Query; readonly question: number }
+  | {
+      readonly kind: 'outcomes-told';
+      readonly fence: Fence;
+      readonly outcomes: readonly KnownOutcome[];
+    }
+  | { readonly kind: 'outcomes-unanswered' }
+  | { readonly kind: 'tick' };
+
+export type RankSwapEffect =
+  | { readonly kind: 'persist'; readonly durable: DurableRankState }
+  | { readonly kind: 'command-engine'; readonly command: EngineCommand }
+  /** `engine-exited` is to follow for each whose process is certainly gone. */
+  | { readonly kind: 'look-for-processes'; readonly engines: readonly WitnessedEngine[] }
+  | { readonly kind: 'send-vote'; readonly vote: Vote }
+  | { readonly kind: 'send-report'; readonly report: RankReport }
+  | { readonly kind: 'ask-outcomes'; readonly since: number }
+  | { readonly kind: 'answer'; readonly question: number; readonly answer: RankAnswer }
+  | { readonly kind: 'activated'; readonly version: number }
+  | {
+      readonly kind: 'refused';
+      readonly what: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: 'alarm';
+      readonly alarm: 'own-balancer' | 'exited-engine' | 'engine-stuck' | 'outcomes-contradict';
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+export interface RankSwapResult {
+  readonly state: RankSwapState;
+  readonly effects: readonly RankSwapEffect[];
+}
+
+/** With nothing under way at the engine. */
+export const nothingWithEngine = { command: null, staging: null, progress: null } as const;
+
+export function initialRankSwap(rank: number, durable: DurableRankState): RankSwapState {
+  return {
+    rank,
+    durable,
+    engine: null,
+    ...nothingWithEngine,
+    questions: [],
+    asking: false,
+    stuckVersion: null,
+    contradictedVersion: null,
+  };
+}

@@ -1,0 +1,171 @@
+import { sameFence } from '../fence.js';
+import type { KnownOutcome } from '../known-outcome.js';
+import type { RankReport } from '../messages.js';
+import type { Proposal } from '../proposal.js';
+import {
+  type EngineCommand,
+  isSameCommand,
+  nextTelling,
+  type StageCommand,
+} from './rank-commands.js';
+import { type DurableRankState, isDecided, learnOutcomes } from './rank-durable.js';
+import type {
+  ConnectedEngine,
+  RankSwapEffect,
+  RankSwapResult,
+  RankSwapState,
+} from './rank-state.js';
+
+/* Steps that what the leader tells and what the engine tells have in common. */
+
+export function unchanged(state: RankSwapState): RankSwapResult {
+  return { state, effects: [] };
+}
+
+/** The effects of `act` come after those before it. */
+export function chain(
+  result: RankSwapResult,
+  act: (state: RankSwapState) => RankSwapResult,
+): RankSwapResult {
+  const next = act(result.state);
+  return { state: next.state, effects: [...result.effects, ...next.effects] };
+}
+
+/** Takes a new durable state; its writing comes before every effect that follows. */
+export function keep(state: RankSwapState, durable: DurableRankState): RankSwapResult {
+  if (durable === state.durable) return unchanged(state);
+  return { state: { ...state, durable }, effects: [{ kind: 'persist', durable }] };
+}
+
+export function reported(result: RankSwapResult): RankSwapResult {
+  return chain(result, (state) => ({
+    state,
+    effects: [{ kind: 'send-report', report: reportOf(state) }],
+  }));
+}
+
+export function reportOf(state: RankSwapState): RankReport {
+  const { engine, durable } = state;
+  return {
+    schema: 1,
+    rank: state.rank,
+    fence: durable.fence,
+    engine: engine === null ? null : reportedEngine(engine),
+    exited: [...durable.exited],
+    progress: state.progress,
+    schemaRange: [1, 1],
+  };
+}
+
+function reportedEngine({
+  description,
+  state,
+}: ConnectedEngine): NonNullable<RankReport['engine']> {
+  return {
+    incarnation: description.incarnation,
+    committedVersion: state.committedVersion,
+    mappingVersion: state.mappingVersion,
+    mappingDigest: state.mappingDigest,
+    activatedVersion: state.activatedVersion,
+    retiredUpTo: state.retiredUpTo,
+    votedUpTo: state.votedUpTo,
+    openVote: state.vote?.version ?? null,
+    freeBuffers: state.freeBuffers,
+    step: state.step,
+    standing: state.standing,
+    cuts: state.cuts,
+    brokenPeers: state.brokenPeers,
+  };
+}
+
+/** An engine that was replaced may end after the next has said hello: all are looked for. */
+export function lookForProcesses(state: RankSwapState): RankSwapResult {
+  const engines = state.durable.witnessed;
+  return {
+    state,
+    effects: engines.length > 0 ? [{ kind: 'look-for-processes', engines }] : [],
+  };
+}
+
+/** Sends the vote that is kept for exactly this proposal, unless it has been decided. */
+export function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapResult {
+  const { durable, engine } = state;
+  const { vote, fence } = durable;
+  const stands =
+    vote?.version === proposal.version &&
+    vote.digest === proposal.digest &&
+    vote.incarnation === engine?.description.incarnation &&
+    !isDecided(durable, vote.version);
+  if (!stands || fence === null) return unchanged(state);
+  return {
+    state,
+    effects: [{ kind: 'send-vote', vote: { schema: 1, rank: state.rank, fence, ...vote } }],
+  };
+}
+
+/** Keeps outcomes durably. One that contradicts what is kept changes nothing, and is alarmed. */
+export function learn(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
+  const { durable, contradicted, malformed } = learnOutcomes(state.durable, told);
+  const refused = malformed.map(
+    ({ code, message }): RankSwapEffect => ({
+      kind: 'refused',
+      what: 'outcome',
+      fields: { code, reason: message },
+    }),
+  );
+  const kept = keep(state, durable);
+  return chain({ ...kept, effects: [...kept.effects, ...refused] }, (next) =>
+    alarmContradiction(next, contradicted),
+  );
+}
+
+function alarmContradiction(state: RankSwapState, versions: readonly number[]): RankSwapResult {
+  const fresh = versions.filter((version) => version !== state.contradictedVersion);
+  const alarms = fresh.map(
+    (version): RankSwapEffect => ({
+      kind: 'alarm',
+      alarm: 'outcomes-contradict',
+      fields: { rank: state.rank, version },
+    }),
+  );
+  const contradictedVersion = fresh.at(-1) ?? state.contradictedVersion;
+  return { state: { ...state, contradictedVersion }, effects: alarms };
+}
+
+/**
+ * Answers what can be answered, and gives the engine its next command if it is free to hear it.
+ * @param done the command just done: it is not given again at once, were it without effect
+ */
+export function advance(state: RankSwapState, done: EngineCommand | null = null): RankSwapResult {
+  const { engine, durable } = state;
+  if (engine === null) return answerAll(state);
+  const { fence } = durable;
+  const raised = sameFence(engine.state.fence, fence);
+  const answered = raised ? answerAll(state) : unchanged(state);
+  const next = answered.state;
+  if (fence === null || next.command !== null) return answered;
+  const query = next.questions.length > 0 ? ({ kind: 'query', fence } as const) : null;
+  const command = query ?? nextTelling({ engine, durable, stuckVersion: next.stuckVersion });
+  if (command === null || (done !== null && isSameCommand(command, done))) return answered;
+  return chain(answered, (free) => give(free, command));
+}
+
+export function give(
+  state: RankSwapState,
+  command: Exclude<EngineCommand, StageCommand>,
+): RankSwapResult {
+  return { state: { ...state, command }, effects: [{ kind: 'command-engine', command }] };
+}
+
+export function answerAll(state: RankSwapState): RankSwapResult {
+  const effects = state.questions.map((question) => answerTo(state, question));
+  return { state: effects.length > 0 ? { ...state, questions: [] } : state, effects };
+}
+
+export function answerTo(state: RankSwapState, question: number): RankSwapEffect {
+  const { fence, votedUpTo, outcomes, exited } = state.durable;
+  const { rank, engine } = state;
+  const own = { schema: 1, rank, fence, votedUpTo } as const;
+  const answer = { ...own, outcomes: [...outcomes], exited: [...exited], engine };
+  return { kind: 'answer', question, answer };
+}
