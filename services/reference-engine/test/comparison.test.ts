@@ -97,6 +97,16 @@ describe('a comparison with the oracle', () => {
     });
   });
 
+  it('finds that a token went on with a result that it is said to have lost', async () => {
+    const results = resultsOf(0, [], lostMark);
+    const [step] = results.steps;
+    // Of the first layer of the second token: its later layers were computed with it.
+    if (step !== undefined) step.checksums[perToken] = lostMark;
+    const { tokensLost, tokensChanged } = await compare([results]);
+    expect(tokensLost).toBe(1);
+    expect(tokensChanged).toBe(perToken - model.topK);
+  });
+
   it('tells the refused ones apart', async () => {
     const found = await compare([resultsOf(1, [4], misroutedMark)]);
     expect(found).toMatchObject({ ...clean, tokensMisrouted: 1 });

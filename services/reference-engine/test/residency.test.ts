@@ -96,13 +96,15 @@ describe.each(['two-table', 'in-place'] as const)('residency, %s', (activation) 
   });
 
   it('stages more than its spare buffers hold, where it joins with all its slots', () => {
-    residency.join();
-    const incoming = residency.stage(5, mapping([2, 3, 0, 1]), 'membership');
-    fill(incoming);
-    residency.serve(5);
-    residency.switchTo(5);
-    expect([served(5, 0, 2), served(5, 1, 3)]).toEqual([3, 4]);
-    expect(residency.freeBuffers).toBe(2);
+    const spares = { spareBuffers: 1, reserveBuffers: 1 };
+    const joining = new Residency({ rank: 0, activation, ...spares, startMapping: start });
+    fill(joining.startExperts());
+    joining.join();
+    fill(joining.stage(5, mapping([2, 3, 0, 1]), 'membership'));
+    joining.serve(5);
+    joining.switchTo(5);
+    expect([joining.weights(5, 0, 0, 2)?.[0], joining.weights(5, 0, 1, 3)?.[0]]).toEqual([3, 4]);
+    expect(joining.freeBuffers).toBe(1);
   });
 
   it('joins with empty slots, which a later version fills', () => {
