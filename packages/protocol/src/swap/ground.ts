@@ -117,7 +117,8 @@ function highestSeen({ answer }: RankWord): number {
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */
 function retainedOf(known: KnownVersions, engines: readonly AnsweringEngine[]): Ground['retained'] {
   const { newest, outcomes } = known;
-  if (newest === null) return null;
+  // Of a group that starts anew nobody has held the mapping before.
+  if (newest === null || newest.change === 'start') return null;
   const base = outcomes.get(newest.base.version)?.record;
   const retains = engines.some(
     ({ description, state }) =>

@@ -1,0 +1,17 @@
+// Builds and runs the simulator: npm run sim -- --seed N, or --seeds COUNT --from N.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+function run(command, args) {
+  const stdio = command === process.execPath ? 'inherit' : ['ignore', 2, 2];
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+if (!existsSync(`${root}/node_modules/.package-lock.json`)) run('npm', ['ci']);
+run('npx', ['--no-install', 'tsc', '-b', 'test/simulation']);
+run(process.execPath, ['test/simulation/dist/main.js', ...process.argv.slice(2)]);

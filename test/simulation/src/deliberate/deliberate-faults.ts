@@ -1,0 +1,321 @@
+import type { DeliberateFault } from './deliberate-fault.js';
+
+/** Small groups come to the same places in less time. */
+const few = { numRanks: 3, seedsMax: 200 } as const;
+
+/** Every fault that the simulator has been seen to catch, and must go on catching. */
+export const deliberateFaults: readonly DeliberateFault[] = [
+  {
+    name: 'skip the fence',
+    ...few,
+    edits: [
+      {
+        file: 'fence.js',
+        find: '    return incoming.term < highest.term || incoming.nonce !== highest.nonce;',
+        replace: '    return false;',
+      },
+    ],
+  },
+  {
+    name: 'compare terms without the nonce',
+    ...few,
+    edits: [
+      {
+        file: 'fence.js',
+        find: '    return incoming.term < highest.term || incoming.nonce !== highest.nonce;',
+        replace: '    return incoming.term < highest.term;',
+      },
+    ],
+  },
+  {
+    name: 'commit on a majority of votes',
+    ...few,
+    edits: [
+      {
+        file: 'swap/coordinator-swap.js',
+        find: '    if (missingMembers(counted, state.dead, state.reports).length === 0) {',
+        replace: '    if (2 * counted.votes.size > counted.voters.length) {',
+      },
+    ],
+  },
+  {
+    name: 'activate before the record',
+    ...few,
+    edits: [
+      {
+        file: 'swap/coordinator-swap.js',
+        find: "        effects: [{ kind: 'create-record', version: record.version, bytes: recordBytes }],",
+        replace: `        effects: [
+            { kind: 'send-outcome', message: { schema: 1, fence: state.fence, record: recordBytes } },
+            { kind: 'create-record', version: record.version, bytes: recordBytes },
+        ],`,
+      },
+    ],
+  },
+  {
+    name: 'vote twice for a version',
+    ...few,
+    edits: [
+      {
+        file: 'swap/engine-swap.js',
+        find: '    if (version <= state.votedUpTo || version <= state.committed.version) {',
+        replace: '    if (version <= state.committed.version) {',
+      },
+      {
+        file: 'swap/rank-swap.js',
+        find: '    if (version <= durable.votedUpTo || state.staging !== null)',
+        replace: '    if (state.staging !== null)',
+      },
+      {
+        file: 'swap/rank-swap.js',
+        find: '    if (durable.vote?.version === version)',
+        replace: '    if (durable.vote?.version === version && durable.vote.yes)',
+      },
+    ],
+  },
+  {
+    name: 'forget a vote in a restart',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-state.js',
+        find: '        durable,\n        engine: null,',
+        replace:
+          '        durable: { ...durable, vote: null, votedUpTo: 0 },\n        engine: null,',
+      },
+    ],
+  },
+  {
+    name: 'forget the fence in a restart',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-state.js',
+        find: '        durable,\n        engine: null,',
+        replace: '        durable: { ...durable, fence: null },\n        engine: null,',
+      },
+    ],
+  },
+  {
+    name: 'release a vote on the absence of an outcome',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-swap.js',
+        find: 'chain(learn(raised, event.outcomes), advance)',
+        replace: 'chain(learn(raised, voidWhereAbsent(raised, event)), advance)',
+      },
+      {
+        file: 'swap/rank-swap.js',
+        find: 'const questionsMax = 16;',
+        replace: `import { encodeMapRecord } from '../map-record.js';
+function voidWhereAbsent({ engine }, { fence, outcomes }) {
+    const version = engine?.state.vote?.version ?? 0;
+    if (version === 0 || outcomes.some((known) => known.version === version)) return outcomes;
+    const record = { schema: 1, outcome: 'void', version, fence, reason: 'nobody knows it' };
+    return [...outcomes, { version, outcome: 'void', record: encodeMapRecord(record) }];
+}
+const questionsMax = 16;`,
+      },
+    ],
+  },
+  {
+    name: 'go on with part of the answers at takeover',
+    ...few,
+    edits: [
+      {
+        file: 'swap/takeover.js',
+        find: '    if (unheard(state, known).length > 0)',
+        replace: '    if (2 * unheard(state, known).length > state.configuredRanks.length)',
+      },
+    ],
+  },
+  {
+    name: 'ask without raising the term',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-swap.js',
+        find: "    return fenced(state, query.fence, 'query', (raised) => {",
+        replace: '    return ((act) => act(state))((raised) => {',
+      },
+      {
+        file: 'swap/takeover.js',
+        find: '    const isUnderTerm = sameFence(answer.fence, state.fence) &&',
+        replace: '    const isUnderTerm = true || sameFence(answer.fence, state.fence) &&',
+      },
+    ],
+  },
+  {
+    name: 'answer for the engine before it is asked',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-steps.js',
+        find: '    const raised = sameFence(engine.state.fence, fence);',
+        replace: '    const raised = true;',
+      },
+      {
+        file: 'swap/takeover.js',
+        find: '        (answer.engine === null || sameFence(answer.engine.state.fence, state.fence));',
+        replace: '        true;',
+      },
+    ],
+  },
+  {
+    name: 'retire before all have activated',
+    ...few,
+    edits: [
+      {
+        file: 'swap/open-swap.js',
+        find: '            return !open.activated.has(incarnation);',
+        replace: '            return 2 * open.activated.size < open.voters.length;',
+      },
+    ],
+  },
+  {
+    name: 'trust a stale read over what ranks know',
+    ...few,
+    edits: [
+      {
+        file: 'swap/takeover.js',
+        find: '    return weighOutcomes(state.stored, state.words.values(), isDead);',
+        replace: '    return weighOutcomes(state.stored, [], isDead);',
+      },
+    ],
+  },
+  {
+    name: 'settle a timed-out creation by its absence in a read',
+    ...few,
+    edits: [
+      {
+        file: 'swap/coordinator-swap.js',
+        find: '            // Settled by creating again, at the next tick: never by a read.\n            return unchanged(state);',
+        replace: `            if (state.open === null) return unchanged(state);
+            {
+                const decided = decideVoid(state, state.open, 'its record is not there', nowMs).state;
+                return onRecordCreated(decided, event.version, nowMs);
+            }`,
+      },
+    ],
+  },
+  {
+    name: 'take a creation in doubt for done',
+    ...few,
+    edits: [
+      {
+        file: 'swap/coordinator-swap.js',
+        find: '            // Settled by creating again, at the next tick: never by a read.\n            return unchanged(state);',
+        replace: '            return onRecordCreated(state, event.version, nowMs);',
+      },
+    ],
+  },
+  {
+    name: 'count a vote of an earlier incarnation',
+    ...few,
+    edits: [
+      {
+        file: 'swap/open-swap.js',
+        find: '    if (!voters.some((voter) => sameMember(voter, vote)))',
+        replace: '    if (false)',
+      },
+      {
+        file: 'swap/open-swap.js',
+        find: '            return !open.votes.has(incarnation);',
+        replace: '            return open.votes.size < open.voters.length;',
+      },
+    ],
+  },
+  {
+    name: 'take a silent rank for dead',
+    ...few,
+    edits: [
+      {
+        file: 'membership/evidence.js',
+        find: '        if (includesMember(evidence.declared, member))',
+        replace: `        const silent = [...evidence.witnesses.values()].filter(({ engine }) => (engine?.brokenPeers ?? []).some(({ incarnation }) => incarnation === member.incarnation));
+        if (silent.length > 0 && 2 * silent.length >= members.length - 1)
+            prove(member, 'declared');
+        if (includesMember(evidence.declared, member))`,
+      },
+    ],
+  },
+  {
+    name: 'let a minority cut a member',
+    ...few,
+    edits: [
+      {
+        file: 'membership/agreed-by-others.js',
+        find: '    const isNamedByMost = (candidate) => 2 * names.filter((word) => includesMember(word.named, candidate)).length > members.length;',
+        replace:
+          '    return living.filter((candidate) => names.some((word) => includesMember(word.named, candidate)));\n    const isNamedByMost = () => false;',
+      },
+    ],
+  },
+  {
+    name: 'route before listed',
+    ...few,
+    edits: [
+      {
+        file: 'swap/engine-outcomes.js',
+        find: "    return { state: { ...adopted, ...followed }, action: 'adopt', discarded: open ?? null };",
+        replace:
+          "    return { state: { ...adopted, ...followed, standing: 'serving', mappingVersion: version }, action: 'adopt', discarded: open ?? null };",
+      },
+    ],
+  },
+  {
+    name: 'follow a commit that was never staged',
+    ...few,
+    edits: [
+      {
+        file: 'swap/engine-outcomes.js',
+        find: '    if (state.vote?.version === record.version && state.vote.digest === record.digest) {',
+        replace: '    if (lists(record.members, state)) {',
+      },
+    ],
+  },
+  {
+    name: 'vote before it is written',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-engine.js',
+        find: '    return chain(keep(state, { ...durable, vote, votedUpTo: version }), (kept) => repeatVote(kept, proposal));',
+        replace: `    const kept = keep(state, { ...durable, vote, votedUpTo: version });
+    const sent = repeatVote(kept.state, proposal);
+    return { state: sent.state, effects: [...sent.effects, ...kept.effects] };`,
+      },
+    ],
+  },
+  {
+    name: 'drop the digest check',
+    seedsMax: 200,
+    edits: [],
+    shell: { skipDigestCheck: true },
+  },
+  {
+    name: "release a vote on the rank's own reading of the store",
+    ...few,
+    edits: [],
+    shell: { agentsReadStore: true },
+  },
+  {
+    name: 'overwrite a record',
+    ...few,
+    edits: [],
+    shell: { overwriteRecords: true },
+  },
+  {
+    name: 'serve a version only once it is routed by',
+    ...few,
+    edits: [],
+    shell: { serveAfterSwitch: true },
+  },
+  {
+    name: 'activated while old tokens are under way',
+    ...few,
+    edits: [],
+    shell: { activatedAtOnce: true },
+  },
+];

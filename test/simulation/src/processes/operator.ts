@@ -1,0 +1,266 @@
+import { revalidateMapping } from '@isobar/eplb';
+import type {
+  ControlChange,
+  IsobarError,
+  LeaderRequest,
+  Member,
+  Operation,
+} from '@isobar/protocol';
+import { present } from '../present.js';
+import type { World } from '../world.js';
+import { rearrange, wavesTo } from './planner.js';
+import type { LeadersView, SimulatedCoordinator } from './simulated-coordinator.js';
+
+type Request = Omit<LeaderRequest, 'kind' | 'token'>;
+
+/** What is asked of whoever leads, again until somebody takes it. */
+export type Wish =
+  | { readonly kind: 'rebalance'; readonly automatic: boolean }
+  | { readonly kind: 'rollback' }
+  | { readonly kind: 'drain'; readonly rank: number }
+  | { readonly kind: 'undrain'; readonly rank: number }
+  | { readonly kind: 'leave'; readonly rank: number }
+  | { readonly kind: 'pause' | 'resume' }
+  | { readonly kind: 'declare-dead'; readonly member: Member }
+  | { readonly kind: 'cancel' };
+
+interface Asked {
+  readonly wish: Wish;
+  readonly attempts: number;
+}
+
+const againMs = 4_000;
+const attemptsMax = 12;
+const lookEveryMs = 17_000;
+
+/** People and planners: they ask the leader for changes, and vouch for deaths that they have seen. */
+export class Operator {
+  readonly #world: World;
+  readonly #asked = new Map<number, Asked>();
+  /** Requests for swaps that a leader has accepted. */
+  swapsAccepted = 0;
+  readonly #inquiries = new Map<number, SimulatedCoordinator>();
+  #suspectsDeaths = false;
+  #suspectsCuts = false;
+
+  constructor(world: World) {
+    this.#world = world;
+    world.scheduler.after(lookEveryMs, () => this.#look());
+  }
+
+  get leader(): SimulatedCoordinator | null {
+    const { coordinators } = this.#world;
+    const leading = coordinators.filter((coordinator) => coordinator.leads);
+    leading.sort((a, b) => termOf(b) - termOf(a));
+    return leading[0] ?? null;
+  }
+
+  ask(wish: Wish): void {
+    this.#try({ wish, attempts: 0 });
+  }
+
+  #try({ wish, attempts }: Asked): void {
+    const { leader } = this;
+    const view = leader?.view ?? null;
+    if (leader === null || view === null || leader.process.paused) {
+      this.#tryLater({ wish, attempts });
+      return;
+    }
+    const token = leader.drawToken();
+    this.#asked.set(token, { wish, attempts });
+    this.#world.log(() => `an operator asks ${leader.name}: ${describeWish(wish)}`);
+    if (wish.kind === 'cancel') {
+      leader.step({ kind: 'cancel', token, reason: 'an operator asked' });
+      return;
+    }
+    const operation = this.#operation(wish, leader, view);
+    if (operation !== null) leader.step({ kind: 'operate', token, ...operation });
+  }
+
+  #tryLater(asked: Asked): void {
+    if (asked.wish.kind === 'cancel') return;
+    if (asked.attempts >= attemptsMax) return;
+    const next = { ...asked, attempts: asked.attempts + 1 };
+    this.#world.scheduler.after(againMs, () => this.#try(next));
+  }
+
+  #operation(
+    wish: Exclude<Wish, { readonly kind: 'cancel' }>,
+    leader: SimulatedCoordinator,
+    view: LeadersView,
+  ): Omit<Operation, 'token'> | null {
+    const base = { version: view.version, digest: view.digest };
+    switch (wish.kind) {
+      case 'rebalance':
+        return {
+          change: null,
+          request: { ...this.#rebalance(leader, view), base, automatic: wish.automatic },
+        };
+      case 'rollback':
+        return this.#rollback(leader, view);
+      case 'drain':
+      case 'leave':
+        return this.#emptying(wish.kind, wish.rank, base);
+      case 'declare-dead':
+        return changing({ kind: 'declare-dead', member: wish.member });
+      case 'undrain':
+        return changing({ kind: 'undrain', rank: wish.rank });
+      case 'pause':
+      case 'resume':
+        return changing({ kind: wish.kind });
+    }
+  }
+
+  #rebalance(leader: SimulatedCoordinator, view: LeadersView): Pick<Request, 'change' | 'waves'> {
+    const { random, shape } = this.#world;
+    const drained = leader.control?.drained ?? [];
+    let target = view.mapping;
+    for (let attempt = 0; attempt < 20 && target.equals(view.mapping); attempt += 1) {
+      target = rearrange(view.mapping, view.members, drained, random);
+    }
+    const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+    const waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
+    return { change: 'rebalance', waves };
+  }
+
+  /** To an earlier version, whichever: read from the store by the leader's shell. */
+  #rollback(leader: SimulatedCoordinator, view: LeadersView): null {
+    const { cluster, random, reader, shape } = this.#world;
+    const version = 1 + random.integer(Math.max(1, view.version));
+    const { life } = leader.process;
+    cluster.read(leader.client, `map.${version}`, 5_000, (read) => {
+      if (read.kind === 'failed' || read.stored === null || !leader.leads) return;
+      const record = reader.record(read.stored.bytes);
+      const now = leader.view;
+      if (record.outcome !== 'committed' || now === null || leader.process.life !== life) return;
+      const ranks = now.members.map(({ rank }) => rank);
+      const earlier = revalidateMapping(reader.mapping(record), ranks, now.mapping);
+      if (earlier.kind === 'degraded') return;
+      const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+      const reason = `back to version ${version}`;
+      const waves = wavesTo(now.mapping, earlier.mapping, 'rollback', reason, { incomingMax });
+      const base = { version: now.version, digest: now.digest };
+      const token = leader.drawToken();
+      this.#asked.set(token, { wish: { kind: 'rollback' }, attempts: attemptsMax });
+      leader.step({
+        kind: 'operate',
+        token,
+        change: { kind: 'hold', reason },
+        request: { change: 'rollback', waves, base },
+      });
+    });
+    return null;
+  }
+
+  #emptying(
+    change: 'drain' | 'leave',
+    rank: number,
+    base: Request['base'],
+  ): Omit<Operation, 'token'> {
+    if (change === 'leave') this.#world.supervisor.letLeave(rank);
+    const control: ControlChange | null = change === 'drain' ? { kind: 'drain', rank } : null;
+    return { change: control, request: { change, rank, base } };
+  }
+
+  answered(
+    effect:
+      | { readonly kind: 'operation-done'; readonly token: number }
+      | { readonly kind: 'operation-refused'; readonly token: number; readonly error: IsobarError },
+  ): void {
+    const inquired = this.#inquiries.get(effect.token);
+    this.#inquiries.delete(effect.token);
+    if (inquired !== undefined && effect.kind === 'operation-refused') {
+      this.#declareDead(inquired, membersIn(effect.error.fields));
+    }
+    const asked = this.#asked.get(effect.token);
+    this.#asked.delete(effect.token);
+    if (asked === undefined) return;
+    const { situations } = this.#world;
+    if (effect.kind === 'operation-done') {
+      situations.count(`accepted: ${asked.wish.kind}`);
+      if (asked.wish.kind === 'rebalance') this.swapsAccepted += 1;
+      return;
+    }
+    situations.count(`refused: ${asked.wish.kind}`);
+    this.#world.log(() => `refused: ${effect.error.message}`);
+    this.#tryLater(asked);
+  }
+
+  ended(_token: number, outcome: string): void {
+    this.#world.situations.count(`request ${outcome}`);
+  }
+
+  /** What the ranks can't prove or can't mend: it is looked into. */
+  alarmed(alarm: string): void {
+    if (alarm === 'death-unproven' || alarm === 'slow-phase') this.#suspectsDeaths = true;
+    if (alarm === 'degraded') this.#suspectsCuts = true;
+  }
+
+  #look(): void {
+    const { scheduler, coordinators } = this.#world;
+    scheduler.after(lookEveryMs, () => this.#look());
+    for (const coordinator of coordinators) {
+      const { process, state } = coordinator;
+      if (process.alive && !process.paused && state.role.kind === 'taking-over') {
+        this.#askWhomItWaitsFor(coordinator);
+      }
+    }
+    if (this.#suspectsDeaths) this.#declareDead(this.leader, this.leader?.view?.members ?? []);
+    if (this.#suspectsCuts) this.#restartCutEngines();
+  }
+
+  /** Any command that a new leader can't take yet is refused with whose answers are missing. */
+  #askWhomItWaitsFor(coordinator: SimulatedCoordinator): void {
+    const token = coordinator.drawToken();
+    this.#inquiries.set(token, coordinator);
+    coordinator.step({ kind: 'operate', token, change: { kind: 'resume' }, request: null });
+  }
+
+  /** Members whose processes are gone, though nobody beside them can say so. */
+  #declareDead(coordinator: SimulatedCoordinator | null, members: readonly Member[]): void {
+    if (coordinator === null) return;
+    for (const member of members) {
+      const lives = this.#world.engines.some(
+        ({ process, incarnation }) => process.alive && incarnation === member.incarnation,
+      );
+      if (lives) continue;
+      this.#world.log(() => `an operator vouches for the death of rank ${member.rank}`);
+      const token = coordinator.drawToken();
+      this.#asked.set(token, { wish: { kind: 'declare-dead', member }, attempts: attemptsMax });
+      const change = { kind: 'declare-dead', member } as const;
+      coordinator.step({ kind: 'operate', token, change, request: null });
+    }
+  }
+
+  /** Engines that live on though their peers refuse them for good. */
+  #restartCutEngines(): void {
+    const { engines, scheduler, rules } = this.#world;
+    for (const engine of engines) {
+      if (!engine.process.alive || !rules.isCut(engine)) continue;
+      this.#world.log(() => `an operator ends ${engine.name}, which its peers have cut`);
+      scheduler.crash(engine.process);
+    }
+  }
+}
+
+function changing(change: ControlChange): Omit<Operation, 'token'> {
+  return { change, request: null };
+}
+
+function termOf({ state }: SimulatedCoordinator): number {
+  return 'fence' in state.role ? present(state.role.fence).term : 0;
+}
+
+function membersIn({ members }: IsobarError['fields']): Member[] {
+  return Array.isArray(members) ? members.filter(isMember) : [];
+}
+
+function isMember(value: unknown): value is Member {
+  return typeof value === 'object' && value !== null && 'rank' in value && 'incarnation' in value;
+}
+
+function describeWish(wish: Wish): string {
+  if ('rank' in wish) return `${wish.kind} rank ${wish.rank}`;
+  if ('member' in wish) return `${wish.kind} rank ${wish.member.rank}`;
+  return wish.kind;
+}

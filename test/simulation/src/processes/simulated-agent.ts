@@ -1,0 +1,311 @@
+import type {
+  DurableRankState,
+  EngineCommand,
+  EngineDescription,
+  Fence,
+  Query,
+  RankAnswer,
+  RankSwapEffect,
+  RankSwapEvent,
+  RankSwapState,
+  Vote,
+  WitnessedEngine,
+  WitnessedProcess,
+} from '@isobar/protocol';
+import type { CommandResult } from '../engine/engine-commands.js';
+import { PortConnection } from '../engine/engine-port.js';
+import type { SimulatedEngine } from '../engine/simulated-engine.js';
+import type { VirtualProcess } from '../kernel/virtual-process.js';
+import type { BusClient } from '../network/message-network.js';
+import { RuleViolation } from '../rules/rule-violation.js';
+import type { World } from '../world.js';
+
+/** What outlives an agent's process. */
+export interface AgentDisk {
+  durable: DurableRankState;
+}
+
+const dialMs = { least: 50, spread: 250, again: 1_000 };
+const deadlines = { stageMs: 60_000, commandMs: 8_000, questionMs: 2_000 };
+
+/** An agent's shell: what services/rank-agent does around `stepRankSwap`. */
+export class SimulatedAgent {
+  readonly process: VirtualProcess;
+  readonly client: BusClient;
+  rank: number;
+  readonly engine: SimulatedEngine;
+  readonly disk: AgentDisk;
+  readonly #world: World;
+  #state: RankSwapState;
+  #connection: PortConnection | null = null;
+  readonly #questions = new Map<number, (answer: RankAnswer) => void>();
+  #nextQuestion = 0;
+
+  constructor(
+    world: World,
+    process: VirtualProcess,
+    client: BusClient,
+    engine: SimulatedEngine,
+    disk: AgentDisk,
+  ) {
+    this.#world = world;
+    this.process = process;
+    this.client = client;
+    this.engine = engine;
+    this.rank = engine.rank;
+    this.disk = disk;
+    this.#state = world.machines.initialRankSwap(this.rank, disk.durable);
+  }
+
+  get state(): RankSwapState {
+    return this.#state;
+  }
+
+  get name(): string {
+    return this.process.name;
+  }
+
+  get isConnected(): boolean {
+    return this.#connection?.open === true;
+  }
+
+  /** A station that stands by is given a rank, before it starts. */
+  takeRank(rank: number): void {
+    this.rank = rank;
+  }
+
+  start(): void {
+    const { scheduler, machines, random, tickMs } = this.#world;
+    scheduler.start(this.process);
+    this.#world.log(() => `${this.name} starts`);
+    this.#state = machines.initialRankSwap(this.rank, this.disk.durable);
+    this.#connection = null;
+    this.#questions.clear();
+    this.#dialSoon(dialMs.least + random.next() * dialMs.spread);
+    scheduler.timer(this.process, random.next() * tickMs.agent, () => this.#tick());
+  }
+
+  #tick(): void {
+    const { scheduler, tickMs } = this.#world;
+    scheduler.timer(this.process, tickMs.agent, () => this.#tick());
+    this.step({ kind: 'tick' });
+    if (this.#world.faults.agentsReadStore) this.#readStore();
+  }
+
+  /** A deliberate fault (against S6): what is open is looked up, and acted on. */
+  #readStore(): void {
+    const { cluster, reader } = this.#world;
+    const version = this.#state.engine?.state.vote?.version;
+    if (version === undefined) return;
+    cluster.read(this.client, `map.${version}`, 5_000, (read) => {
+      const { fence } = this.#state.durable;
+      if (read.kind === 'failed' || read.stored === null || fence === null) return;
+      const record = reader.record(read.stored.bytes);
+      const message = { schema: 1, fence, record: read.stored.bytes } as const;
+      this.step({ kind: 'outcome', message, record });
+    });
+  }
+
+  /** Called by the world when the process is dead. */
+  died(): void {
+    this.#connection?.close();
+    this.#connection = null;
+  }
+
+  step(event: RankSwapEvent): void {
+    const { machines, rules, scheduler } = this.#world;
+    const before = this.#state;
+    const { state, effects } = machines.stepRankSwap(before, event);
+    this.#state = state;
+    rules.agentStepped(this, event, before.durable, state.durable, effects);
+    if (effects.length > 0) {
+      scheduler.perform(this.process, effects, (effect) => this.#perform(effect));
+    }
+  }
+
+  // The engine's port
+
+  #dialSoon(delayMs: number): void {
+    this.#world.scheduler.toLife(this.process, delayMs, () => this.#dial());
+  }
+
+  #dial(): void {
+    const { engine, process } = this;
+    const { scheduler } = this.#world;
+    if (this.isConnected) return;
+    const connection = new PortConnection(scheduler, process, engine.process, () => {
+      this.#onPortClosed(connection);
+    });
+    const listens = engine.process.alive && !engine.process.paused;
+    const taken =
+      listens &&
+      engine.takeAgent(connection, {
+        hello: (description, state) => {
+          const found = this.#processOf(description);
+          this.step({ kind: 'engine-hello', description, state, process: found });
+        },
+        activated: (state) => this.step({ kind: 'engine-activated', state }),
+        changed: (state) => this.step({ kind: 'engine-changed', state }),
+      });
+    if (taken) this.#connection = connection;
+    else this.#dialSoon(dialMs.again);
+  }
+
+  #onPortClosed(connection: PortConnection): void {
+    if (this.#connection !== connection) return;
+    this.#connection = null;
+    if (connection.replaced) {
+      this.#world.log(() => `${this.name} ends: another agent has its engine`);
+      this.#world.supervisor.hold(this.process);
+      this.#world.scheduler.crash(this.process);
+      return;
+    }
+    this.step({ kind: 'engine-lost' });
+    this.#dialSoon(dialMs.again);
+  }
+
+  /** The engine's process, if it runs on this very machine. */
+  #processOf({ process, incarnation }: EngineDescription): WitnessedProcess | null {
+    if (process === null || !this.#isRunningHere(incarnation)) return null;
+    return { ...process, scope: `station ${this.engine.station}` };
+  }
+
+  #isRunningHere(incarnation: string): boolean {
+    return this.engine.process.alive && this.engine.incarnation === incarnation;
+  }
+
+  #lookFor(engines: readonly WitnessedEngine[]): void {
+    for (const { incarnation } of engines) {
+      if (this.#isRunningHere(incarnation)) continue;
+      this.#world.scheduler.toLife(this.process, 1, () =>
+        this.step({ kind: 'engine-exited', incarnation }),
+      );
+    }
+  }
+
+  #command(command: EngineCommand): void {
+    const connection = this.#connection;
+    const refuse = (code: string, message: string, explicit: boolean) =>
+      this.step({ kind: 'engine-refused', command, code, message, explicit });
+    if (connection === null || !connection.open) {
+      this.#world.scheduler.toLife(this.process, 0, () =>
+        refuse('ISOBAR_ENGINE_DISCONNECTED', 'no engine is connected', false),
+      );
+      return;
+    }
+    let settled = false;
+    const settle = (result: CommandResult | null) => {
+      if (settled || this.#connection !== connection) return;
+      settled = true;
+      if (result === null) refuse('ISOBAR_ENGINE_TIMEOUT', 'no answer in time', false);
+      else if (result.ok) this.step({ kind: 'engine-done', command, state: result.state });
+      else refuse(result.code, result.message, true);
+    };
+    const deadlineMs = command.kind === 'stage' ? deadlines.stageMs : deadlines.commandMs;
+    this.#world.scheduler.timer(this.process, deadlineMs, () => settle(null));
+    connection.toEngine(() => {
+      this.engine.handle(command, (result) => connection.toAgent(() => settle(result)));
+    });
+  }
+
+  // The bus
+
+  /** A leader's question; unanswered it is asked again. */
+  ask(query: Query, answer: (answer: RankAnswer) => void): void {
+    const question = this.#nextQuestion;
+    this.#nextQuestion += 1;
+    this.#questions.set(question, answer);
+    this.step({ kind: 'query', query, question });
+  }
+
+  #askOutcomes(since: number): void {
+    const { scheduler, coordinators, network } = this.#world;
+    let settled = false;
+    const settle = (event: RankSwapEvent) => {
+      if (settled) return;
+      settled = true;
+      this.step(event);
+    };
+    scheduler.timer(this.process, deadlines.questionMs, () =>
+      settle({ kind: 'outcomes-unanswered' }),
+    );
+    const { life } = this.process;
+    for (const coordinator of coordinators) {
+      network.send(this.client, coordinator.client, () => {
+        coordinator.askOutcomes(since, (fence: Fence, outcomes) => {
+          network.send(coordinator.client, this.client, () => {
+            if (this.process.life !== life) return;
+            settle({ kind: 'outcomes-told', fence, outcomes });
+          });
+        });
+      });
+    }
+  }
+
+  #logVote({ version, yes, reason }: Vote): void {
+    this.#world.log(() => `${this.name} votes ${yes ? 'yes' : `no (${reason})`} on ${version}`);
+  }
+
+  #perform(effect: RankSwapEffect): void {
+    const { rules, coordinators, network, situations } = this.#world;
+    switch (effect.kind) {
+      case 'persist':
+        rules.agentPersists(this, this.disk.durable, effect.durable);
+        this.disk.durable = effect.durable;
+        return;
+      case 'command-engine':
+        this.#command(effect.command);
+        return;
+      case 'send-vote': {
+        const { vote } = effect;
+        if (rules.agentVotes(this, vote)) this.#logVote(vote);
+        for (const coordinator of coordinators) {
+          network.send(this.client, coordinator.client, () => coordinator.hearVote(vote));
+        }
+        return;
+      }
+      case 'send-report': {
+        const { report } = effect;
+        for (const coordinator of coordinators) {
+          if (!coordinator.listens) continue;
+          network.send(this.client, coordinator.client, () => coordinator.hearReport(report));
+        }
+        return;
+      }
+      case 'look-for-processes':
+        this.#lookFor(effect.engines);
+        return;
+      case 'ask-outcomes':
+        this.#askOutcomes(effect.since);
+        return;
+      case 'answer': {
+        const { question, answer } = effect;
+        rules.agentAnswers(this, answer);
+        this.#questions.get(question)?.(answer);
+        this.#questions.delete(question);
+        return;
+      }
+      case 'refused':
+        situations.count(`fenced message: ${effect.what}`);
+        this.#world.log(() => `${this.name} refuses: ${effect.what} ${fieldsOf(effect.fields)}`);
+        return;
+      case 'alarm':
+        situations.count(`agent alarm: ${effect.alarm}`);
+        this.#world.log(() => `${this.name} ALARM: ${effect.alarm} ${fieldsOf(effect.fields)}`);
+        return;
+      case 'activated':
+        return;
+      default:
+        throw new RuleViolation(
+          'machine',
+          `${this.name}: an effect nobody performs: ${JSON.stringify(Object.values(effect)[0])}`,
+        );
+    }
+  }
+}
+
+export function fieldsOf(fields: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(fields, (_, value: unknown) =>
+    value instanceof Uint8Array ? `${value.length} bytes` : value,
+  );
+}

@@ -1,0 +1,120 @@
+import type {
+  CoordinatorEffect,
+  CoordinatorState,
+  DurableRankState,
+  EngineSwapState,
+  RankAnswer,
+  RankSwapEffect,
+  RankSwapEvent,
+  Vote,
+} from '@isobar/protocol';
+import type { SimulatedEngine } from '../engine/simulated-engine.js';
+import type { Reader } from '../machines.js';
+import type { SimulatedAgent } from '../processes/simulated-agent.js';
+import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
+import type { Situations } from '../situations.js';
+import { AgentRules } from './agent-rules.js';
+import { CutMembers } from './cut-members.js';
+import { EngineRules, type SwapCause } from './engine-rules.js';
+import { LeaderRules } from './leader-rules.js';
+import { OutcomeRules } from './outcome-rules.js';
+import { ResidencyRules } from './residency-rules.js';
+
+/** All rules of a run; each is looked at when something changes that it depends on. */
+export class Rules {
+  readonly outcomes = new OutcomeRules();
+  readonly #engineRules: EngineRules;
+  readonly #agentRules: AgentRules;
+  readonly #leaderRules: LeaderRules;
+  readonly residency: ResidencyRules;
+  readonly #reader: Reader;
+  readonly #situations: Situations;
+  readonly #engines: readonly SimulatedEngine[];
+  readonly #cut = new CutMembers();
+
+  constructor(engines: readonly SimulatedEngine[], reader: Reader, situations: Situations) {
+    this.#reader = reader;
+    this.#situations = situations;
+    this.#engineRules = new EngineRules(this.outcomes);
+    this.#agentRules = new AgentRules(this.outcomes, reader);
+    this.#engines = engines;
+    const isProvenDead = (engine: SimulatedEngine) =>
+      !engine.process.alive || this.#cut.has(engine);
+    this.#leaderRules = new LeaderRules(engines, this.outcomes, this.#engineRules, isProvenDead);
+    this.residency = new ResidencyRules(engines, isProvenDead);
+  }
+
+  /** Its peers refuse it for good: it is dead to them, though it may live. */
+  isCut(engine: SimulatedEngine): boolean {
+    return this.#cut.has(engine);
+  }
+
+  afterEvent(): void {
+    const { missing } = this.residency;
+    this.residency.check();
+    if (missing === 0 && this.residency.missing > 0) this.#situations.count('expert missing');
+  }
+
+  engineStarted(_engine: SimulatedEngine): void {
+    this.residency.dirty = true;
+  }
+
+  engineDied(): void {
+    this.residency.dirty = true;
+  }
+
+  engineChanged(
+    engine: SimulatedEngine,
+    before: EngineSwapState,
+    after: EngineSwapState,
+    cause: SwapCause,
+  ): void {
+    this.#engineRules.changed(engine, before, after, cause);
+    if (after.cuts !== before.cuts) {
+      const members = this.outcomes.newestActed?.members ?? engine.membersOf(0);
+      this.#cut.look(this.#engines, members);
+      this.#situations.count('member cut');
+    }
+    const held =
+      after.mappingVersion === before.mappingVersion &&
+      after.retiredUpTo === before.retiredUpTo &&
+      after.standing === before.standing &&
+      after.vote === before.vote &&
+      after.cuts === before.cuts;
+    if (!held) this.residency.dirty = true;
+  }
+
+  agentStepped(
+    agent: SimulatedAgent,
+    event: RankSwapEvent,
+    before: DurableRankState,
+    after: DurableRankState,
+    effects: readonly RankSwapEffect[],
+  ): void {
+    this.#agentRules.stepped(agent, event, before, after, effects);
+  }
+
+  agentPersists(agent: SimulatedAgent, before: DurableRankState, after: DurableRankState): void {
+    this.#agentRules.persists(agent, before, after);
+  }
+
+  agentVotes(agent: SimulatedAgent, vote: Vote): boolean {
+    return this.#agentRules.votes(agent, vote);
+  }
+
+  agentAnswers(agent: SimulatedAgent, answer: RankAnswer): void {
+    this.#agentRules.answers(agent, answer);
+  }
+
+  coordinatorStepped(
+    coordinator: SimulatedCoordinator,
+    _before: CoordinatorState,
+    _after: CoordinatorState,
+    effects: readonly CoordinatorEffect[],
+  ): void {
+    for (const effect of effects) {
+      if (effect.kind !== 'create-record') continue;
+      this.#leaderRules.creates(this.#reader.record(effect.bytes), coordinator.name);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import type { SimulatedEngine } from '../engine/simulated-engine.js';
+import type { World } from '../world.js';
+
+/**
+ * L1: one leader with nothing open, and on every rank that has not left an engine that routes by
+ * the newest version, with nothing staged, voted for or retained.
+ * @returns what is missing for that, null once it is so
+ */
+export function unsettled(world: World): string | null {
+  const { leader } = world.operator;
+  const view = leader?.view ?? null;
+  if (leader === null || view === null) return 'nobody leads';
+  const { role } = leader.state;
+  if (role.kind === 'leading' && role.leader.swap.open !== null) {
+    return `version ${role.leader.swap.open.proposal.version} is open`;
+  }
+  for (let rank = 0; rank < world.numRanks; rank += 1) {
+    if (world.supervisor.ranksLeft.has(rank)) continue;
+    const engine = world.engines.find((one) => one.rank === rank && one.routes);
+    if (engine === undefined) return `no engine of rank ${rank} serves`;
+    const missing = unsettledEngine(engine, view.version);
+    if (missing !== null) return `${engine.name} ${missing}`;
+    const listed = view.members.some(({ incarnation }) => incarnation === engine.incarnation);
+    if (!listed && view.version > 0) return `${engine.name} is not listed`;
+  }
+  return null;
+}
+
+function unsettledEngine({ swap, isStaging }: SimulatedEngine, version: number): string | null {
+  if (swap.mappingVersion !== version) {
+    return `routes by version ${swap.mappingVersion}, the newest is ${version}`;
+  }
+  if (swap.vote !== null) return `waits for the outcome of version ${swap.vote.version}`;
+  if (isStaging || swap.staging !== null) return 'is staging';
+  if (swap.activatedVersion !== version) return `has activated ${swap.activatedVersion}`;
+  if (swap.retiredUpTo !== version) return `has retired up to ${swap.retiredUpTo}`;
+  return null;
+}

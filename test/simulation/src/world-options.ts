@@ -1,0 +1,37 @@
+import type { Machines } from './machines.js';
+
+/** Faults of the shells, where a rule can't be broken in the machines themselves. */
+export interface ShellFaults {
+  /** Engines serve what came, whatever its digest. */
+  readonly skipDigestCheck: boolean;
+  /** Agents act on records that they read in the store (against S6). */
+  readonly agentsReadStore: boolean;
+  /** A record that exists is written over. */
+  readonly overwriteRecords: boolean;
+  /** Engines compute no token of a version before they route by it themselves. */
+  readonly serveAfterSwitch: boolean;
+  /** Engines say that they have activated while tokens of old versions are under way. */
+  readonly activatedAtOnce: boolean;
+}
+
+export const noShellFaults: ShellFaults = {
+  skipDigestCheck: false,
+  agentsReadStore: false,
+  overwriteRecords: false,
+  serveAfterSwitch: false,
+  activatedAtOnce: false,
+};
+
+export interface WorldOptions {
+  readonly machines: Machines;
+  readonly seed: number;
+  readonly numRanks: number;
+  readonly numCoordinators: number;
+  readonly faults?: ShellFaults;
+  /** Keep what happens as lines of text. */
+  readonly transcript?: boolean;
+  /** What dies is started again after a while. @default true */
+  readonly supervised?: boolean;
+  /** Fastest of all clocks against the slowest, less one. */
+  readonly clockDrift?: number;
+}
