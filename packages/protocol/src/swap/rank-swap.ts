@@ -128,7 +128,10 @@ function retire(state: RankSwapState, version: number): RankSwapResult {
   const { fence } = durable;
   if (engine === null || fence === null || state.command !== null) return unchanged(state);
   const { activatedVersion, retiredUpTo } = engine.state;
-  const ready = activatedVersion >= version && retiredUpTo < version;
+  // Never below what is routed by: a new group's engines number their start mapping 0 beneath the
+  // versions of the group before, and may still have tokens of it under way when one of those is
+  // told once more as retired. What is left of older versions goes with the newest.
+  const ready = activatedVersion === version && retiredUpTo < version;
   return ready ? give(state, { kind: 'retire', fence, version }) : unchanged(state);
 }
 
