@@ -104,7 +104,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       ...leases[lease],
       ...connections[lease],
     },
-    agent: connections[lease],
+    agent: { ...connections[lease] },
     ...(placementOf === undefined ? {} : { placementOf }),
     ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
   };
