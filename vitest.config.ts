@@ -23,8 +23,17 @@ export default defineConfig({
         test: {
           name: 'chaos',
           include: ['test/chaos/*.test.ts'],
-          testTimeout: 240_000,
+          testTimeout: 600_000,
           fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'simulation',
+          include: ['test/simulation/*.test.ts'],
+          testTimeout: 120_000,
+          // What is built runs as it is: through the test's own loader it takes twice as long.
+          server: { deps: { external: [/\/dist\//] } },
         },
       },
       {

@@ -1,4 +1,5 @@
-import type { Records } from '@isobar/bus';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Bus, Records } from '@isobar/bus';
 import {
   type CoordinatorEffect,
   type CoordinatorEvent,
@@ -7,10 +8,12 @@ import {
   leaderRecordKey,
   mapRecordKey,
   readDecidedVersion,
+  recordsBucket,
   type StoredBytes,
   type WriteResult,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
+import type { CoordinatorSettings } from './settings.js';
 
 export type StoreEffect = Extract<
   CoordinatorEffect,
@@ -33,10 +36,34 @@ const mapPrefix = 'map.';
 const committedRead = 8;
 const readAtATime = 16;
 
+/** Opens the deployment's records: tries for as long as it takes, and says once what is wrong. */
+export async function openStore(
+  bus: Bus,
+  { deployment, replicas, retryMs }: CoordinatorSettings,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<Store> {
+  const options = { bucket: recordsBucket(deployment), replicas, timeoutMs: retryMs };
+  let told = '';
+  for (;;) {
+    try {
+      return new Store(await bus.openRecords(options), logger);
+    } catch (error) {
+      signal.throwIfAborted();
+      const text = String(error);
+      if (text !== told) logger.error({ err: error }, 'records not reached yet');
+      told = text;
+    }
+    await delay(retryMs, undefined, { signal });
+  }
+}
+
 /** What the machine asks of the store, carried out; every outcome comes back as an event. */
 export class Store {
   readonly #records: Records;
   readonly #logger: Logger;
+  /** By kind of access the newest failure, until one succeeds: told once, it may last long. */
+  readonly #failures = new Map<string, string>();
 
   constructor(records: Records, logger: Logger) {
     this.#records = records;
@@ -81,9 +108,10 @@ export class Store {
   async #read(key: string): Promise<StoredBytes | null | 'failed'> {
     try {
       const stored = await this.#records.get(key);
+      this.#failures.delete(`read ${key}`);
       return stored === null ? null : { bytes: stored.value, revision: stored.revision };
     } catch (error) {
-      this.#tell(error, `record ${key} not read`);
+      this.#tell(`read ${key}`, error);
       return 'failed';
     }
   }
@@ -94,8 +122,11 @@ export class Store {
   ): Promise<WriteResult> {
     const { bytes, expectedRevision } = effect;
     const result = await this.#records.compareAndSet(key, bytes, expectedRevision);
-    if (result.kind === 'set' || result.kind === 'conflict') return result;
-    this.#tell(result.cause, `record ${key} ${result.kind === 'refused' ? 'refused' : 'in doubt'}`);
+    if (result.kind === 'set' || result.kind === 'conflict') {
+      this.#failures.delete(`write ${key}`);
+      return result;
+    }
+    this.#tell(`write ${key}`, result.cause);
     return { kind: result.kind };
   }
 
@@ -105,22 +136,26 @@ export class Store {
     const { token, version, bytes } = effect;
     const settled = { kind: 'record-settled', token, version } as const;
     const created = await this.#records.createOnce(mapRecordKey(version), bytes);
-    if (created.kind === 'created') return { ...settled, result: { kind: 'created' } };
-    if (created.kind === 'exists') {
-      return { ...settled, result: { kind: 'exists', bytes: created.value } };
+    if (created.kind === 'unknown' || created.kind === 'refused') {
+      this.#tell('create', created.cause);
+      return { ...settled, result: { kind: 'unknown' } };
     }
-    this.#tell(created.cause, `record of version ${version} not created, or in doubt`);
-    return { ...settled, result: { kind: 'unknown' } };
+    this.#failures.delete('create');
+    const { kind } = created;
+    return kind === 'created'
+      ? { ...settled, result: { kind } }
+      : { ...settled, result: { kind, bytes: created.value } };
   }
 
   async #readRecords(token: number): Promise<CoordinatorEvent> {
     try {
       const maps = await this.#newestMaps();
       const control = await this.#records.get(controlRecordKey);
+      this.#failures.delete('read all');
       const stored = control === null ? null : { bytes: control.value, revision: control.revision };
       return { kind: 'records-read', token, maps, control: stored };
     } catch (error) {
-      this.#tell(error, 'records not read');
+      this.#tell('read all', error);
       return { kind: 'records-read-failed', token };
     }
   }
@@ -148,9 +183,11 @@ export class Store {
     return maps;
   }
 
-  #tell(error: unknown, what: string): void {
+  #tell(access: string, error: unknown): void {
     if (!(error instanceof IsobarError)) throw error;
-    this.#logger.warn({ err: error }, what);
+    const isTold = this.#failures.get(access) === error.message;
+    this.#failures.set(access, error.message);
+    this.#logger[isTold ? 'debug' : 'warn']({ err: error, access }, 'store not reached');
   }
 }
 

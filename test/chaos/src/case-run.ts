@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { IsobarError } from '@isobar/protocol';
+import { type CommittedRecord, IsobarError, mappingOfRecord } from '@isobar/protocol';
 import type { ChaosCase } from './chaos-case.js';
-import { leases } from './chaos-cluster.js';
+import { leases, spareBuffers } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
 import { faults } from './fault.js';
 import type { SeenPhase } from './swap-phase.js';
@@ -84,10 +84,19 @@ async function shown(
   await delay(Math.max(0, untilMs - performance.now()));
 }
 
-/** Waits for a swap, begun after `sinceMs`, that is committed and complete. */
-export async function recover(scene: ChaosScene): Promise<number> {
+/**
+ * Waits for as many members as there are to be, and for a swap, begun from now on, that is committed
+ * and complete.
+ * @returns how long it took
+ */
+export async function recover(scene: ChaosScene, numMembers: number): Promise<number> {
   const { watch } = scene;
   const sinceMs = performance.now();
+  await watch.until(
+    `${numMembers} members`,
+    () => (newestRecord(scene)?.members.length === numMembers ? true : null),
+    seenDeadlineMs,
+  );
   const { version = 0 } = watch.phase ?? {};
   await watch.until(
     `a swap after version ${version} that is committed and complete`,
@@ -105,21 +114,30 @@ export async function recover(scene: ChaosScene): Promise<number> {
   return performance.now() - sinceMs;
 }
 
+/** The newest committed record that its leader has told of; null where it has not been heard. */
+function newestRecord({ watch }: ChaosScene): CommittedRecord | null {
+  const newest = watch.leading?.state.newest;
+  if (newest === undefined) return null;
+  const told = watch.outcomes.get(newest.version)?.get(newest.digest);
+  return told?.outcome === 'committed' ? told : null;
+}
+
 /**
  * Waits until nothing is under way and every member routes by the newest version alone.
  * @returns that version
  */
-export function settled(scene: ChaosScene, spareBuffers: number): Promise<number> {
+export function settled(scene: ChaosScene, { activation }: ChaosCase): Promise<number> {
   const { watch } = scene;
+  // In place a slot keeps its own buffer, also while it is empty.
+  const emptyBuffers = activation === 'in-place' ? () => 0 : emptySlots;
   return watch.until(
     'one version everywhere, and no buffer kept',
     () => {
-      const state = watch.leading?.state;
-      if (state === undefined || state.open !== null) return null;
-      const { version, digest } = state.newest;
-      const told = watch.outcomes.get(version)?.get(digest);
-      if (told?.outcome !== 'committed') return null;
-      const settled = told.members.every(({ rank, incarnation }) => {
+      if (watch.leading?.state.open !== null) return null;
+      const newest = newestRecord(scene);
+      if (newest === null) return null;
+      const { version, digest, members } = newest;
+      const settled = members.every(({ rank, incarnation }) => {
         const engine = watch.reports.get(rank)?.engine;
         return (
           engine?.incarnation === incarnation &&
@@ -129,13 +147,25 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
           engine.activatedVersion === version &&
           engine.retiredUpTo === version &&
           engine.openVote === null &&
-          engine.freeBuffers === spareBuffers
+          engine.freeBuffers === spareBuffers + emptyBuffers(newest, rank)
         );
       });
       return settled ? version : null;
     },
     seenDeadlineMs,
   );
+}
+
+/** Slots of a rank without an expert, over all layers. */
+function emptySlots(record: CommittedRecord, rank: number): number {
+  const mapping = mappingOfRecord(record);
+  let empty = 0;
+  for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+    mapping.row(layer).forEach((expert, slot) => {
+      if (expert < 0 && mapping.rankOfSlot(slot) === rank) empty += 1;
+    });
+  }
+  return empty;
 }
 
 /** The longest time without a sign of a leader, stalls of the store not counted. */

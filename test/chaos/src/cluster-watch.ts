@@ -112,7 +112,6 @@ export class ClusterWatch {
     hear(subjects.event('>'), (payload) => this.#onEvent(payload));
     hear(`${records}.leader`, (payload) => {
       const record: LeaderRecord = decode('leader record', payload, leaderRecordSchema);
-      // Null once it is given up: who held it until then is known.
       if (record.holder !== null) this.#holders.set(keyOf(record.fence), record.holder);
     });
   }
@@ -197,14 +196,14 @@ export class ClusterWatch {
       .map(({ rank, engine }) =>
         engine === null
           ? `${rank}: no engine`
-          : `${rank}: ${engine.standing} at ${engine.mappingVersion}/${engine.committedVersion}/${engine.retiredUpTo}`,
+          : `${rank}: ${engine.standing} at ${engine.mappingVersion}/${engine.committedVersion}/${engine.retiredUpTo}, ${engine.freeBuffers} free`,
       );
     const silentMs = leading === null ? null : Math.round(performance.now() - leading.atMs);
     return [
       `leader ${holder} of term ${leading?.state.fence.term}, last heard ${silentMs} ms ago`,
       `newest ${leading?.state.newest.version}, open ${leading?.state.open}`,
       `seen ${phase?.phase} of ${phase?.version}`,
-      `ranks (routing by/committed/retired) ${ranks.join(', ')}`,
+      `ranks (routing by/committed/retired) ${ranks.join('; ')}`,
       `last events ${this.events
         .slice(-4)
         .map((event) => JSON.stringify(event))
