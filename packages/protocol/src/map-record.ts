@@ -59,11 +59,16 @@ export function encodeMapRecord(record: MapRecord): Uint8Array {
   return encode(record);
 }
 
+/** Records are kept as bytes and read again and again; nobody writes into bytes that are kept. */
+const decoded = new WeakMap<Uint8Array, MapRecord>();
+
 /**
  * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED, also where a committed record's mapping is
  *   not valid or does not have the digest that the record says
  */
 export function decodeMapRecord(bytes: Uint8Array): MapRecord {
+  const known = decoded.get(bytes);
+  if (known !== undefined) return known;
   const record = decode('map record', bytes, mapRecordSchema);
   if (record.outcome === 'committed' && mappingOfRecord(record).digest() !== record.digest) {
     throw new IsobarError(
@@ -72,6 +77,7 @@ export function decodeMapRecord(bytes: Uint8Array): MapRecord {
       { message: 'map record', field: 'digest', version: record.version },
     );
   }
+  decoded.set(bytes, record);
   return record;
 }
 
