@@ -83,7 +83,13 @@ export function witnessOfAnswer(answer: RankAnswer, heardAtMs: number): Witness 
 }
 
 export function isProvenDead(evidence: Evidence, member: Member): boolean {
-  return evidence.proven.some((death) => sameMember(death.member, member));
+  if (evidence.proven.some((death) => sameMember(death.member, member))) return true;
+  return hasExited(evidence, member) || includesMember(evidence.declared, member);
+}
+
+/** Only the agent beside an engine can have seen its process end. */
+function hasExited({ witnesses }: Evidence, { rank, incarnation }: Member): boolean {
+  return witnesses.get(rank)?.exited.includes(incarnation) === true;
 }
 
 export function livingOf(evidence: Evidence, members: readonly Member[]): Member[] {
@@ -95,9 +101,9 @@ export function deadOf(evidence: Evidence, members: readonly Member[]): Member[]
 }
 
 /**
- * Weighs every proof there may be.
+ * Weighs every proof there may be, and keeps what is proven, whatever is said later.
  * @param members of the newest committed record: its living must agree on a cut, and be a majority
- * @param others incarnations, not of `members`, whose death matters too
+ * @param others incarnations, not of `members`, whose death is to be kept too
  */
 export function weighEvidence(
   evidence: Evidence,
@@ -112,9 +118,7 @@ export function weighEvidence(
     if (!proven.some((death) => sameMember(death.member, member))) proven.push({ member, proof });
   };
   for (const member of [...members, ...others]) {
-    // Only the agent beside an engine can have seen its process end.
-    const exited = evidence.witnesses.get(member.rank)?.exited ?? [];
-    if (exited.includes(member.incarnation)) prove(member, 'exited');
+    if (hasExited(evidence, member)) prove(member, 'exited');
     if (includesMember(evidence.declared, member)) prove(member, 'declared');
   }
   const dead = proven.map(({ member }) => member);
