@@ -137,6 +137,8 @@ describe('an engine, whatever its agent forgets', () => {
   it('frees nothing that it may still be serving (S4)', () => {
     expect(() => recordRetired(member, first, 2)).toThrow(coded('ISOBAR_ENGINE_NOT_ACTIVATED'));
     expect(recordRetired(member, first, 1).retiredUpTo).toBe(1);
+    const later = { ...member, activatedVersion: 2 };
+    expect(() => recordRetired(later, first, 1)).toThrow(coded('ISOBAR_ENGINE_RETIRE_OUTDATED'));
   });
 
   it('refuses a cut incarnation for good, never its own', () => {

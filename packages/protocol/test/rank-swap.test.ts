@@ -536,6 +536,35 @@ describe('an engine that is a member no more', () => {
   });
 });
 
+describe('retire', () => {
+  it('is told of the version that is routed by, once the engine has activated it', () => {
+    world.prepare(proposed(1, 0), leader);
+    world.settle();
+    heartbeat(world, leader, { retiredUpTo: 1 });
+    expect(world.underWay).toEqual([]);
+    world.outcome(committed(1, 0), leader);
+    world.settle();
+    heartbeat(world, leader, { retiredUpTo: 1 });
+    world.settle();
+    expect(engineOf(world).retiredUpTo).toBe(1);
+  });
+
+  it('of what an earlier group served frees nothing of a new one (S4)', () => {
+    world.outcome(committed(7, 6, without), leader);
+    world.settle();
+    world.prepare(proposed(8, 7), leader);
+    world.settle();
+    world.outcome(committed(8, 7), leader);
+    world.settle();
+    expect(engineOf(world).activatedVersion).toBe(8);
+    heartbeat(world, leader, { retiredUpTo: 7 });
+    expect(world.underWay).toEqual([]);
+    world.retire(8, leader);
+    world.settle();
+    expect(engineOf(world).retiredUpTo).toBe(8);
+  });
+});
+
 describe('a cut', () => {
   const cut = (fence: Fence, member = peer) => {
     world.hear({ kind: 'cut', message: { schema: 1, fence, member } });

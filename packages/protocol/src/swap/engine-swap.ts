@@ -245,9 +245,11 @@ export function isLeaving(state: EngineSwapState): boolean {
 }
 
 /**
- * Admits the retirement of all versions below `version`.
+ * Admits the retirement of all versions below `version`, which is the newest activated: a new
+ * group numbers its start mapping 0, beneath what the group before it had retired.
  * @throws IsobarError ISOBAR_ENGINE_FENCED; ISOBAR_ENGINE_NOT_ACTIVATED where this engine
- *   may still be serving an older version
+ *   may still be serving an older version; ISOBAR_ENGINE_RETIRE_OUTDATED where it has activated a
+ *   newer one, with whose retirement all that is older goes
  */
 export function recordRetired(
   state: EngineSwapState,
@@ -259,6 +261,13 @@ export function recordRetired(
     throw new IsobarError(
       'ISOBAR_ENGINE_NOT_ACTIVATED',
       `rank ${raised.rank} can't retire up to ${version}: it has activated ${raised.activatedVersion}`,
+      { rank: raised.rank, version, activatedVersion: raised.activatedVersion },
+    );
+  }
+  if (version < raised.activatedVersion) {
+    throw new IsobarError(
+      'ISOBAR_ENGINE_RETIRE_OUTDATED',
+      `rank ${raised.rank} does not retire up to ${version}: it has activated ${raised.activatedVersion}`,
       { rank: raised.rank, version, activatedVersion: raised.activatedVersion },
     );
   }
