@@ -35,7 +35,7 @@ function untilDone<T>(attempt: () => Promise<T>): Promise<T> {
 async function create(key: string): Promise<void> {
   await untilDone(async () => {
     const result = await records.createOnce(key, text(key));
-    if (result.kind === 'unknown') throw result.cause;
+    if (result.kind === 'unknown' || result.kind === 'refused') throw result.cause;
   });
 }
 
