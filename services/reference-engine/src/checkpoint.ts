@@ -111,6 +111,24 @@ export class Checkpoint {
     throw new IsobarError('ISOBAR_ENGINE_CHECKPOINT', text, { layer, expert });
   }
 
+  /**
+   * Reads one expert into `weights` and checks its digest (rule S5).
+   * @throws IsobarError ISOBAR_ENGINE_CHECKPOINT; ISOBAR_ENGINE_WEIGHT_DIGEST_MISMATCH
+   */
+  async readVerified(layer: number, expert: number, weights: Float64Array): Promise<void> {
+    await this.readExpert(layer, expert, weights);
+    this.verify(layer, expert, weights);
+  }
+
+  /** @throws IsobarError ISOBAR_ENGINE_WEIGHT_DIGEST_MISMATCH */
+  verify(layer: number, expert: number, weights: Float64Array): void {
+    const digest = weightDigest(new Uint8Array(weights.buffer, weights.byteOffset, bytesPerExpert));
+    if (digest === this.digest(layer, expert)) return;
+    const text = `expert ${expert} of layer ${layer} does not have the manifest's digest`;
+    const fields = { layer, expert, digest };
+    throw new IsobarError('ISOBAR_ENGINE_WEIGHT_DIGEST_MISMATCH', text, fields);
+  }
+
   close(): Promise<void> {
     return this.#file.close();
   }

@@ -3,9 +3,9 @@ import { Worker } from 'node:worker_threads';
 import { Checkpoint } from './checkpoint.js';
 import { lostMark, misroutedMark } from './checksum.js';
 import { numbersPerExpert } from './model-shape.js';
-import { modelBytes } from './oracle.js';
-import type { OracleAnswer, OracleQuestion } from './oracle-worker.js';
-import type { RankResults } from './results-file.js';
+import { type BrokenToken, modelBytes } from './oracle.js';
+import type { OracleAnswer, OracleGround, OracleQuestion } from './oracle-worker.js';
+import type { RankResults, ResultsShape, StepResult } from './results-file.js';
 
 /** What became of every token, against the single-process oracle. */
 export interface Comparison {
@@ -13,14 +13,25 @@ export interface Comparison {
   readonly tokens: number;
   /** Results that never came back, each one token × expert × layer. */
   readonly tokensLost: number;
+  /** Of these, in steps in which every member was connected throughout: nothing explains them. */
+  readonly tokensLostUnmasked: number;
   /** Results refused by the rank they were sent to. */
   readonly tokensMisrouted: number;
-  /** Results with other bits than the oracle's. */
+  /** Results with other bits than the oracle's; a token goes on without those it has lost. */
   readonly tokensChanged: number;
+}
+
+type Totals = { -readonly [Field in keyof Comparison]: number };
+
+/** One step of one engine process. */
+interface Served {
+  readonly shape: ResultsShape;
+  readonly step: StepResult;
 }
 
 /**
  * Compares every result of a run with what the whole model in one process gives.
+ * @param results of every incarnation of every rank
  * @throws IsobarError ISOBAR_ENGINE_CHECKPOINT; TraceError
  */
 export async function compareWithOracle(
@@ -28,21 +39,56 @@ export async function compareWithOracle(
   tracePath: string,
   results: readonly RankResults[],
 ): Promise<Comparison> {
-  const total = { tokens: 0, tokensLost: 0, tokensMisrouted: 0, tokensChanged: 0 };
-  const traceSteps = new Set<number>();
-  for (const { steps } of results) for (const { traceStep } of steps) traceSteps.add(traceStep);
-  const queue = [...traceSteps];
-  const next = () => queue.shift();
+  const total: Totals = {
+    tokens: 0,
+    tokensLost: 0,
+    tokensLostUnmasked: 0,
+    tokensMisrouted: 0,
+    tokensChanged: 0,
+  };
+  const served = new Map<number, Served[]>();
+  for (const { steps, ...shape } of results) {
+    for (const step of steps) {
+      const { traceStep } = step;
+      served.set(traceStep, [...(served.get(traceStep) ?? []), { shape, step }]);
+    }
+  }
+  const queue = [...served.keys()];
+  const next = (): OracleQuestion | undefined => {
+    const traceStep = queue.shift();
+    if (traceStep === undefined) return undefined;
+    return { traceStep, broken: (served.get(traceStep) ?? []).flatMap(brokenTokens) };
+  };
   const weights = await loadWeights(checkpointDirectory);
-  const workers = Math.min(availableParallelism(), traceSteps.size);
+  const workers = Math.min(availableParallelism(), served.size);
   await Promise.all(
     Array.from({ length: workers }, () =>
-      askOracle({ weights, tracePath }, next, ({ traceStep, checksums }) => {
-        for (const rank of results) compareStep(rank, traceStep, checksums, total);
+      askOracle({ weights, tracePath }, next, ({ traceStep, checksums, broken }) => {
+        const expectedOfBroken = broken[Symbol.iterator]();
+        for (const each of served.get(traceStep) ?? []) {
+          compareStep(each, checksums, expectedOfBroken, total);
+        }
       }),
     ),
   );
   return total;
+}
+
+/** Tokens of a step of which some result is missing. */
+function brokenTokens({ shape, step }: Served): BrokenToken[] {
+  const broken: BrokenToken[] = [];
+  const perToken = shape.numLayers * shape.topK;
+  for (let at = 0; at < step.numTokens; at += 1) {
+    const found = step.checksums.subarray(at * perToken, (at + 1) * perToken);
+    if (!isBroken(found)) continue;
+    const missing = Uint8Array.from(found, (checksum) => (checksum <= misroutedMark ? 1 : 0));
+    broken.push({ token: shape.rank + at * shape.numRanks, missing });
+  }
+  return broken;
+}
+
+function isBroken(checksums: Uint32Array): boolean {
+  return checksums.some((checksum) => checksum <= misroutedMark);
 }
 
 async function loadWeights(directory: string): Promise<SharedArrayBuffer> {
@@ -61,15 +107,15 @@ async function loadWeights(directory: string): Promise<SharedArrayBuffer> {
 
 /** Runs one oracle thread until `next` has no further trace step for it. */
 function askOracle(
-  workerData: OracleQuestion,
-  next: () => number | undefined,
+  workerData: OracleGround,
+  next: () => OracleQuestion | undefined,
   onAnswer: (answer: OracleAnswer) => void,
 ): Promise<void> {
   const worker = new Worker(new URL('./oracle-worker.js', import.meta.url), { workerData });
   return new Promise((resolve, reject) => {
     const ask = () => {
-      const traceStep = next();
-      if (traceStep !== undefined) worker.postMessage(traceStep);
+      const question = next();
+      if (question !== undefined) worker.postMessage(question);
       else worker.terminate().then(() => resolve(), reject);
     };
     worker.on('message', (answer: OracleAnswer) => {
@@ -81,30 +127,55 @@ function askOracle(
   });
 }
 
+/**
+ * @param expectedOfBroken what the oracle says of each broken token, in the order of
+ *   `brokenTokens`
+ */
 function compareStep(
-  rank: RankResults,
-  traceStep: number,
+  { shape, step }: Served,
   expected: Uint32Array,
-  total: { -readonly [Field in keyof Comparison]: number },
+  expectedOfBroken: Iterator<Uint32Array>,
+  total: Totals,
 ): void {
-  const perToken = rank.numLayers * rank.topK;
-  for (const step of rank.steps) {
-    if (step.traceStep !== traceStep) continue;
-    total.tokens += step.numTokens;
-    for (let at = 0; at < step.checksums.length; at += 1) {
-      const token = rank.rank + Math.floor(at / perToken) * rank.numRanks;
-      const wanted = expected[token * perToken + (at % perToken)];
-      const found = step.checksums[at];
-      if (found === wanted) continue;
-      if (found === lostMark) total.tokensLost += 1;
-      else if (found === misroutedMark) total.tokensMisrouted += 1;
-      else total.tokensChanged += 1;
-    }
+  const perToken = shape.numLayers * shape.topK;
+  total.tokens += step.numTokens;
+  for (let at = 0; at < step.numTokens; at += 1) {
+    const token = shape.rank + at * shape.numRanks;
+    const found = step.checksums.subarray(at * perToken, (at + 1) * perToken);
+    const whole = expected.subarray(token * perToken, (token + 1) * perToken);
+    const wanted = isBroken(found) ? (expectedOfBroken.next().value ?? whole) : whole;
+    compareToken(found, wanted, step.maskedRanks > 0, total);
   }
 }
 
-/** Trace positions that a comparison would miss: every rank must have recorded every step. */
+function compareToken(
+  found: Uint32Array,
+  wanted: Uint32Array,
+  isMasked: boolean,
+  total: Totals,
+): void {
+  found.forEach((checksum, at) => {
+    if (checksum === wanted[at]) return;
+    if (checksum === misroutedMark) total.tokensMisrouted += 1;
+    else if (checksum !== lostMark) total.tokensChanged += 1;
+    else {
+      total.tokensLost += 1;
+      if (!isMasked) total.tokensLostUnmasked += 1;
+    }
+  });
+}
+
+/**
+ * Steps that a comparison would miss: an engine process must have recorded every step from its
+ * first, and one that served to the end must have ended with all others.
+ */
 export function stepsMissing(results: readonly RankResults[]): number {
-  const longest = Math.max(0, ...results.map(({ steps }) => steps.length));
-  return results.reduce((missing, { steps }) => missing + longest - steps.length, 0);
+  const last = Math.max(-1, ...results.map(({ steps }) => steps.at(-1)?.step ?? -1));
+  return results.reduce((missing, { steps, end }) => {
+    const ownLast = steps.at(-1)?.step ?? -1;
+    const recordedFrom = steps[0]?.step ?? 0;
+    const gaps = ownLast + 1 - recordedFrom - steps.length;
+    const behind = end?.standing === 'serving' ? last - ownLast : 0;
+    return missing + Math.max(0, gaps) + behind;
+  }, 0);
 }

@@ -1,4 +1,9 @@
+import { rankSchema } from '@isobar/protocol';
 import { z } from 'zod';
+import type { OwnHead } from './expert-server.js';
+import { encodeDispatch } from './forward-frames.js';
+import type { PeerLink } from './peer-link.js';
+import { dispatchOf } from './token-routes.js';
 
 /** Faults that tests ask for; none by default. */
 export const faultsSchema = z
@@ -9,6 +14,11 @@ export const faultsSchema = z
     corruptStagingEvery: z.number().int().positive().optional(),
     /** Damages the first staged expert of this version after its digest was checked. */
     wrongWeightsInVersion: z.number().int().positive().optional(),
+    /**
+     * In the step after all peers have shown to know a newer committed version: sends the step's
+     * first tokens to these ranks alone, and dies.
+     */
+    diesAfterTokensTo: z.array(rankSchema).optional(),
   })
   .strict();
 
@@ -22,4 +32,23 @@ export function corruptsStaging(faults: Faults, version: number): boolean {
 /** Changes one number of an expert's weights. */
 export function damage(weights: Float64Array): void {
   weights[0] = (weights[0] ?? 0) + 1;
+}
+
+/** Sends the first tokens of a step, none of this rank, to some peers, and kills this process. */
+export async function dieAmidStep(
+  links: readonly PeerLink[],
+  ranks: readonly number[],
+  step: number,
+  own: OwnHead,
+): Promise<never> {
+  const head = { ...own, step, layer: 0, attempt: 0 };
+  const nothing = encodeDispatch(dispatchOf({ head, states: new Float64Array(0) }, [], []));
+  for (const link of links) {
+    if (!ranks.includes(link.rank)) continue;
+    link.send(nothing);
+    await link.sent();
+  }
+  process.kill(process.pid, 'SIGKILL');
+  // Nothing comes after: the signal can't be handled.
+  return new Promise<never>(() => undefined);
 }

@@ -6,20 +6,25 @@ import { hiddenSize } from './model-shape.js';
  * tokens that its slots are to serve (a dispatch, empty ones included: that is the layer's
  * barrier), then the results in the order of the dispatch's entries.
  *
- *   head      32 bytes: kind u8, stopping u8, layer u16, step u32, entries u32, tokens u32,
- *             mappingVersion f64, readyVersion f64
+ *   head      40 bytes: kind u8, flags u8, layer u16, step u32, entries u32, tokens u32,
+ *             attempt u32, 0 u32, mappingVersion f64, readyVersion f64
  *   dispatch  states f64 [tokens × hiddenSize], entries u32 [entries × 3]: token, slot, expert
- *   results   outputs f64 [entries × hiddenSize], served u8 [entries]
+ *   results   outputs f64 [entries × hiddenSize], service u8 [entries]
  */
 
 export interface ForwardHead {
   readonly layer: number;
   readonly step: number;
-  /** The version that the source routed these tokens by. */
+  /** Of this step at the rank that dispatched; results carry back that of their dispatch. */
+  readonly attempt: number;
+  /** The version that the sender routes by. */
   readonly mappingVersion: number;
-  /** Highest committed version whose weights the source has staged (in-place activation). */
+  /**
+   * Highest committed version whose weights the sender has staged (in-place activation); infinite
+   * where it has no say in when the group switches.
+   */
   readonly readyVersion: number;
-  /** The source asks the group to stop after this step. */
+  /** The sender asks the group to stop after this step. */
   readonly stopping: boolean;
 }
 
@@ -33,31 +38,47 @@ export interface Dispatch extends ForwardHead {
 
 export interface Results extends ForwardHead {
   readonly kind: 'results';
+  /** The sender has no tokens of its own in this layer: no dispatch of it comes. */
+  readonly passive: boolean;
   readonly numEntries: number;
   readonly outputs: Float64Array;
-  readonly served: Uint8Array;
+  /** `Service` of each entry. */
+  readonly service: Uint8Array;
 }
 
 export type ForwardFrame = Dispatch | Results;
 
+/** What became of one entry of a dispatch. */
+export const Service = {
+  /** The slot does not hold that expert under the dispatch's version. */
+  refused: 0,
+  served: 1,
+  /** The weights of the dispatch's version are overwritten: route anew by the sender's version. */
+  outdated: 2,
+} as const;
+
 /** Columns of `Dispatch.entries`. */
 export const entryColumns = 3;
-const headBytes = 32;
+const headBytes = 40;
 const stateBytes = hiddenSize * Float64Array.BYTES_PER_ELEMENT;
-const kinds = { dispatch: 1, results: 2 } as const;
+/** First byte of a frame. */
+export const forwardKinds = { dispatch: 1, results: 2 } as const;
+const flags = { stopping: 1, passive: 2 } as const;
 /** Tokens and entries that one frame may hold. */
 const countMax = 65_536;
 
 function writeHead(bytes: Uint8Array, frame: ForwardFrame, numTokens: number): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, headBytes);
-  view.setUint8(0, kinds[frame.kind]);
-  view.setUint8(1, frame.stopping ? 1 : 0);
+  const passive = frame.kind === 'results' && frame.passive;
+  view.setUint8(0, forwardKinds[frame.kind]);
+  view.setUint8(1, (frame.stopping ? flags.stopping : 0) | (passive ? flags.passive : 0));
   view.setUint16(2, frame.layer, true);
   view.setUint32(4, frame.step, true);
   view.setUint32(8, frame.numEntries, true);
   view.setUint32(12, numTokens, true);
-  view.setFloat64(16, frame.mappingVersion, true);
-  view.setFloat64(24, frame.readyVersion, true);
+  view.setUint32(16, frame.attempt, true);
+  view.setFloat64(24, frame.mappingVersion, true);
+  view.setFloat64(32, frame.readyVersion, true);
 }
 
 function bytesOf(array: Float64Array | Uint32Array, length: number): Uint8Array {
@@ -79,7 +100,7 @@ export function encodeResults(frame: Results): Uint8Array {
   const bytes = new Uint8Array(outputsEnd + frame.numEntries);
   writeHead(bytes, frame, 0);
   bytes.set(bytesOf(frame.outputs, frame.numEntries * hiddenSize), headBytes);
-  bytes.set(frame.served, outputsEnd);
+  bytes.set(frame.service, outputsEnd);
   return bytes;
 }
 
@@ -93,18 +114,31 @@ export function decodeForwardFrame(body: Uint8Array): ForwardFrame {
   const numEntries = view.getUint32(8, true);
   const numTokens = view.getUint32(12, true);
   if (numEntries > countMax || numTokens > countMax) throw malformed('entries', numEntries);
+  const flagBits = view.getUint8(1);
   const head = {
-    stopping: view.getUint8(1) === 1,
+    stopping: (flagBits & flags.stopping) !== 0,
     layer: view.getUint16(2, true),
     step: view.getUint32(4, true),
-    mappingVersion: view.getFloat64(16, true),
-    readyVersion: view.getFloat64(24, true),
+    attempt: view.getUint32(16, true),
+    mappingVersion: readVersion('mappingVersion', view.getFloat64(24, true)),
+    readyVersion: readReadyVersion(view.getFloat64(32, true)),
     numEntries,
   };
   const kind = view.getUint8(0);
-  if (kind === kinds.dispatch) return { ...head, ...readDispatch(body, numTokens, numEntries) };
-  if (kind === kinds.results) return { ...head, ...readResults(body, numEntries) };
-  throw malformed('kind', kind);
+  if (kind === forwardKinds.dispatch)
+    return { ...head, ...readDispatch(body, numTokens, numEntries) };
+  if (kind !== forwardKinds.results) throw malformed('kind', kind);
+  const passive = (flagBits & flags.passive) !== 0;
+  return { ...head, passive, ...readResults(body, numEntries) };
+}
+
+function readVersion(field: string, version: number): number {
+  if (!Number.isSafeInteger(version) || version < 0) throw malformed(field, version);
+  return version;
+}
+
+function readReadyVersion(version: number): number {
+  return version === Number.POSITIVE_INFINITY ? version : readVersion('readyVersion', version);
 }
 
 function readDispatch(body: Uint8Array, numTokens: number, numEntries: number) {
@@ -131,7 +165,7 @@ function readResults(body: Uint8Array, numEntries: number) {
   return {
     kind: 'results',
     outputs: new Float64Array(body.buffer, start, numEntries * hiddenSize),
-    served: body.subarray(outputsEnd),
+    service: body.subarray(outputsEnd),
   } as const;
 }
 

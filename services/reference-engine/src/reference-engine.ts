@@ -1,16 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { EngineServer, parseEngineAddress } from '@isobar/engine';
-import { ExpertMapping } from '@isobar/eplb';
-import { type EngineDescription, IsobarError } from '@isobar/protocol';
+import type { EngineDescription } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
-import { readTrace, type Trace } from '@isobar/trace';
-import { Checkpoint } from './checkpoint.js';
-import { ForwardPass, type StepEnd } from './forward-pass.js';
+import { describeEngine } from './engine-description.js';
+import { type EngineGround, loadGround } from './engine-ground.js';
+import { ExpertServer, type OwnHead } from './expert-server.js';
+import { dieAmidStep } from './faults.js';
+import { ForwardPass, type Routing, type StepEnd } from './forward-pass.js';
 import { LoadCounter } from './load-counter.js';
-import { bytesPerExpert } from './model-shape.js';
+import { MembershipView } from './membership-view.js';
 import { Pacer } from './pacer.js';
-import { PeerNetwork } from './peer-network.js';
+import { Peers } from './peers.js';
 import { ReplicaRouter } from './replica-router.js';
 import { Residency } from './residency.js';
 import { ResultsWriter } from './results-file.js';
@@ -18,146 +20,202 @@ import type { EngineSettings } from './settings.js';
 import { Stager } from './stager.js';
 import { SwapPort } from './swap-port.js';
 import { SwapWork } from './swap-work.js';
+import { WakeUp } from './wake-up.js';
 
-const peersDeadlineMs = 60_000;
+/** Wait between two questions for an outcome without which a step can't go on. */
+const askAgainMs = 200;
 
-/** One rank of the reference engine: serves its trace until the group is asked to stop. */
+/**
+ * One rank of the reference engine. It serves its trace until the group is asked to stop, if it
+ * is one of a new group; else it answers its peers and its agent until a version lists it.
+ */
 export class ReferenceEngine {
   readonly #settings: EngineSettings;
   readonly #logger: Logger;
-  readonly #trace: Trace;
-  readonly #checkpoint: Checkpoint;
+  readonly #ground: EngineGround;
   readonly #residency: Residency;
   readonly #work = new SwapWork();
-  readonly #peers: PeerNetwork;
+  readonly #members: MembershipView;
+  readonly #peers: Peers;
   readonly #port: SwapPort;
   readonly #counter: LoadCounter;
   readonly #forward: ForwardPass;
   readonly #description: EngineDescription;
-  #server: EngineServer | null = null;
+  readonly #wakeUp = new WakeUp();
+  #agents: EngineServer | null = null;
+  /** The last step that has ended. */
   #step = -1;
   #stopping = false;
+  #isResting = false;
   #loadToldMs = 0;
 
-  private constructor(
-    settings: EngineSettings,
-    trace: Trace,
-    checkpoint: Checkpoint,
-    logger: Logger,
-  ) {
+  private constructor(settings: EngineSettings, ground: EngineGround, logger: Logger) {
     this.#settings = settings;
     this.#logger = logger;
-    this.#trace = trace;
-    this.#checkpoint = checkpoint;
-    const { rank, numRanks } = settings;
-    const startMapping = startMappingOf(settings, trace);
+    this.#ground = ground;
+    const { rank, numRanks, activation } = settings;
+    const { checkpoint, startMapping } = ground;
+    const { header } = ground.trace;
     const incarnation = randomBytes(8).toString('hex');
-    this.#description = describe(settings, startMapping, checkpoint, incarnation);
+    this.#description = describeEngine(settings, startMapping, checkpoint, incarnation);
     this.#residency = new Residency({ ...settings, startMapping });
-    const socketPath = (peer: number) => join(settings.peerDirectory, `peer-${peer}.sock`);
-    this.#peers = new PeerNetwork({
+    this.#members = new MembershipView({ rank, incarnation });
+    this.#counter = new LoadCounter(rank, incarnation, startMapping);
+    const server = new ExpertServer({
+      activation,
+      residency: this.#residency,
+      counter: this.#counter,
+    });
+    this.#peers = new Peers({
       rank,
       numRanks,
-      socketPath,
+      incarnation,
+      socketPath: (peer) => join(settings.peerDirectory, `peer-${peer}.sock`),
+      startDeadlineMs: settings.groupDeadlineMs,
+      askAfterMs: settings.askPeersAfterMs,
+      members: this.#members,
+      port: () => this.#port,
       weights: (layer, expert) => this.#residency.weightsOfExpert(layer, expert),
-      onBroken: (peer, cause) => logger.warn({ peer, cause }, 'peer connection broken'),
-    });
-    const stager = new Stager({
-      rank,
-      checkpoint,
-      socketPath,
-      work: this.#work,
-      bandwidthBytesPerSecond: settings.stagingBytesPerSecond,
-      faults: settings.faults,
-      onProgress: (version, staged, total) => this.#server?.sendProgress(version, staged, total),
+      serve: (dispatch) => server.serve(dispatch, this.#ownHead()),
+      hasAgent: () => this.#agents?.hasAgent === true,
+      onChanged: (what) => this.#onPeersChanged(what),
+      logger,
     });
     this.#port = new SwapPort({
       rank,
       incarnation,
       residency: this.#residency,
-      stager,
+      members: this.#members,
+      stager: new Stager({
+        greeting: () => this.#peers.greeting('weights'),
+        checkpoint,
+        socketPath: (peer) => join(settings.peerDirectory, `peer-${peer}.sock`),
+        work: this.#work,
+        bandwidthBytesPerSecond: settings.stagingBytesPerSecond,
+        faults: settings.faults,
+        onProgress: (version, staged, total) => this.#agents?.sendProgress(version, staged, total),
+      }),
       work: this.#work,
       currentStep: () => this.#step,
-      onActivated: (state) => this.#server?.sendActivated(state),
+      brokenPeers: () => this.#peers.broken,
+      onActivated: (state) => this.#agents?.sendActivated(state),
+      onOutcome: () => this.#wakeUp.raise(),
+      onCut: (member) => this.#peers.disconnect([member], 'cut off for good'),
+      onLeft: (left) => this.#peers.disconnect(left, 'no member any more'),
     });
-    this.#counter = new LoadCounter(rank, incarnation, startMapping);
-    const { header } = trace;
     this.#forward = new ForwardPass({
       rank,
       numRanks,
+      activation,
       model: header,
-      residency: this.#residency,
-      peers: this.#peers,
+      exchange: this.#peers.exchange,
+      server,
       router: new ReplicaRouter(rank, header.numLayers, header.numExperts),
       counter: this.#counter,
-      pacer: new Pacer(millisPerToken(settings, trace)),
+      pacer: new Pacer(ground.millisPerToken),
+      routing: () => this.#routing(),
+      follow: (version) => this.#follow(version),
     });
   }
 
   /** @throws IsobarError ISOBAR_ENGINE_CHECKPOINT, ISOBAR_ENGINE_SETTINGS; TraceError */
   static async load(settings: EngineSettings, logger: Logger): Promise<ReferenceEngine> {
-    const trace = await readTrace(settings.trace);
-    const checkpoint = await Checkpoint.open(settings.checkpointDirectory);
-    assertFits(trace, checkpoint);
-    const engine = new ReferenceEngine(settings, trace, checkpoint, logger);
+    const ground = await loadGround(settings);
+    const engine = new ReferenceEngine(settings, ground, logger);
     for (const { layer, expert, weights } of engine.#residency.startExperts()) {
-      await checkpoint.readExpert(layer, expert, weights);
+      await ground.checkpoint.readVerified(layer, expert, weights);
     }
     return engine;
   }
 
-  /** Serves until `stop` is called at any rank of the group; resolves when all is written. */
+  /**
+   * Serves until this engine is asked to stop, or another of its group while it serves; resolves
+   * when all is written.
+   */
   async run(): Promise<void> {
     const { rank, numRanks, resultsDirectory } = this.#settings;
+    const { incarnation } = this.#description;
     const results = await ResultsWriter.create(resultsDirectory, {
       rank,
       numRanks,
-      ...this.#trace.header,
+      incarnation,
+      ...this.#ground.trace.header,
     });
-    this.#server = await EngineServer.listen({
+    const beginning = await this.#peers.start();
+    if (beginning === 'joining') this.#port.join();
+    this.#isResting = beginning === 'joining';
+    // Only now: an agent must not be told of an engine that is not known to serve.
+    this.#agents = await EngineServer.listen({
       address: parseEngineAddress(this.#settings.listen),
       hello: () => ({ description: this.#description, state: this.#port.state() }),
       handle: (command) => this.#port.handle(command),
       onError: (error) => this.#logger.warn({ err: error }, 'engine port'),
     });
-    await this.#peers.connect(peersDeadlineMs);
-    this.#logger.info({ rank, ...this.#trace.header }, 'serving');
-    for (let ended = false; !ended; ) ended = await this.#runStep(results);
+    this.#logger.info({ rank, standing: beginning, ...this.#ground.trace.header }, 'serving');
+    for (let ended = beginning === null; !ended; ) {
+      ended = await (this.#isResting ? this.#rest() : this.#runStep(results));
+    }
     await this.#peers.close();
-    await this.#server.close();
-    await results.close(this.#work.results());
-    await this.#checkpoint.close();
+    await this.#agents.close();
+    await results.close({ standing: this.#port.swap.standing, swaps: this.#work.results() });
+    await this.#ground.checkpoint.close();
   }
 
-  /** Asks the whole group to stop after the step that begins next. */
+  /** An engine that serves asks its whole group to stop after the step that begins next. */
   stop(): void {
     this.#stopping = true;
+    this.#peers.stopStarting();
+    this.#wakeUp.raise();
+  }
+
+  #onPeersChanged(what: 'connections' | 'outcome' | 'frame'): void {
+    if (what !== 'frame') this.#agents?.sendChanged(this.#port.state());
+    this.#wakeUp.raise();
+  }
+
+  /** Not listed, not yet or no more: answers peers and agent, and follows what lists it. */
+  async #rest(): Promise<boolean> {
+    this.#peers.exchange.rest();
+    if (this.#stopping) return true;
+    const inPlace = this.#settings.activation === 'in-place';
+    this.#port.switchBetweenSteps(inPlace ? this.#peers.versionOfActive : Number.POSITIVE_INFINITY);
+    this.#isResting = !(this.#port.mayRoute && this.#peers.isStepKnown);
+    if (this.#isResting) await this.#wakeUp.next();
+    return false;
   }
 
   async #runStep(results: ResultsWriter): Promise<boolean> {
-    const step = this.#step + 1;
-    const traceStep = step % this.#trace.numSteps;
-    const { mappingVersion } = this.#port;
+    const { exchange } = this.#peers;
+    const step = exchange.nextStep;
+    const traceStep = step % this.#ground.trace.numSteps;
     const swapOpenBefore = this.#port.swapOpen;
     const startedAtMs = Date.now();
     const startedMs = performance.now();
+    exchange.begin(step, this.#peers.takingPart());
+    const { diesAfterTokensTo } = this.#settings.faults;
+    if (diesAfterTokensTo !== undefined && this.#peers.isBehindAll) {
+      return dieAmidStep(exchange.present, diesAfterTokensTo, step, this.#ownHead());
+    }
     const end = await this.#forward.run({
       step,
       traceStep,
-      experts: this.#trace.tokens(traceStep),
-      numTokens: this.#trace.numTokens(traceStep),
-      mappingVersion,
-      readyVersion: this.#port.readyVersion,
+      experts: this.#ground.trace.tokens(traceStep),
+      numTokens: this.#ground.trace.numTokens(traceStep),
       stopping: this.#stopping,
     });
+    if (end === null) {
+      this.#isResting = true;
+      return false;
+    }
     this.#step = step;
     const swapOpen = swapOpenBefore || this.#port.swapOpen;
+    const maskedRanks = this.#peers.numUnreachable;
     // Counted into the step: a switch holds inference up as much as any layer does.
     this.#port.switchBetweenSteps(this.#followUpTo(end));
     const stepMillis = performance.now() - startedMs;
+    const { numTokens, mappingVersion, attempts, served, checksums, stopping } = end;
     this.#counter.stepEnded(mappingVersion, step, stepMillis);
-    this.#tellLoads(end.stopping);
-    const { numTokens, served, checksums } = end;
+    this.#tellLoads(stopping);
     await results.append({
       step,
       traceStep,
@@ -166,78 +224,55 @@ export class ReferenceEngine {
       swapOpen,
       startedAtMs,
       stepMillis,
-      maskedRanks: this.#peers.broken.size,
+      maskedRanks,
+      attempts,
       served,
       checksums,
     });
-    return end.stopping;
+    this.#isResting = !this.#port.mayRoute;
+    // A rank that nothing paces, since it reaches no expert, must not spin.
+    if (served.every((tokens) => tokens === 0)) await delay(this.#settings.meanLayerMillis);
+    return stopping;
   }
 
   #followUpTo(end: StepEnd): number {
     const { activation } = this.#settings;
-    return activation === 'in-place' ? end.readyVersionOfAll : this.#port.readyVersion;
+    return activation === 'in-place' ? end.readyVersionOfAll : Number.POSITIVE_INFINITY;
+  }
+
+  #routing(): Routing {
+    const { mappingVersion, readyVersion } = this.#port;
+    const links = this.#peers.linksByRank();
+    return { mapping: this.#residency.mapping, mappingVersion, readyVersion, links };
+  }
+
+  #ownHead(): OwnHead {
+    const { mappingVersion, readyVersion } = this.#port;
+    return { mappingVersion, readyVersion, stopping: false };
+  }
+
+  /**
+   * In the midst of a step: a peer routes by `version` already. Its outcome may be unknown here;
+   * then whoever knows it is asked, as long as one that does is connected.
+   */
+  async #follow(version: number): Promise<boolean> {
+    const { outcomes } = this.#peers;
+    const lacksOutcome = () =>
+      this.#port.mayRoute &&
+      this.#port.mappingVersion < version &&
+      this.#port.swap.switchingTo === null;
+    while (lacksOutcome() && outcomes.peersThatKnow(version).length > 0) {
+      outcomes.ask(version);
+      await this.#wakeUp.next(askAgainMs);
+    }
+    this.#port.switchBetweenSteps(version);
+    return this.#port.mayRoute;
   }
 
   #tellLoads(last: boolean): void {
     const nowMs = performance.now();
     if (!last && nowMs - this.#loadToldMs < this.#settings.loadIntervalMs) return;
     this.#loadToldMs = nowMs;
-    for (const sample of this.#counter.takeSamples()) this.#server?.sendLoad(sample);
+    for (const sample of this.#counter.takeSamples()) this.#agents?.sendLoad(sample);
   }
-}
-
-function startMappingOf(settings: EngineSettings, trace: Trace): ExpertMapping {
-  const { numRanks, numPhysicalExperts } = settings;
-  const { numLayers, numExperts } = trace.header;
-  return ExpertMapping.contiguous({
-    numLayers,
-    numLogicalExperts: numExperts,
-    numRanks,
-    numPhysicalExperts,
-  });
-}
-
-function assertFits(trace: Trace, checkpoint: Checkpoint): void {
-  const { numLayers, numExperts } = trace.header;
-  if (checkpoint.numLayers === numLayers && checkpoint.numExperts === numExperts) return;
-  const text = `the trace has ${numLayers} layers of ${numExperts} experts, the checkpoint ${checkpoint.numLayers} of ${checkpoint.numExperts}`;
-  throw new IsobarError('ISOBAR_ENGINE_SETTINGS', text, { field: 'trace' });
-}
-
-function millisPerToken(settings: EngineSettings, trace: Trace): number {
-  let tokens = 0;
-  for (let step = 0; step < trace.numSteps; step += 1) tokens += trace.numTokens(step);
-  const meanRankTokens = (tokens * trace.header.topK) / trace.numSteps / settings.numRanks;
-  return settings.meanLayerMillis / meanRankTokens;
-}
-
-function describe(
-  settings: EngineSettings,
-  mapping: ExpertMapping,
-  checkpoint: Checkpoint,
-  incarnation: string,
-): EngineDescription {
-  const { deployment, rank, numRanks, spareBuffers, reserveBuffers, activation } = settings;
-  return {
-    deployment,
-    rank,
-    numRanks,
-    incarnation,
-    process: null,
-    engine: 'isobar reference engine',
-    modelRevision: checkpoint.modelRevision,
-    phase: 'mixed',
-    modelLayerIds: Int32Array.from({ length: mapping.numLayers }, (_, layer) => layer),
-    numLogicalExperts: mapping.numLogicalExperts,
-    slotOffsets: mapping.slotOffsets,
-    pinnedSlots: new Int32Array(0),
-    bytesPerExpert,
-    spareBuffers,
-    reserveBuffers,
-    replicaChoice: 'uniform',
-    activation,
-    staging: 'one-sided',
-    digestAlgorithm: 'sha256',
-    ownBalancer: false,
-  };
 }

@@ -1,5 +1,5 @@
 import type { ExpertMapping } from '@isobar/eplb';
-import { type Activation, IsobarError } from '@isobar/protocol';
+import { type Activation, type Change, IsobarError } from '@isobar/protocol';
 import { numbersPerExpert } from './model-shape.js';
 
 export interface ResidencyOptions {
@@ -23,8 +23,11 @@ interface Version {
   readonly mapping: ExpertMapping;
   /** Buffer of each own slot, [layers × own slots]; −1 for an empty slot. */
   readonly buffers: Int32Array;
-  /** Whether tokens of this version are served: from the yes vote on. */
-  served: boolean;
+  /**
+   * `staging`: some of it is not verified yet. `serving`: tokens of this version are served, from
+   * the yes vote on. `pool`: weights of a joining engine that count for nothing, but may be used.
+   */
+  use: 'staging' | 'serving' | 'pool';
 }
 
 /**
@@ -36,8 +39,8 @@ export class Residency {
   readonly #options: ResidencyOptions;
   readonly #firstSlot: number;
   readonly #ownSlots: number;
+  readonly #slotBuffers: number;
   readonly #memory: Float64Array[];
-  readonly #free: number[];
   readonly #versions = new Map<number, Version>();
   #current: Version;
 
@@ -46,26 +49,35 @@ export class Residency {
     const { startMapping: mapping, rank, spareBuffers } = options;
     this.#firstSlot = mapping.slotOffsets[rank] ?? 0;
     this.#ownSlots = (mapping.slotOffsets[rank + 1] ?? 0) - this.#firstSlot;
-    const slotBuffers = mapping.numLayers * this.#ownSlots;
+    this.#slotBuffers = mapping.numLayers * this.#ownSlots;
     this.#memory = Array.from(
-      { length: slotBuffers + spareBuffers },
+      { length: this.#slotBuffers + spareBuffers },
       () => new Float64Array(numbersPerExpert),
     );
-    this.#free = Array.from({ length: spareBuffers }, (_, index) => slotBuffers + index);
-    const buffers = Int32Array.from({ length: slotBuffers }, (_, index) =>
+    const buffers = Int32Array.from({ length: this.#slotBuffers }, (_, index) =>
       this.#expertAt(mapping, index) < 0 ? -1 : index,
     );
-    this.#current = { mapping, buffers, served: true };
+    this.#current = { mapping, buffers, use: 'serving' };
     this.#versions.set(0, this.#current);
   }
 
+  /** Buffers that no version names; of a joining engine all, since what they hold counts not. */
   get freeBuffers(): number {
-    return this.#free.length;
+    return this.#isJoining ? this.#memory.length : this.#unnamed().length;
   }
 
-  /** The mapping that this rank routes by. */
+  /** The mapping that this rank routes by; before it routes by any, its start mapping. */
   get mapping(): ExpertMapping {
     return this.#current.mapping;
+  }
+
+  get #isJoining(): boolean {
+    return this.#current.use === 'pool';
+  }
+
+  /** The start mapping is not served: this engine joins a group that has gone on. */
+  join(): void {
+    this.#current.use = 'pool';
   }
 
   #expertAt(mapping: ExpertMapping, index: number): number {
@@ -98,7 +110,7 @@ export class Residency {
   /** Weights that serve tokens of a version in a slot; null where this rank must refuse them. */
   weights(version: number, layer: number, slot: number, expert: number): Float64Array | null {
     const table = this.#versions.get(version);
-    if (table === undefined || !table.served) return null;
+    if (table?.use !== 'serving') return null;
     if (slot < this.#firstSlot || slot >= this.#firstSlot + this.#ownSlots) return null;
     if (table.mapping.getLogicalExpert(layer, slot) !== expert) return null;
     return this.#memory[table.buffers[this.#indexOf(layer, slot)] ?? -1] ?? null;
@@ -106,48 +118,75 @@ export class Residency {
 
   /** An expert's weights for a peer that fetches them, null where they are not here. */
   weightsOfExpert(layer: number, expert: number): Float64Array | null {
-    const buffer = this.#bufferOf(this.#current, layer, expert);
-    return buffer === null ? null : (this.#memory[buffer] ?? null);
+    return this.#memory[this.#verifiedBuffer(layer, expert)] ?? null;
   }
 
-  #bufferOf(version: Version, layer: number, expert: number): number | null {
-    for (let index = layer * this.#ownSlots; index < (layer + 1) * this.#ownSlots; index += 1) {
-      const buffer = version.buffers[index] ?? -1;
-      if (buffer >= 0 && this.#expertAt(version.mapping, index) === expert) return buffer;
+  /** A buffer with that expert's verified weights, of whatever version; −1 where there is none. */
+  #verifiedBuffer(layer: number, expert: number): number {
+    for (const { mapping, buffers, use } of this.#newestFirst()) {
+      if (use === 'staging') continue;
+      for (let index = layer * this.#ownSlots; index < (layer + 1) * this.#ownSlots; index += 1) {
+        const buffer = buffers[index] ?? -1;
+        if (buffer >= 0 && this.#expertAt(mapping, index) === expert) return buffer;
+      }
     }
-    return null;
+    return -1;
+  }
+
+  #newestFirst(): Version[] {
+    return [...this.#versions].sort(([left], [right]) => right - left).map(([, table]) => table);
+  }
+
+  /** Buffers that may be taken, ascending: in place, a slot's own buffer is taken for ever. */
+  #unnamed(): number[] {
+    const named = new Set([...this.#versions.values()].flatMap(({ buffers }) => [...buffers]));
+    const fixed = this.#options.activation === 'in-place' && !this.#isJoining;
+    const free: number[] = [];
+    for (let buffer = fixed ? this.#slotBuffers : 0; buffer < this.#memory.length; buffer += 1) {
+      if (!named.has(buffer)) free.push(buffer);
+    }
+    return free;
   }
 
   /**
-   * Takes spare buffers for a version's incoming experts, which the caller then fills.
+   * Takes buffers for a version's incoming experts, which the caller then fills. Experts that lie
+   * in any version's buffers are used from there. The reserve is for evacuations only.
    * @throws IsobarError ISOBAR_ENGINE_NO_SPARE_BUFFERS
    */
-  stage(version: number, mapping: ExpertMapping): IncomingExpert[] {
-    const { numLayers } = mapping;
-    const buffers = new Int32Array(numLayers * this.#ownSlots).fill(-1);
+  stage(version: number, mapping: ExpertMapping, change: Change): IncomingExpert[] {
+    const buffers = new Int32Array(this.#slotBuffers).fill(-1);
     const missing: number[] = [];
     buffers.forEach((_, index) => {
       const expert = this.#expertAt(mapping, index);
       if (expert < 0) return;
-      const layer = Math.floor(index / this.#ownSlots);
-      const held = this.#bufferOf(this.#current, layer, expert);
-      if (held === null) missing.push(index);
+      const held = this.#verifiedBuffer(Math.floor(index / this.#ownSlots), expert);
+      if (held < 0) missing.push(index);
       else buffers[index] = held;
     });
-    this.#assertSpare(version, missing.length);
-    const taken = this.#free.splice(0, missing.length);
+    if (this.#isJoining) this.#forgetAllBut(new Set(buffers));
+    const taken = this.#take(version, missing.length, change);
     missing.forEach((index, at) => {
       buffers[index] = taken[at] ?? -1;
     });
-    const staged: Version = { mapping, buffers, served: false };
+    const staged: Version = { mapping, buffers, use: 'staging' };
     this.#versions.set(version, staged);
     return this.#incoming(staged, taken);
   }
 
-  #assertSpare(version: number, wanted: number): void {
+  /** A joining engine's whole memory is there for the version that lists it. */
+  #forgetAllBut(kept: ReadonlySet<number>): void {
+    const { buffers } = this.#current;
+    buffers.forEach((buffer, index) => {
+      if (!kept.has(buffer)) buffers[index] = -1;
+    });
+  }
+
+  #take(version: number, wanted: number, change: Change): number[] {
     const { reserveBuffers, rank } = this.#options;
-    const spare = Math.max(0, this.#free.length - reserveBuffers);
-    if (wanted <= spare) return;
+    const unnamed = this.#unnamed();
+    const reserve = change === 'evacuation' || this.#isJoining ? 0 : reserveBuffers;
+    const spare = Math.max(0, unnamed.length - reserve);
+    if (wanted <= spare) return unnamed.slice(0, wanted);
     throw new IsobarError(
       'ISOBAR_ENGINE_NO_SPARE_BUFFERS',
       `version ${version} brings rank ${rank} ${wanted} experts; ${spare} buffers are spare`,
@@ -157,28 +196,29 @@ export class Residency {
 
   /** Every incoming expert is staged and verified: tokens of this version are served. */
   serve(version: number): void {
+    this.#staged(version).use = 'serving';
+  }
+
+  #staged(version: number): Version {
     const staged = this.#versions.get(version);
     if (staged === undefined) throw new Error(`version ${version} is not staged`);
-    staged.served = true;
+    return staged;
   }
 
   /** Frees what was staged for a version that is void. */
   discard(version: number): void {
-    const staged = this.#versions.get(version);
-    if (staged === undefined || staged === this.#current) return;
-    this.#versions.delete(version);
-    this.#freeUnnamed(staged);
+    if (this.#versions.get(version) !== this.#current) this.#versions.delete(version);
   }
 
   /** Routes by a staged version from now on. */
   switchTo(version: number): void {
-    const staged = this.#versions.get(version);
-    if (staged === undefined) throw new Error(`version ${version} is not staged`);
+    const staged = this.#staged(version);
     if (this.#options.activation === 'in-place') {
       this.#copyIntoSlots(staged);
       this.#versions.clear();
       this.#versions.set(version, staged);
     }
+    if (this.#isJoining) this.#versions.delete(0);
     this.#current = staged;
   }
 
@@ -189,35 +229,19 @@ export class Residency {
     );
     // A slot may take what another slot holds and gives up: read before anything is written.
     const sources = moved.map(({ buffer }) =>
-      buffer < staged.buffers.length ? this.#memory[buffer]?.slice() : this.#memory[buffer],
+      buffer < this.#slotBuffers ? this.#memory[buffer]?.slice() : this.#memory[buffer],
     );
-    moved.forEach(({ buffer, index }, at) => {
+    moved.forEach(({ index }, at) => {
       const source = sources[at];
       if (source !== undefined) this.#memory[index]?.set(source);
       staged.buffers[index] = index;
-      if (buffer >= staged.buffers.length) this.#free.push(buffer);
     });
   }
 
-  /** Frees the buffers that only versions below `version` name. */
+  /** Forgets the versions below `version`: buffers that only they name are free. */
   retire(version: number): void {
     for (const [number, old] of [...this.#versions]) {
-      if (number >= version || old === this.#current) continue;
-      this.#versions.delete(number);
-      this.#freeUnnamed(old);
+      if (number < version && old !== this.#current) this.#versions.delete(number);
     }
-  }
-
-  #freeUnnamed(gone: Version): void {
-    const named = new Set([...this.#versions.values()].flatMap(({ buffers }) => [...buffers]));
-    for (const buffer of new Set(gone.buffers)) {
-      if (buffer >= 0 && !named.has(buffer) && this.#isSpare(buffer)) this.#free.push(buffer);
-    }
-  }
-
-  /** In-place slots keep their buffers for ever; two-table buffers belong to no slot. */
-  #isSpare(buffer: number): boolean {
-    if (this.#options.activation === 'two-table') return true;
-    return buffer >= this.#current.buffers.length;
   }
 }

@@ -1,25 +1,31 @@
-import { type FileHandle, open, readFile, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { IsobarError } from '@isobar/protocol';
+import { IsobarError, incarnationSchema, standingSchema } from '@isobar/protocol';
 import { z } from 'zod';
 
 /*
- * What a rank has done, step by step, for the comparison with the oracle and the summary:
- * a head of eight u32 (magic, ranks, rank, layers, topK, 0, 0, 0), then for each step
+ * What an engine process has done, step by step, for the comparison with the oracle and the
+ * summary. A rank has a file for each of its incarnations: a head of eight u32 (magic, ranks,
+ * rank, layers, topK, 0, 0, 0), then for each step
  *
- *   head       f64 × 8: step, traceStep, tokens, mappingVersion, swapOpen, startedAtMs (Unix),
- *              stepMillis, ranks masked
+ *   head       f64 × 9: step, traceStep, tokens, mappingVersion, swapOpen, startedAtMs (Unix),
+ *              stepMillis, ranks masked, attempts
  *   served     u32 [layers]: tokens that this rank's slots served
  *   checksums  u32 [tokens × layers × topK], of this rank's own tokens
+ *
+ * and a JSON file of its end, which a process that was killed does not write. Of such a process
+ * the last step may be cut off: only whole ones are read.
  */
 
-const magic = 0x31425349;
-const headNumbers = 8;
-const stepHeadBytes = headNumbers * Float64Array.BYTES_PER_ELEMENT;
+const magic = 0x32425349;
+const headBytes = 8 * Uint32Array.BYTES_PER_ELEMENT;
+const stepHeadNumbers = 9;
+const stepHeadBytes = stepHeadNumbers * Float64Array.BYTES_PER_ELEMENT;
 
 export interface ResultsShape {
   readonly numRanks: number;
   readonly rank: number;
+  readonly incarnation: string;
   readonly numLayers: number;
   readonly topK: number;
 }
@@ -33,7 +39,10 @@ export interface StepResult {
   readonly swapOpen: boolean;
   readonly startedAtMs: number;
   readonly stepMillis: number;
+  /** Members of the mapping that could not be reached in some part of the step. */
   readonly maskedRanks: number;
+  /** How often the step was begun: more than once where a peer had switched in place before. */
+  readonly attempts: number;
   readonly served: Uint32Array;
   readonly checksums: Uint32Array;
 }
@@ -51,13 +60,25 @@ export const swapResultSchema = z.object({
 });
 export type SwapResult = z.infer<typeof swapResultSchema>;
 
+/** How an engine ended that was not killed. */
+const endSchema = z.object({
+  standing: standingSchema,
+  swaps: z.array(swapResultSchema),
+});
+export type EngineEnd = Readonly<z.infer<typeof endSchema>>;
+
 export interface RankResults extends ResultsShape {
   readonly steps: readonly StepResult[];
-  readonly swaps: readonly SwapResult[];
+  /** Null where the process was killed. */
+  readonly end: EngineEnd | null;
 }
 
-const stepsFile = (directory: string, rank: number) => join(directory, `steps-${rank}.bin`);
-const swapsFile = (directory: string, rank: number) => join(directory, `swaps-${rank}.json`);
+function fileNames(rank: number, incarnation: string) {
+  return {
+    steps: `steps-${rank}-${incarnation}.bin`,
+    end: `end-${rank}-${incarnation}.json`,
+  };
+}
 
 export class ResultsWriter {
   readonly #directory: string;
@@ -72,7 +93,8 @@ export class ResultsWriter {
   }
 
   static async create(directory: string, shape: ResultsShape): Promise<ResultsWriter> {
-    const file = await open(stepsFile(directory, shape.rank), 'w');
+    const { steps } = fileNames(shape.rank, shape.incarnation);
+    const file = await open(join(directory, steps), 'wx');
     const { numRanks, rank, numLayers, topK } = shape;
     const head = Uint32Array.of(magic, numRanks, rank, numLayers, topK, 0, 0, 0);
     await file.write(new Uint8Array(head.buffer));
@@ -93,6 +115,7 @@ export class ResultsWriter {
       startedAtMs,
       stepMillis,
       result.maskedRanks,
+      result.attempts,
     );
     const parts = [head, result.served, result.checksums];
     this.#writing = this.#file.writev(
@@ -100,45 +123,65 @@ export class ResultsWriter {
     );
   }
 
-  async close(swaps: readonly SwapResult[]): Promise<void> {
+  async close(engineEnd: EngineEnd): Promise<void> {
     await this.#writing;
     await this.#file.close();
-    await writeFile(swapsFile(this.#directory, this.#shape.rank), JSON.stringify(swaps));
+    const { end } = fileNames(this.#shape.rank, this.#shape.incarnation);
+    await writeFile(join(this.#directory, end), JSON.stringify(engineEnd));
   }
 }
 
-/** @throws IsobarError ISOBAR_ENGINE_RESULTS where the files are not there or not whole */
-export async function readResults(directory: string, rank: number): Promise<RankResults> {
+/**
+ * Results of every incarnation that a rank had in a run, in the order in which they served.
+ * @throws IsobarError ISOBAR_ENGINE_RESULTS where the files can't be read
+ */
+export async function readResults(directory: string, rank: number): Promise<RankResults[]> {
   try {
-    const bytes = new Uint8Array(await readFile(stepsFile(directory, rank))).slice();
-    const swaps = z
-      .array(swapResultSchema)
-      .parse(JSON.parse(await readFile(swapsFile(directory, rank), 'utf8')));
-    const [found, numRanks = 0, , numLayers = 0, topK = 0] = new Uint32Array(
-      bytes.buffer,
-      0,
-      headNumbers,
+    const files = await readdir(directory);
+    const pattern = new RegExp(`^steps-${rank}-([0-9a-f]{16})\\.bin$`);
+    const incarnations = files.flatMap((name) => pattern.exec(name)?.[1] ?? []);
+    const results = await Promise.all(
+      incarnations.map((incarnation) => {
+        const { end } = fileNames(rank, incarnation);
+        return readIncarnation(directory, rank, incarnation, files.includes(end));
+      }),
     );
-    if (found !== magic) throw new Error('not a results file');
-    const shape = { numRanks, rank, numLayers, topK };
-    return { ...shape, swaps, steps: readSteps(bytes, shape) };
+    const startOf = ({ steps }: RankResults) => steps[0]?.startedAtMs ?? Number.POSITIVE_INFINITY;
+    return results.sort((left, right) => Math.sign(startOf(left) - startOf(right)) || 0);
   } catch (cause) {
     const text = `the results of rank ${rank} can't be read in ${directory}`;
     throw new IsobarError('ISOBAR_ENGINE_RESULTS', text, { directory, rank }, { cause });
   }
 }
 
+async function readIncarnation(
+  directory: string,
+  rank: number,
+  incarnation: string,
+  hasEnd: boolean,
+): Promise<RankResults> {
+  const names = fileNames(rank, incarnationSchema.parse(incarnation));
+  const bytes = new Uint8Array(await readFile(join(directory, names.steps))).slice();
+  const head = new Uint32Array(bytes.buffer, 0, headBytes / Uint32Array.BYTES_PER_ELEMENT);
+  const [found, numRanks = 0, , numLayers = 0, topK = 0] = head;
+  if (found !== magic) throw new Error(`${names.steps} is not a results file`);
+  const shape = { numRanks, rank, incarnation, numLayers, topK };
+  const end = hasEnd
+    ? endSchema.parse(JSON.parse(await readFile(join(directory, names.end), 'utf8')))
+    : null;
+  return { ...shape, steps: readSteps(bytes, shape), end };
+}
+
 function readSteps(bytes: Uint8Array<ArrayBuffer>, shape: ResultsShape): StepResult[] {
   const steps: StepResult[] = [];
-  let at = headNumbers * Uint32Array.BYTES_PER_ELEMENT;
-  while (at < bytes.byteLength) {
+  for (let at = headBytes; at + stepHeadBytes <= bytes.byteLength; ) {
     const head = new Float64Array(bytes.slice(at, at + stepHeadBytes).buffer);
     const [step = 0, traceStep = 0, numTokens = 0, mappingVersion = 0, swapOpen = 0] = head;
-    at += stepHeadBytes;
-    const served = new Uint32Array(bytes.buffer, at, shape.numLayers);
-    at += served.byteLength;
-    const checksums = new Uint32Array(bytes.buffer, at, numTokens * shape.numLayers * shape.topK);
-    at += checksums.byteLength;
+    const servedAt = at + stepHeadBytes;
+    const checksumsAt = servedAt + shape.numLayers * Uint32Array.BYTES_PER_ELEMENT;
+    const numChecksums = numTokens * shape.numLayers * shape.topK;
+    at = checksumsAt + numChecksums * Uint32Array.BYTES_PER_ELEMENT;
+    if (at > bytes.byteLength) break;
     steps.push({
       step,
       traceStep,
@@ -148,8 +191,9 @@ function readSteps(bytes: Uint8Array<ArrayBuffer>, shape: ResultsShape): StepRes
       startedAtMs: head[5] ?? 0,
       stepMillis: head[6] ?? 0,
       maskedRanks: head[7] ?? 0,
-      served,
-      checksums,
+      attempts: head[8] ?? 1,
+      served: new Uint32Array(bytes.buffer, servedAt, shape.numLayers),
+      checksums: new Uint32Array(bytes.buffer, checksumsAt, numChecksums),
     });
   }
   return steps;

@@ -28,6 +28,10 @@ export const engineSettingsSchema = z
     loadIntervalMs: z.number().int().min(10).max(60_000),
     /** Most weights that a rank takes in while staging. */
     stagingBytesPerSecond: z.number().positive(),
+    /** For all ranks of a new group to come together; one that waits longer joins instead. */
+    groupDeadlineMs: z.number().int().min(100).max(3_600_000).default(60_000),
+    /** Peers are asked for the outcome of a vote when no leader's word has come for so long. */
+    askPeersAfterMs: z.number().int().min(100).max(3_600_000).default(3_000),
     faults: faultsSchema,
   })
   .strict()

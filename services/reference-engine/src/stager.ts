@@ -1,14 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { decodeTransfers, IsobarError, type Proposal } from '@isobar/protocol';
-import { type Checkpoint, weightDigest } from './checkpoint.js';
+import type { Checkpoint } from './checkpoint.js';
 import { corruptsStaging, damage, type Faults } from './faults.js';
 import { bytesPerExpert } from './model-shape.js';
+import type { PeerGreeting } from './peer-greeting.js';
 import type { IncomingExpert } from './residency.js';
 import type { SwapWork } from './swap-work.js';
 import { fetchWeights } from './weight-transfer.js';
 
 export interface StagerOptions {
-  readonly rank: number;
+  /** What this engine says of itself to a peer that it fetches weights from. */
+  readonly greeting: () => PeerGreeting;
   readonly checkpoint: Checkpoint;
   readonly socketPath: (rank: number) => string;
   readonly work: SwapWork;
@@ -69,7 +71,7 @@ export class Stager {
     proposal: Proposal,
     incoming: readonly IncomingExpert[],
   ): Map<number, IncomingExpert[]> {
-    const transfers = decodeTransfers(proposal.transfers, this.#options.rank);
+    const transfers = decodeTransfers(proposal.transfers, this.#options.greeting().rank);
     const sources = new Map(transfers.map((t) => [`${t.layer}.${t.slot}`, t]));
     const bySource = new Map<number, IncomingExpert[]>();
     for (const expert of incoming) {
@@ -103,14 +105,14 @@ export class Stager {
     signal: AbortSignal,
     onStaged: (expert: IncomingExpert) => Promise<void>,
   ): Promise<void> {
-    const { rank, socketPath } = this.#options;
+    const { greeting, socketPath } = this.#options;
     const fetches = experts.map((expert) => ({
       layer: expert.layer,
       expert: expert.expert,
       into: expert.weights,
       incoming: expert,
     }));
-    await fetchWeights(socketPath(source), rank, fetches, signal, ({ incoming }) =>
+    await fetchWeights(socketPath(source), greeting(), fetches, signal, ({ incoming }) =>
       onStaged(incoming),
     );
   }
@@ -119,14 +121,7 @@ export class Stager {
     const { work, faults, checkpoint } = this.#options;
     const { weights, layer } = expert;
     if (first && corruptsStaging(faults, version)) damage(weights);
-    const digest = work.measure(version, () =>
-      weightDigest(new Uint8Array(weights.buffer, weights.byteOffset, bytesPerExpert)),
-    );
-    if (digest !== checkpoint.digest(layer, expert.expert)) {
-      const text = `expert ${expert.expert} of layer ${layer} does not have the manifest's digest`;
-      const fields = { layer, expert: expert.expert, digest };
-      throw new IsobarError('ISOBAR_ENGINE_WEIGHT_DIGEST_MISMATCH', text, fields);
-    }
+    work.measure(version, () => checkpoint.verify(layer, expert.expert, weights));
     work.staged(version, bytesPerExpert);
     if (first && faults.wrongWeightsInVersion === version) damage(weights);
   }

@@ -5,6 +5,7 @@ import {
   admitProposal,
   adoptBase,
   applyOutcome,
+  applyPeerOutcome,
   applyProposal,
   decodeMapRecord,
   decodeProposal,
@@ -13,6 +14,10 @@ import {
   engineStateOf,
   IsobarError,
   initialEngineSwap,
+  type MapRecord,
+  type Member,
+  mappingOfRecord,
+  type OutcomeTaken,
   type Proposal,
   raiseFence,
   recordActivated,
@@ -21,6 +26,7 @@ import {
   recordSwitch,
   recordVote,
 } from '@isobar/protocol';
+import type { MembershipView } from './membership-view.js';
 import type { Residency } from './residency.js';
 import type { Stager } from './stager.js';
 import type { SwapWork } from './swap-work.js';
@@ -29,11 +35,18 @@ export interface SwapPortOptions {
   readonly rank: number;
   readonly incarnation: string;
   readonly residency: Residency;
+  readonly members: MembershipView;
   readonly stager: Stager;
   readonly work: SwapWork;
   readonly currentStep: () => number;
+  readonly brokenPeers: () => readonly Member[];
   /** A version is being followed: every token routed by an older one has been answered. */
   readonly onActivated: (state: EngineState) => void;
+  /** Outcomes or standing are others than before. */
+  readonly onOutcome: () => void;
+  readonly onCut: (member: Member) => void;
+  /** Peers whose tokens can't be served any more: every version that they route by is retired. */
+  readonly onLeft: (members: readonly Member[]) => void;
 }
 
 interface Staging {
@@ -50,11 +63,30 @@ export class SwapPort {
   readonly #options: SwapPortOptions;
   #swap: EngineSwapState;
   #staging: Staging | null = null;
+  /** Mapping of the newest committed version, on which the next proposal is made. */
+  #committedMapping: ExpertMapping;
+  /** False while this engine has no part in any mapping yet. */
+  #hasMapping = true;
+  #leaderHeardMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SwapPortOptions) {
     this.#options = options;
     const { rank, incarnation, residency } = options;
+    this.#committedMapping = residency.mapping;
     this.#swap = initialEngineSwap(rank, incarnation, residency.mapping.digest(), 'serving');
+  }
+
+  /** Joins a group that has gone on instead of serving the start mapping. To be called first. */
+  join(): void {
+    const { rank, incarnation, residency } = this.#options;
+    this.#swap = initialEngineSwap(rank, incarnation, residency.mapping.digest(), 'joining');
+    this.#hasMapping = false;
+    residency.join();
+  }
+
+  /** What the guard knows. */
+  get swap(): EngineSwapState {
+    return this.#swap;
   }
 
   /** The version that this rank routes by. */
@@ -62,67 +94,105 @@ export class SwapPort {
     return this.#swap.mappingVersion;
   }
 
-  /** Highest committed version whose weights this rank has staged. */
+  /** Whether this rank may route tokens of its own. */
+  get mayRoute(): boolean {
+    return this.#hasMapping && this.#swap.standing === 'serving';
+  }
+
+  /**
+   * Highest committed version whose weights this rank has staged. A joining engine has a say in
+   * when the group switches from its yes vote on.
+   */
   get readyVersion(): number {
-    return this.#swap.committed.version;
+    const { switchingTo, standing, vote, committed, mappingVersion } = this.#swap;
+    if (switchingTo !== null) return switchingTo;
+    if (standing !== 'joining') return mappingVersion;
+    return vote === null ? Number.POSITIVE_INFINITY : committed.version;
+  }
+
+  /** When a leader's word was last taken, on `performance`'s clock. */
+  get leaderHeardMs(): number {
+    return this.#leaderHeardMs;
   }
 
   /** From the first staged byte of a version until its old buffers are free. */
   get swapOpen(): boolean {
-    const { staging, vote, committed, mappingVersion, activatedVersion, retiredUpTo } = this.#swap;
+    const { staging, vote, switchingTo, activatedVersion, retiredUpTo } = this.#swap;
     return (
-      staging !== null ||
-      vote !== null ||
-      committed.version !== mappingVersion ||
-      retiredUpTo !== activatedVersion
+      staging !== null || vote !== null || switchingTo !== null || retiredUpTo !== activatedVersion
     );
   }
 
   state(): EngineState {
-    const { residency, currentStep } = this.#options;
+    const { residency, currentStep, brokenPeers } = this.#options;
     const { mapping } = residency;
     return engineStateOf(this.#swap, {
       mappingDigest: mapping.digest(),
       physicalToLogical: mapping.physicalToLogical,
-      brokenPeers: [],
+      brokenPeers: [...brokenPeers()],
       freeBuffers: residency.freeBuffers,
       step: currentStep(),
     });
   }
 
   /** @throws IsobarError the guard's refusals, and those of staging */
-  async handle(command: EngineCommandMessage): Promise<void> {
+  handle(command: EngineCommandMessage): void | Promise<void> {
+    this.#become(raiseFence(this.#swap, command.fence));
+    this.#leaderHeardMs = performance.now();
     switch (command.kind) {
       case 'query':
-        this.#take(raiseFence(this.#swap, command.fence));
         return;
       case 'stage':
         return this.#stage(command);
       case 'activate':
-      case 'discard':
-        return this.#applyOutcome(command);
-      case 'adopt':
-        this.#adopt(command);
-        return;
+      case 'discard': {
+        const record = decodeMapRecord(command.record);
+        const taken = applyOutcome(this.#swap, command.fence, record, command.record);
+        return this.#take(record, taken);
+      }
+      case 'adopt': {
+        const record = decodeMapRecord(command.record);
+        const taken = adoptBase(this.#swap, command.fence, record, command.record);
+        return this.#take(record, taken);
+      }
       case 'cut':
-        this.#take(recordCut(this.#swap, command.fence, command.member));
-        return;
+        this.#become(recordCut(this.#swap, command.fence, command.member));
+        return this.#options.onCut(command.member);
       case 'retire':
         return this.#retire(command);
     }
   }
 
+  /** Takes the guard's next state, and ends staging that it has abandoned. */
+  #become(state: EngineSwapState): void {
+    this.#swap = state;
+    const staging = this.#staging;
+    if (staging === null || state.staging?.version === staging.version) return;
+    const { version } = staging;
+    const text = `staging of version ${version} is no longer wanted`;
+    staging.abort.abort(new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }));
+  }
+
   async #stage(command: Extract<EngineCommandMessage, { kind: 'stage' }>): Promise<void> {
     const proposal = decodeProposal(command.proposal);
+    await this.#abandonedEnds();
     const { state, action } = admitProposal(this.#swap, command.fence, proposal);
-    if (action === 'voted') this.#take(state);
+    if (action === 'voted') this.#become(state);
     const staging =
       action === 'stage' ? this.#begin(state, proposal, command.proposal) : this.#staging;
     await staging?.done;
   }
 
+  /** Transfers under way may still write into buffers that the next version is to have. */
+  async #abandonedEnds(): Promise<void> {
+    while (this.#staging?.abort.signal.aborted === true) {
+      // What became of it is told by its own command.
+      await this.#staging.done.catch(() => undefined);
+    }
+  }
+
   #begin(admitted: EngineSwapState, proposal: Proposal, proposalBytes: Uint8Array): Staging {
-    const mapping = this.#target(admitted, proposal);
+    const mapping = applyProposal(this.#committedMapping, proposal);
     this.#swap = admitted;
     const abort = new AbortController();
     const staging = { version: proposal.version, abort, done: Promise.resolve() };
@@ -131,32 +201,21 @@ export class SwapPort {
     return staging;
   }
 
-  #target(admitted: EngineSwapState, proposal: Proposal): ExpertMapping {
-    const { version } = admitted.committed;
-    if (admitted.mappingVersion !== version) {
-      const text = `rank ${admitted.rank} has not switched to version ${version} yet`;
-      throw new IsobarError('ISOBAR_ENGINE_SWAP_OPEN', text, {
-        rank: admitted.rank,
-        open: version,
-      });
-    }
-    return applyProposal(this.#options.residency.mapping, proposal);
-  }
-
   async #fill(
     proposal: Proposal,
     proposalBytes: Uint8Array,
     mapping: ExpertMapping,
     signal: AbortSignal,
   ): Promise<void> {
-    const { residency, stager, work } = this.#options;
-    const { version } = proposal;
+    const { residency, stager, work, members } = this.#options;
+    const { version, change } = proposal;
     try {
-      const incoming = work.measure(version, () => residency.stage(version, mapping));
+      const incoming = work.measure(version, () => residency.stage(version, mapping, change));
       await stager.stage(proposal, incoming, signal);
       signal.throwIfAborted();
-      residency.serve(version);
       this.#swap = recordVote(this.#swap, proposal, proposalBytes);
+      residency.serve(version);
+      members.expect(proposal.members);
     } catch (error) {
       residency.discard(version);
       this.#swap = abandonStaging(this.#swap, version);
@@ -167,44 +226,43 @@ export class SwapPort {
     }
   }
 
-  #applyOutcome(command: Extract<EngineCommandMessage, { kind: 'activate' | 'discard' }>): void {
-    const record = decodeMapRecord(command.record);
-    const taken = applyOutcome(this.#swap, command.fence, record, command.record);
-    this.#take(taken.state);
-    this.#discard(taken.discarded);
+  /**
+   * Takes an outcome that a peer has acted on (rule S6).
+   * @returns whether it was of any consequence
+   * @throws IsobarError the guard's refusals
+   */
+  takePeerOutcome(record: MapRecord, recordBytes: Uint8Array): boolean {
+    const taken = applyPeerOutcome(this.#swap, record, recordBytes);
+    this.#take(record, taken);
+    return taken.action !== 'none';
   }
 
-  #adopt(command: Extract<EngineCommandMessage, { kind: 'adopt' }>): void {
-    const record = decodeMapRecord(command.record);
-    const taken = adoptBase(this.#swap, command.fence, record, command.record);
-    this.#take(taken.state);
-    this.#discard(taken.discarded);
+  #take(record: MapRecord, { state, action, discarded }: OutcomeTaken): void {
+    const { members } = this.#options;
+    this.#become(state);
+    if (discarded !== null && discarded !== this.#staging?.version) this.#discard(discarded);
+    if (record.outcome === 'committed' && (action === 'switch' || action === 'adopt')) {
+      this.#committedMapping = mappingOfRecord(record);
+      if (action === 'switch') members.expect(record.members);
+      else if (!this.#hasMapping) members.adopt(record.members);
+    }
+    if (action !== 'none') this.#options.onOutcome();
   }
 
-  /** Ends staging that the guard has abandoned. */
-  #take(state: EngineSwapState): void {
-    this.#swap = state;
-    if (this.#staging === null || state.staging?.version === this.#staging.version) return;
-    const { version } = this.#staging;
-    const text = `staging of version ${version} is no longer wanted`;
-    this.#staging.abort.abort(
-      new IsobarError('ISOBAR_ENGINE_STAGING_ABANDONED', text, { version }),
-    );
-  }
-
-  /** What is being staged is freed when its transfers have ended. */
-  #discard(version: number | null): void {
-    if (version === null || version === this.#staging?.version) return;
-    this.#options.residency.discard(version);
-    this.#options.work.ended(version, 'void');
+  #discard(version: number): void {
+    const { residency, work, members } = this.#options;
+    members.expectNone();
+    residency.discard(version);
+    work.ended(version, 'void');
   }
 
   #retire(command: Extract<EngineCommandMessage, { kind: 'retire' }>): void {
     const { fence, version } = command;
-    this.#take(recordRetired(this.#swap, fence, version));
-    const { work, residency } = this.#options;
+    const { work, residency, members, onLeft } = this.#options;
+    this.#become(recordRetired(this.#swap, fence, version));
     work.measure(version, () => residency.retire(version));
     work.ended(version, 'committed');
+    onLeft(members.takeLeft());
   }
 
   /**
@@ -215,13 +273,16 @@ export class SwapPort {
   switchBetweenSteps(followUpTo: number): void {
     const version = this.#swap.switchingTo;
     if (version === null || version > followUpTo) return;
-    const { work, residency, currentStep, onActivated } = this.#options;
+    const { work, residency, members, currentStep, onActivated, onOutcome } = this.#options;
     work.measure(version, () => {
       residency.switchTo(version);
+      members.switched();
+      this.#hasMapping = true;
       // The step has ended: each of its tokens, routed by the old version, has been answered.
       this.#swap = recordActivated(recordSwitch(this.#swap, version), version);
       onActivated(this.state());
     });
     work.activated(version, currentStep() + 1);
+    onOutcome();
   }
 }

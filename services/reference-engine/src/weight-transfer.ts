@@ -1,7 +1,10 @@
-import { connect, type Socket } from 'node:net';
-import { encodeFrame, FrameReader } from '@isobar/engine';
+import { connect } from 'node:net';
 import { IsobarError } from '@isobar/protocol';
+import { FrameSocket } from './frame-socket.js';
 import { bytesPerExpert } from './model-shape.js';
+import { encodeGreeting, type PeerGreeting } from './peer-greeting.js';
+
+const questionBytes = 4;
 
 /*
  * Weights on their way from rank to rank: on a connection of their own, so that a forward pass
@@ -12,43 +15,19 @@ import { bytesPerExpert } from './model-shape.js';
 /** This rank's weights for a peer, null where it does not hold that expert. */
 export type WeightSource = (layer: number, expert: number) => Float64Array | null;
 
-export type PeerPurpose = 'forward' | 'weights';
-
-const purposes: readonly PeerPurpose[] = ['forward', 'weights'];
-const greetingBytes = 4;
-
-/** First frame of every connection between ranks. */
-export function peerGreeting(purpose: PeerPurpose, rank: number): Uint8Array {
-  const bytes = Buffer.alloc(greetingBytes);
-  bytes.writeUInt8(purposes.indexOf(purpose), 0);
-  bytes.writeUInt16LE(rank, 2);
-  return bytes;
-}
-
-/** @throws IsobarError ISOBAR_ENGINE_PEER_MALFORMED */
-export function readPeerGreeting(body: Uint8Array): {
-  readonly purpose: PeerPurpose;
-  readonly rank: number;
-} {
-  const purpose = purposes[body[0] ?? -1];
-  if (body.byteLength !== greetingBytes || purpose === undefined) {
-    const text = "a peer's greeting is malformed";
-    throw new IsobarError('ISOBAR_ENGINE_PEER_MALFORMED', text, { field: 'greeting' });
+/**
+ * The answer to a peer's question for weights.
+ * @throws IsobarError ISOBAR_ENGINE_PEER_MALFORMED
+ */
+export function answerWeights(question: Uint8Array, source: WeightSource): Uint8Array {
+  if (question.byteLength !== questionBytes) {
+    const text = `a peer's question for weights has ${question.byteLength} bytes`;
+    throw new IsobarError('ISOBAR_ENGINE_PEER_MALFORMED', text, { field: 'question' });
   }
-  return { purpose, rank: Buffer.from(body).readUInt16LE(2) };
-}
-
-/** Answers a peer's questions for weights. */
-export function serveWeights(socket: Socket, source: WeightSource): (body: Uint8Array) => void {
-  return (body) => {
-    const question = new DataView(body.buffer, body.byteOffset, body.byteLength);
-    const weights = source(question.getUint16(0, true), question.getUint16(2, true));
-    const bytes =
-      weights === null
-        ? new Uint8Array(0)
-        : new Uint8Array(weights.buffer, weights.byteOffset, bytesPerExpert);
-    socket.write(encodeFrame(bytes));
-  };
+  const view = new DataView(question.buffer, question.byteOffset, questionBytes);
+  const weights = source(view.getUint16(0, true), view.getUint16(2, true));
+  if (weights === null) return new Uint8Array(0);
+  return new Uint8Array(weights.buffer, weights.byteOffset, bytesPerExpert);
 }
 
 export interface WeightFetch {
@@ -64,14 +43,14 @@ export interface WeightFetch {
  */
 export async function fetchWeights<Fetch extends WeightFetch>(
   socketPath: string,
-  rank: number,
+  greeting: PeerGreeting,
   fetches: readonly Fetch[],
   signal: AbortSignal,
   onFetched: (fetch: Fetch) => Promise<void>,
 ): Promise<void> {
   signal.throwIfAborted();
-  const link = new WeightLink(socketPath, rank);
-  const abort = () => link.close(signal.reason);
+  const link = new WeightLink(socketPath, greeting);
+  const abort = () => link.close(new Error('staging was abandoned', { cause: signal.reason }));
   signal.addEventListener('abort', abort);
   try {
     for (const fetch of fetches) {
@@ -80,34 +59,28 @@ export async function fetchWeights<Fetch extends WeightFetch>(
     }
   } finally {
     signal.removeEventListener('abort', abort);
-    link.close();
+    link.close(new Error('all weights have been fetched'));
   }
 }
 
 class WeightLink {
-  readonly #socket: Socket;
-  #failure: unknown = null;
-  #waiting: { resolve: (body: Uint8Array) => void; reject: (cause: unknown) => void } | null = null;
+  readonly #socket: FrameSocket;
+  #failure: Error | null = null;
+  #waiting: { resolve: (body: Uint8Array) => void; reject: (cause: Error) => void } | null = null;
 
-  constructor(path: string, rank: number) {
-    this.#socket = connect(path);
-    this.#socket.write(encodeFrame(peerGreeting('weights', rank)));
-    const reader = new FrameReader((body) => this.#waiting?.resolve(body));
-    this.#socket.on('data', (chunk) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        this.close(error);
-      }
+  constructor(path: string, greeting: PeerGreeting) {
+    this.#socket = new FrameSocket(connect(path), {
+      onFrame: (body) => this.#waiting?.resolve(body),
+      onClosed: (cause) => {
+        this.#failure = cause;
+        this.#waiting?.reject(cause);
+      },
     });
-    this.#socket.on('error', (error) => {
-      this.#failure ??= error;
-    });
-    this.#socket.on('close', () => this.#waiting?.reject(this.#failure));
+    this.#socket.send(encodeGreeting({ ...greeting, purpose: 'weights' }));
   }
 
   async fetch({ layer, expert, into }: WeightFetch): Promise<void> {
-    const question = Buffer.alloc(4);
+    const question = Buffer.alloc(questionBytes);
     question.writeUInt16LE(layer, 0);
     question.writeUInt16LE(expert, 2);
     const fields = { layer, expert };
@@ -124,17 +97,16 @@ class WeightLink {
 
   #ask(question: Uint8Array): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
-      if (this.#socket.destroyed) {
+      if (this.#failure !== null) {
         reject(this.#failure);
         return;
       }
       this.#waiting = { resolve, reject };
-      this.#socket.write(encodeFrame(question));
+      this.#socket.send(question);
     });
   }
 
-  close(cause?: unknown): void {
-    this.#failure ??= cause ?? new Error('the connection was closed');
-    this.#socket.destroy();
+  close(cause: Error): void {
+    this.#socket.close(cause);
   }
 }

@@ -29,7 +29,7 @@ describe.each(['two-table', 'in-place'] as const)('residency, %s', (activation) 
   });
 
   it('serves staged weights only once they are verified, and the old ones beside them', () => {
-    const incoming = residency.stage(1, target);
+    const incoming = residency.stage(1, target, 'rebalance');
     expect(incoming.map(({ slot, expert }) => [slot, expert])).toEqual([[1, 2]]);
     fill(incoming);
     expect(served(1, 1, 2)).toBeNull();
@@ -39,7 +39,7 @@ describe.each(['two-table', 'in-place'] as const)('residency, %s', (activation) 
   });
 
   it('serves the target after the switch, and frees every buffer that nothing names', () => {
-    fill(residency.stage(1, target));
+    fill(residency.stage(1, target, 'rebalance'));
     residency.serve(1);
     residency.switchTo(1);
     expect([served(1, 0, 1), served(1, 1, 2)]).toEqual([2, 3]);
@@ -49,14 +49,14 @@ describe.each(['two-table', 'in-place'] as const)('residency, %s', (activation) 
   });
 
   it('takes a void version back whole', () => {
-    fill(residency.stage(1, target));
+    fill(residency.stage(1, target, 'rebalance'));
     residency.discard(1);
     expect(residency.freeBuffers).toBe(2);
     expect([served(0, 0, 0), served(0, 1, 1)]).toEqual([1, 2]);
   });
 
   it('never stages into the reserve', () => {
-    expect(() => residency.stage(1, mapping([2, 3, 0, 1]))).toThrow(
+    expect(() => residency.stage(1, mapping([2, 3, 0, 1]), 'rebalance')).toThrow(
       expect.objectContaining({ code: 'ISOBAR_ENGINE_NO_SPARE_BUFFERS' }),
     );
     expect(residency.freeBuffers).toBe(2);

@@ -1,5 +1,5 @@
 import { balancedness } from '@isobar/eplb';
-import type { Comparison, RankResults } from '@isobar/reference-engine';
+import type { Comparison, RankResults, StepResult } from '@isobar/reference-engine';
 import type { DemoOptions } from './demo-options.js';
 
 export interface Quantiles {
@@ -27,6 +27,8 @@ export interface DemoReport {
   readonly tokens: number;
   /** Results, each one token × expert × layer. */
   readonly tokensLost: number;
+  /** Of these, in steps in which every rank was connected. */
+  readonly tokensLostUnmasked: number;
   readonly tokensMisrouted: number;
   readonly tokensChanged: number;
   readonly rebalances: number;
@@ -46,11 +48,13 @@ export interface DemoReport {
   /** The longest single moment of it. */
   readonly longestBlockMillis: number | null;
   readonly mappingVersion: number;
+  /** Of the ranks that served to the end. */
   readonly mappingVersionByRank: readonly number[];
 }
 
 export interface DemoFacts {
   readonly options: DemoOptions;
+  /** Of every incarnation of every rank. */
   readonly results: readonly RankResults[];
   readonly comparison: Comparison;
   readonly rebalances: readonly AppliedRebalance[];
@@ -66,15 +70,18 @@ const firstVersion = 1;
 /** What a run has shown, from what the ranks wrote down. */
 export function reportOf(facts: DemoFacts): DemoReport {
   const { options, results, comparison, rebalances } = facts;
-  const steps = Math.min(...results.map((rank) => rank.steps.length));
-  const swaps = results.flatMap((rank) => rank.swaps).filter((swap) => swap.version > firstVersion);
+  const run = stepsOf(results);
+  const ends = results.flatMap(({ end }) => end ?? []);
+  const swaps = ends.flatMap((end) => end.swaps).filter((swap) => swap.version > firstVersion);
   const committed = swaps.filter((swap) => swap.outcome === 'committed');
-  const stepMillis = Array.from({ length: steps }, (_, step) => slowest(results, step));
-  const duringSwap = stepMillis.filter((_, step) =>
-    results.some((rank) => rank.steps[step]?.swapOpen && rank.steps[step].step > 0),
-  );
+  const stepMillis = [...run.values()].map(slowest);
+  const duringSwap = [...run]
+    .filter(([number, ranks]) => number > 0 && ranks.some(({ step }) => step.swapOpen))
+    .map(([, ranks]) => slowest(ranks));
   const blocked = swaps.map((swap) => swap.blockedMillis);
-  const byRank = results.map((rank) => rank.steps.at(-1)?.mappingVersion ?? -1);
+  const byRank = results.flatMap(({ end, steps }) =>
+    end?.standing === 'serving' ? [steps.at(-1)?.mappingVersion ?? -1] : [],
+  );
   const [first] = rebalances;
   return {
     ranks: options.ranks,
@@ -83,17 +90,17 @@ export function reportOf(facts: DemoFacts): DemoReport {
     activation: options.activation,
     trace: options.trace ?? 'generated',
     seed: options.seed,
-    steps,
+    steps: run.size,
     ...comparison,
     rebalances: rebalances.length,
     wavesByRebalance: rebalances.map(({ waves }) => waves),
     swapsCommitted: facts.swapsCommitted,
     swapsVoided: facts.swapsVoided,
-    balancednessBefore: meanOfWindows(results, 0, firstStepOf(results, firstVersion + 1, 'some')),
+    balancednessBefore: meanOfWindows(run, 0, firstStepOf(run, firstVersion + 1, 'some')),
     balancednessAfter:
       first === undefined
         ? null
-        : meanOfWindows(results, firstStepOf(results, first.version, 'every'), steps),
+        : meanOfWindows(run, firstStepOf(run, first.version, 'every'), endOf(run)),
     movedExperts: committed.reduce((sum, swap) => sum + swap.stagedExperts, 0),
     movedBytes: committed.reduce((sum, swap) => sum + swap.stagedBytes, 0),
     stepMillis: quantiles(stepMillis),
@@ -114,37 +121,61 @@ export function isClean(report: DemoReport): boolean {
   return tokensLost === 0 && tokensMisrouted === 0 && tokensChanged === 0 && oneVersion;
 }
 
-function slowest(results: readonly RankResults[], step: number): number {
-  return Math.max(...results.map((rank) => rank.steps[step]?.stepMillis ?? 0));
+/** What each rank did in a step. */
+interface RankStep {
+  readonly shape: Omit<RankResults, 'steps'>;
+  readonly step: StepResult;
+}
+
+/** By the number of the step, ascending. */
+type Run = ReadonlyMap<number, readonly RankStep[]>;
+
+function stepsOf(results: readonly RankResults[]): Run {
+  const run = new Map<number, RankStep[]>();
+  for (const { steps, ...shape } of results) {
+    for (const step of steps) {
+      const ranks = run.get(step.step) ?? [];
+      ranks.push({ shape, step });
+      run.set(step.step, ranks);
+    }
+  }
+  return new Map([...run].sort(([left], [right]) => left - right));
+}
+
+function endOf(run: Run): number {
+  return Math.max(-1, ...run.keys()) + 1;
+}
+
+function slowest(ranks: readonly RankStep[]): number {
+  return Math.max(...ranks.map(({ step }) => step.stepMillis));
 }
 
 /** First step in which some, or every, rank routed by `version` or a later one. */
-function firstStepOf(
-  results: readonly RankResults[],
-  version: number,
-  which: 'some' | 'every',
-): number {
-  const firsts = results.map((rank) => {
-    const at = rank.steps.findIndex((step) => step.mappingVersion >= version);
-    return at < 0 ? rank.steps.length : at;
-  });
-  return which === 'some' ? Math.min(...firsts) : Math.max(...firsts);
+function firstStepOf(run: Run, version: number, which: 'some' | 'every'): number {
+  const follows = ({ step }: RankStep) => step.mappingVersion >= version;
+  const found = [...run].find(([, ranks]) =>
+    which === 'some' ? ranks.some(follows) : ranks.every(follows),
+  );
+  return found?.[0] ?? endOf(run);
 }
 
 /** Mean balancedness of the whole windows from `first` to before `end`. */
-function meanOfWindows(results: readonly RankResults[], first: number, end: number): number | null {
-  const numRanks = results.length;
-  const numLayers = results[0]?.numLayers ?? 0;
+function meanOfWindows(run: Run, first: number, end: number): number | null {
   const windows: number[] = [];
   for (let start = first; start + windowSteps <= end; start += windowSteps) {
+    const ranks = Array.from({ length: windowSteps }, (_, at) => run.get(start + at) ?? []).flat();
+    const [served] = ranks;
+    if (served === undefined) continue;
+    const { numLayers, numRanks } = served.shape;
     const rankLoads = new Float64Array(numLayers * numRanks);
-    for (const { rank, steps } of results) {
-      for (const { served } of steps.slice(start, start + windowSteps)) {
-        served.forEach((tokens, layer) => {
-          const at = layer * numRanks + rank;
-          rankLoads[at] = (rankLoads[at] ?? 0) + tokens;
-        });
-      }
+    for (const {
+      shape: { rank },
+      step,
+    } of ranks) {
+      step.served.forEach((tokens, layer) => {
+        const at = layer * numRanks + rank;
+        rankLoads[at] = (rankLoads[at] ?? 0) + tokens;
+      });
     }
     windows.push(balancedness(rankLoads, numLayers, numRanks));
   }

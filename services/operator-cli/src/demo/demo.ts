@@ -177,9 +177,10 @@ export async function concludeRun(
 ): Promise<DemoReport> {
   await cluster.stopEngines();
   const ranks = Array.from({ length: options.ranks }, (_, rank) => rank);
-  const results = await Promise.all(
+  const byRank = await Promise.all(
     ranks.map((rank) => readResults(cluster.resultsDirectory, rank)),
   );
+  const results = byRank.flat();
   const comparison = await compareWithOracle(checkpoint, cluster.tracePath, results);
   const missing = stepsMissing(results);
   if (missing > 0) {
