@@ -38,6 +38,14 @@ export {
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
 export {
+  contradicts,
+  decodeKnownOutcome,
+  type KnownOutcome,
+  knownOutcomeSchema,
+  knownOutcomesSchema,
+  newestOutcomes,
+} from './known-outcome.js';
+export {
   type Activity,
   type BackOff,
   initialLeader,
@@ -53,14 +61,6 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
-export {
-  contradicts,
-  decodeKnownOutcome,
-  type KnownOutcome,
-  knownOutcomeSchema,
-  knownOutcomesSchema,
-  newestOutcomes,
-} from './known-outcome.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export { heldFence, initialLease, stepLease } from './lease/lease.js';
 export type {
@@ -193,8 +193,8 @@ export {
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
-export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
 export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
+export type { EngineCommand, StageCommand } from './swap/rank-commands.js';
 export {
   type CastVote,
   type DurableRankState,

@@ -79,13 +79,9 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       interference: 0,
       backOffMs: 500,
       tickMs: 100,
-      ...leaseSettings(lease),
+      ...leases[lease],
     },
     ...(placementOf === undefined ? {} : { placementOf }),
     ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
   };
-}
-
-function leaseSettings(lease: LeaseName): Readonly<Record<string, number>> {
-  return leases[lease];
 }

@@ -112,7 +112,6 @@ export class ClusterWatch {
     hear(subjects.event('>'), (payload) => this.#onEvent(payload));
     hear(`${records}.leader`, (payload) => {
       const record: LeaderRecord = decode('leader record', payload, leaderRecordSchema);
-      // Null once it is given up: who held it until then is known.
       if (record.holder !== null) this.#holders.set(keyOf(record.fence), record.holder);
     });
   }

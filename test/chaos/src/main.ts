@@ -6,7 +6,7 @@ import { runCases } from './run-cases.js';
 
 const usage = `npm run chaos -- [--case NAME]... [--lease short|default] [--repeat N] [--resume FILE]
 npm run chaos -- --list
-  NAME may end with *; one JSON line is printed for each case, and kept in FILE`;
+  * in NAME stands for any text; one JSON line is printed for each case, and kept in FILE`;
 
 function readOptions() {
   const { values } = parseArgs({
@@ -25,12 +25,16 @@ function readOptions() {
     throw new Error('--repeat is a number from 1 to 1000');
   }
   const cases = chaosCases.filter(({ name }) =>
-    values.case.some((wanted) =>
-      wanted.endsWith('*') ? name.startsWith(wanted.slice(0, -1)) : name === wanted,
-    ),
+    values.case.some((wanted) => matchesGlob(wanted, name)),
   );
   if (cases.length === 0) throw new Error(`no case is named ${values.case.join(' or ')}`);
   return { ...values, lease: lease satisfies LeaseName, repeat, cases } as const;
+}
+
+/** `*` stands for any text. */
+function matchesGlob(glob: string, name: string): boolean {
+  const parts = glob.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`).test(name);
 }
 
 function isDone(reports: readonly CaseReport[], name: string, lease: string, round: number) {

@@ -1,4 +1,4 @@
-import type { Bus, Records } from '@isobar/bus';
+import type { Bus, StoredRecord } from '@isobar/bus';
 import { decodeMapRecord, recordsBucket } from '@isobar/protocol';
 import { askAny } from './ask-any.js';
 import type { ClusterWatch } from './cluster-watch.js';
@@ -23,11 +23,11 @@ export async function contradictions(watch: ClusterWatch, replicas: number): Pro
   return found;
 }
 
-function stored(watch: ClusterWatch, replicas: number): ReturnType<Records['getAll']> {
+function stored(watch: ClusterWatch, replicas: number): Promise<StoredRecord[]> {
   const bucket = recordsBucket(watch.deployment);
-  const list = async (bus: Bus) => {
+  const read = async (bus: Bus) => {
     const records = await bus.openRecords({ bucket, replicas });
     return records.getAll(await records.keys('map.'));
   };
-  return askAny(watch, list, deadlineMs);
+  return askAny(watch, read, deadlineMs);
 }
