@@ -10,6 +10,7 @@ export {
   connectBus,
 } from './bus.js';
 export type { CommandEndpoint, CommandServiceOptions } from './command-service.js';
+export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
 export { Intake } from './intake.js';
 export type {
   CompareAndSetResult,
