@@ -86,6 +86,7 @@ export {
 } from './schemas.js';
 export {
   controlRecordKey,
+  eventStreamName,
   type LeaderVerb,
   leaderRecordKey,
   mapRecordKey,
