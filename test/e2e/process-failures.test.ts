@@ -13,12 +13,6 @@ afterEach(async () => {
   running = null;
 });
 
-async function kill(small: SmallCluster, name: string): Promise<void> {
-  const victim = small.cluster.process(name);
-  victim.signal('SIGKILL');
-  await victim.exited;
-}
-
 describe.each(['two-table', 'in-place'] as const)('an agent that is killed, %s', (activation) => {
   it('neither stops inference nor loses a token, and catches up when it returns', async () => {
     const small = await start({ activation });
@@ -27,7 +21,7 @@ describe.each(['two-table', 'in-place'] as const)('an agent that is killed, %s',
       ({ kind, outcome, version = 0 }) =>
         kind === 'decided' && outcome === 'committed' && version > 1,
     );
-    await kill(small, 'agent-3');
+    await small.cluster.process('agent-3').kill();
     await small.stepsServed(0, 20);
     await small.cluster.startAgent(3);
     await small.committed((decided.version ?? 0) + 1);
@@ -43,7 +37,7 @@ describe('inference goes on', () => {
     const small = await start();
     const { version = 0 } = await small.committed(2);
     const before = await small.status();
-    await kill(small, 'coordinator');
+    await small.cluster.process('coordinator-0').kill();
     await small.cluster.startCoordinator();
     const after = await small.status();
     expect(after.leader.term).toBeGreaterThan(before.leader.term);
@@ -61,8 +55,8 @@ describe('inference goes on', () => {
     const small = await start();
     await small.committed(2);
     const before = await small.status();
-    await small.cluster.stopNats();
-    await small.cluster.startNats();
+    await small.cluster.process('nats-0').kill();
+    await small.cluster.restart('nats-0');
     await small.committed(before.mapping.version + 1);
     expect(await small.conclude()).toMatchObject(noTokenWrong);
   });

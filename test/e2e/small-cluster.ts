@@ -30,6 +30,8 @@ export interface SmallClusterOptions {
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
+  readonly numCoordinators?: number;
+  readonly numNatsServers?: number;
 }
 
 export const smallDemo: DemoOptions = {
@@ -57,6 +59,8 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
   return {
     ...cluster,
     topology: options.topology ?? cluster.topology,
+    numCoordinators: options.numCoordinators ?? 1,
+    numNatsServers: options.numNatsServers ?? 1,
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     coordinator: {
       ...cluster.coordinator,

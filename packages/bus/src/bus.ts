@@ -8,7 +8,12 @@ import {
   type NatsConnection,
   RequestStrategy,
 } from 'nats';
-import { type CommandEndpoint, type CommandServiceOptions, serveOn } from './command-service.js';
+import {
+  type CommandEndpoint,
+  type CommandService,
+  type CommandServiceOptions,
+  serveOn,
+} from './command-service.js';
 import { type EventStream, type EventStreamOptions, openEventStreamOn } from './event-stream.js';
 import { coded } from './nats-errors.js';
 import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
@@ -250,11 +255,11 @@ export class Bus {
     return openEventStreamOn(this.#connection, options);
   }
 
-  /** Serves commands as a NATS micro service, until the bus is drained. */
+  /** Serves commands as a NATS micro service, until it is stopped or the bus is drained. */
   serveCommands(
     options: CommandServiceOptions,
     endpoints: readonly CommandEndpoint[],
-  ): Promise<void> {
+  ): Promise<CommandService> {
     return serveOn(this.#connection, options, endpoints, this.#options.onError);
   }
 

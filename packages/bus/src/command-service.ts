@@ -7,23 +7,40 @@ export interface CommandServiceOptions {
   readonly description: string;
   /** Endpoint `status` is asked at `<subjectPrefix>.status`. */
   readonly subjectPrefix: string;
+  /**
+   * Of the processes in one group each command goes to one; every group gets it. Letters, digits, -
+   * and _. @default the service API's own, `q`
+   */
+  readonly queueGroup?: string;
+}
+
+/** Commands being served. */
+export interface CommandService {
+  /** No command is taken from now on; those taken are answered. */
+  stop(): Promise<void>;
 }
 
 export interface CommandEndpoint {
   readonly name: string;
   readonly description: string;
-  /** An IsobarError that it throws is the answer; any other is also told to onError. */
-  readonly handle: (payload: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+  /**
+   * An IsobarError that it throws is the answer; any other is also told to onError. Null: another
+   * process is to answer, this one says nothing.
+   */
+  readonly handle: (payload: Uint8Array) => CommandAnswer | Promise<CommandAnswer>;
 }
+
+export type CommandAnswer = Uint8Array | null;
 
 export async function serveOn(
   connection: NatsConnection,
   options: CommandServiceOptions,
   endpoints: readonly CommandEndpoint[],
   onError: (error: IsobarError) => void,
-): Promise<void> {
-  const { name, version, description, subjectPrefix } = options;
-  const service = await connection.services.add({ name, version, description });
+): Promise<CommandService> {
+  const { name, version, description, subjectPrefix, queueGroup } = options;
+  const queue = queueGroup === undefined ? {} : { queue: queueGroup };
+  const service = await connection.services.add({ name, version, description, ...queue });
   for (const endpoint of endpoints) {
     service.addEndpoint(endpoint.name, {
       subject: `${subjectPrefix}.${endpoint.name}`,
@@ -34,6 +51,12 @@ export async function serveOn(
       },
     });
   }
+  return {
+    stop: async () => {
+      const error = await service.stop();
+      if (error !== null) onError(asIsobarError('stop', error));
+    },
+  };
 }
 
 async function answer(
@@ -42,7 +65,8 @@ async function answer(
   onError: (error: IsobarError) => void,
 ): Promise<void> {
   try {
-    message.respond(await endpoint.handle(message.data));
+    const answered = await endpoint.handle(message.data);
+    if (answered !== null) message.respond(answered);
   } catch (cause) {
     const error = asIsobarError(endpoint.name, cause);
     if (error.code === 'ISOBAR_BUS_HANDLER_FAILED') onError(error);

@@ -9,7 +9,12 @@ export {
   type BusSubscription,
   connectBus,
 } from './bus.js';
-export type { CommandEndpoint, CommandServiceOptions } from './command-service.js';
+export type {
+  CommandAnswer,
+  CommandEndpoint,
+  CommandService,
+  CommandServiceOptions,
+} from './command-service.js';
 export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
 export { Intake } from './intake.js';
 export type {

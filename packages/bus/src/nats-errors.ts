@@ -6,7 +6,7 @@ export function coded(what: string, cause: unknown): IsobarError {
   if (isTimeout(cause)) {
     return new IsobarError('ISOBAR_BUS_TIMEOUT', `${what}: no answer in time`, { what }, { cause });
   }
-  if (cause instanceof NatsError && cause.code === ErrorCode.NoResponders) {
+  if (isUnanswered(cause)) {
     return new IsobarError(
       'ISOBAR_BUS_NO_RESPONDERS',
       `${what}: nobody answers`,
@@ -20,4 +20,33 @@ export function coded(what: string, cause: unknown): IsobarError {
 
 export function isTimeout(cause: unknown): boolean {
   return cause instanceof NatsError && cause.code === ErrorCode.Timeout;
+}
+
+/**
+ * The server has told that nobody listens on the subject: the message went nowhere. The client uses
+ * the same code for JetStream's own 503, which is an answer.
+ */
+export function isUnanswered(cause: unknown): boolean {
+  return (
+    cause instanceof NatsError &&
+    cause.code === ErrorCode.NoResponders &&
+    cause.api_error === undefined
+  );
+}
+
+/** The message was never sent, or the server has refused to take it. */
+export function isRefused(cause: unknown): boolean {
+  if (isUnanswered(cause)) return true;
+  if (!(cause instanceof NatsError)) return false;
+  if (cause.api_error !== undefined) return isRefusal(cause.api_error.code);
+  const { code } = cause;
+  return code === ErrorCode.MaxPayloadExceeded || cause.isPermissionError();
+}
+
+/**
+ * JetStream's 4xx are given before anything is stored. Its 5xx are not all: a store that failed at
+ * the stream's leader may have worked at the followers.
+ */
+function isRefusal(apiCode: number): boolean {
+  return apiCode >= 400 && apiCode < 500;
 }

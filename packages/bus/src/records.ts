@@ -1,25 +1,33 @@
 import { IsobarError } from '@isobar/protocol';
 import { type JetStreamClient, type JetStreamManager, type NatsConnection, NatsError } from 'nats';
-import { coded } from './nats-errors.js';
+import { coded, isRefused } from './nats-errors.js';
 
 export interface RecordsOptions {
   readonly bucket: string;
   /** Copies that the cluster keeps. @default 1 */
   readonly replicas?: number;
-  /** @default 5,000 */
+  /** For one read or write. @default 5,000 */
   readonly timeoutMs?: number;
 }
 
-/** `unknown`: whether the write took place is not known; settled by writing again. */
+/**
+ * `refused`: nothing was written, and will be by this call. `unknown`: it may have been written, or
+ * may yet be, since a write can land long after its time is over; settled by writing again.
+ */
+type NotWritten =
+  | { readonly kind: 'refused'; readonly cause: IsobarError }
+  | { readonly kind: 'unknown'; readonly cause: IsobarError };
+
 export type CreateResult =
   | { readonly kind: 'created' }
   | { readonly kind: 'exists'; readonly value: Uint8Array }
-  | { readonly kind: 'unknown'; readonly cause: IsobarError };
+  | NotWritten;
 
 export type CompareAndSetResult =
   | { readonly kind: 'set'; readonly revision: number }
+  /** The record has another revision, or another write of it is under way. */
   | { readonly kind: 'conflict' }
-  | { readonly kind: 'unknown'; readonly cause: IsobarError };
+  | NotWritten;
 
 export interface StoredRecord {
   readonly key: string;
@@ -27,9 +35,14 @@ export interface StoredRecord {
   readonly revision: number;
 }
 
-/** JetStream's answer to a write whose expected last sequence is wrong. */
-const wrongLastSequence = 10071;
+/**
+ * JetStream's answers to a write whose expected last sequence is wrong; the second one where the
+ * stream is replicated and another write to the subject is still under way.
+ */
+const wrongLastSequence: ReadonlySet<number | null> = new Set([10071, 10164]);
 const messageNotFound = 10037;
+/** Reads under way at a time. */
+const readsMax = 16;
 
 /** Key-value records on JetStream. Every read is the stream leader's; direct reads are off. */
 export class Records {
@@ -55,20 +68,27 @@ export class Records {
 
   /**
    * Creates a record that has never existed. A put that expects sequence 0: the client's own
-   * `create` would overwrite a deleted record.
-   * @throws IsobarError ISOBAR_BUS_FAILED where the server refuses for another reason
+   * `create` would overwrite a deleted record. What was refused as existing is read, and where it
+   * can't be, nothing is known.
    */
   async createOnce(key: string, value: Uint8Array): Promise<CreateResult> {
     const result = await this.compareAndSet(key, value, 0);
     if (result.kind === 'set') return { kind: 'created' };
-    if (result.kind === 'unknown') return result;
-    const existing = await this.get(key);
-    if (existing !== null) return { kind: 'exists', value: existing.value };
+    if (result.kind !== 'conflict') return result;
+    try {
+      const existing = await this.get(key);
+      if (existing !== null) return { kind: 'exists', value: existing.value };
+    } catch (cause) {
+      return { kind: 'unknown', cause: coded(`record ${key}`, cause) };
+    }
     const message = `record ${key} was refused as existing and is not there`;
     return { kind: 'unknown', cause: new IsobarError('ISOBAR_BUS_FAILED', message, { key }) };
   }
 
-  /** @param expectedRevision 0 where the record must not exist */
+  /**
+   * Writes once, never again by itself: each outcome is told, and none is thrown.
+   * @param expectedRevision 0 where the record must not exist
+   */
   async compareAndSet(
     key: string,
     value: Uint8Array,
@@ -81,13 +101,13 @@ export class Records {
       });
       return { kind: 'set', revision: acknowledged.seq };
     } catch (cause) {
-      if (apiErrorCode(cause) === wrongLastSequence) return { kind: 'conflict' };
-      if (apiErrorCode(cause) !== null) throw coded(`record ${key}`, cause);
-      // No word from the server: the write may have taken place, or may yet.
-      return { kind: 'unknown', cause: coded(`record ${key}`, cause) };
+      if (wrongLastSequence.has(apiErrorCode(cause))) return { kind: 'conflict' };
+      const kind = isRefused(cause) ? 'refused' : 'unknown';
+      return { kind, cause: coded(`record ${key}`, cause) };
     }
   }
 
+  /** @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED */
   async get(key: string): Promise<StoredRecord | null> {
     try {
       const subject = `${this.#prefix}${key}`;
@@ -101,18 +121,26 @@ export class Records {
     }
   }
 
-  /** Every record whose key begins with `prefix`, a whole number of tokens with its dot. */
-  async list(prefix: string): Promise<StoredRecord[]> {
+  /**
+   * Keys that begin with `prefix`, a whole number of tokens with its dot; deleted ones among them.
+   * @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED
+   */
+  async keys(prefix: string): Promise<string[]> {
     const filter = `${this.#prefix}${prefix}>`;
     const info = await this.#manager.streams
       .info(this.#stream, { subjects_filter: filter })
       .catch((cause: unknown) => {
         throw coded(`records ${prefix}`, cause);
       });
+    return Object.keys(info.state.subjects ?? {}).map((key) => key.slice(this.#prefix.length));
+  }
+
+  /** Records in the order of their keys; those that are not there are left out. */
+  async getAll(keys: readonly string[]): Promise<StoredRecord[]> {
     const records: StoredRecord[] = [];
-    for (const subject of Object.keys(info.state.subjects ?? {})) {
-      const record = await this.get(subject.slice(this.#prefix.length));
-      if (record !== null) records.push(record);
+    for (let start = 0; start < keys.length; start += readsMax) {
+      const batch = keys.slice(start, start + readsMax).map((key) => this.get(key));
+      for (const record of await Promise.all(batch)) if (record !== null) records.push(record);
     }
     return records;
   }

@@ -50,13 +50,6 @@ describe('records', () => {
     expect((await records.get('leader'))?.value).toEqual(text('two'));
     expect(await records.get('absent')).toBeNull();
   });
-
-  it('are listed by whole tokens of their keys', async () => {
-    const records = await bus.openRecords({ bucket: 'list' });
-    for (const key of ['map.1', 'map.2', 'mapping.3']) await records.createOnce(key, text(key));
-    const keys = (await records.list('map.')).map(({ key }) => key);
-    expect(keys.sort()).toEqual(['map.1', 'map.2']);
-  });
 });
 
 describe('commands', () => {

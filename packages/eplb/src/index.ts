@@ -44,6 +44,14 @@ export {
 } from './economy/step-time-model.js';
 export { EplbError } from './eplb-error.js';
 export { EplbMetrics } from './eplb-metrics.js';
+export type { NoPlace } from './evacuation/place-missing.js';
+export {
+  type EvacuationPlan,
+  type EvacuationRequest,
+  type EvacuationWave,
+  planEvacuation,
+} from './evacuation/plan-evacuation.js';
+export { type RevalidatedMapping, revalidateMapping } from './evacuation/revalidate-mapping.js';
 export {
   type BalancerStats,
   ExpertLoadBalancer,

@@ -6,6 +6,23 @@ export {
   type Mode,
   modeSchema,
 } from './control-record.js';
+export { type ControlChange, changeControl } from './coordinator/control-change.js';
+export { initialCoordinator, stepCoordinator } from './coordinator/coordinator.js';
+export type {
+  CoordinatorAlarm,
+  CoordinatorEffect,
+  CoordinatorEvent,
+  CoordinatorOptions,
+  CoordinatorResult,
+  CoordinatorRole,
+  CoordinatorState,
+  CoordinatorTimings,
+  CreateRecordResult,
+  Operation,
+} from './coordinator/coordinator-types.js';
+export { membersUnheard, notLeading, type UnheardMember } from './coordinator/operations.js';
+export type { StoredControl } from './coordinator/stored-records.js';
+export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
   type Activation,
   activationSchema,
@@ -21,7 +38,35 @@ export {
 export { type Fence, fenceSchema, isFenced, sameFence } from './fence.js';
 export { type ErrorFields, IsobarError } from './isobar-error.js';
 export { type KnownOutcome, knownOutcomeSchema, knownOutcomesSchema } from './known-outcome.js';
+export {
+  type Activity,
+  type BackOff,
+  initialLeader,
+  type LeaderAlarm,
+  type LeaderEffect,
+  type LeaderEvent,
+  type LeaderRequest,
+  type LeaderResult,
+  type LeaderState,
+  type LeaderTimings,
+  type NewestOutcome,
+  type RequestOutcome,
+  type ShunnedEngine,
+  stepLeader,
+} from './leader/leader.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
+export { heldFence, initialLease, stepLease } from './lease/lease.js';
+export type {
+  LeaseEffect,
+  LeaseEvent,
+  LeaseOptions,
+  LeasePhase,
+  LeaseResult,
+  LeaseState,
+  LeaseTimings,
+  StoredBytes,
+  WriteResult,
+} from './lease/lease-types.js';
 export {
   type CommittedRecord,
   decodeMapRecord,
@@ -34,7 +79,18 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema } from './member.js';
+export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
+export {
+  deadOf,
+  type Evidence,
+  isProvenDead,
+  type LostMember,
+  livingOf,
+  type ProvenDeath,
+  type Witness,
+} from './membership/evidence.js';
+export { firstWave } from './membership/membership.js';
+export type { DescribedEngine } from './membership/situation.js';
 export {
   type Cut,
   cutSchema,
@@ -97,6 +153,7 @@ export {
   subjectsOf,
   voteOfSubject,
 } from './subjects.js';
+export { ranksMissing, stepCoordinatorSwap } from './swap/coordinator-swap.js';
 export {
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
@@ -104,14 +161,9 @@ export {
   type CoordinatorSwapStart,
   type CoordinatorSwapState,
   initialCoordinatorSwap,
-  type OpenPhase,
-  type OpenSwap,
-  ranksMissing,
   type SwapTimings,
-  stepCoordinatorSwap,
   swapStateOf,
-  type Wave,
-} from './swap/coordinator-swap.js';
+} from './swap/coordinator-swap-state.js';
 export {
   abandonStaging,
   admitProposal,
@@ -124,6 +176,7 @@ export {
   recordSwitch,
   recordVote,
 } from './swap/engine-swap.js';
+export type { OpenPhase, OpenSwap, Wave } from './swap/open-swap.js';
 export {
   type CastVote,
   type DurableRankState,
@@ -138,12 +191,16 @@ export {
   stepRankSwap,
 } from './swap/rank-swap.js';
 export {
-  type DecidedVersion,
   type Ground,
   initialTakeover,
+  type PendingRecord,
+  ranksUnheard,
   stepTakeover,
+  type TakeoverAlarm,
   type TakeoverEffect,
   type TakeoverEvent,
+  type TakeoverOptions,
   type TakeoverResult,
   type TakeoverState,
+  takeoverAnswer,
 } from './swap/takeover.js';

@@ -6,7 +6,6 @@ import {
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
   type CoordinatorSwapState,
-  type DecidedVersion,
   type DurableRankState,
   decodeMapRecord,
   decodeProposal,
@@ -30,6 +29,7 @@ import {
   type RankSwapEvent,
   type RankSwapState,
   raiseFence,
+  readDecidedVersion,
   recordActivated,
   recordRetired,
   recordSwitch,
@@ -98,7 +98,13 @@ interface Delivery {
 }
 
 const shape = { numLayers: 2, numLogicalExperts: 6 };
-const timings = { prepareDeadlineMs: 2_000, discardDeadlineMs: 3_000, slowPhaseMs: 10_000 };
+const timings = {
+  prepareDeadlineMs: 2_000,
+  discardDeadlineMs: 3_000,
+  decideDeadlineMs: 10_000,
+  activateDeadlineMs: 10_000,
+  retireDeadlineMs: 10_000,
+};
 const tickMs = 250;
 
 /**
@@ -147,8 +153,8 @@ export class SwapWorld {
   elect(): void {
     this.#terms += 1;
     const fence = { term: this.#terms, nonce: this.#terms.toString(16).padStart(16, '0') };
-    const stored = [...this.store.values()].map(decided);
-    const state = initialTakeover(fence, this.ranks, stored);
+    const stored = [...this.store.values()].map(readDecidedVersion);
+    const state = initialTakeover(fence, this.ranks, stored, { dead: [], cutAfterMs: 5_000 });
     this.leaders.push({ kind: 'taking-over', fence, state });
     this.#log(`coordinator ${fence.term} claims term ${fence.term}`);
     this.#toTakeover(this.leaders.length - 1, { kind: 'tick' });
@@ -277,7 +283,7 @@ export class SwapWorld {
   #toTakeover(index: number, event: TakeoverEvent): void {
     const leader = this.leaders[index];
     if (leader?.kind !== 'taking-over') return;
-    const { state, effects } = stepTakeover(leader.state, event);
+    const { state, effects } = stepTakeover(leader.state, event, this.#nowMs);
     this.leaders[index] = { ...leader, state };
     for (const effect of effects) this.#performTakeover(leader.fence, effect);
   }
@@ -306,6 +312,9 @@ export class SwapWorld {
         return;
       case 'failed':
         throw effect.error;
+      case 'send-cut':
+      case 'alarm':
+        return;
     }
   }
 
@@ -363,8 +372,8 @@ export class SwapWorld {
       case 'create-record':
         this.#create(fence, effect.version, effect.bytes);
         return;
-      case 'decided':
-        this.#decided(fence, effect.record);
+      case 'settled':
+        this.#settled(fence, effect.record);
         return;
       case 'swap-finished': {
         const { version, outcome } = effect;
@@ -375,13 +384,15 @@ export class SwapWorld {
       case 'deposed':
         this.crashLeader(this.#indexOf(fence));
         return;
+      case 'decided':
+      case 'experts-missing':
       case 'refused':
       case 'alarm':
         return;
     }
   }
 
-  #decided(fence: Fence, record: MapRecord): void {
+  #settled(fence: Fence, record: MapRecord): void {
     const index = this.#indexOf(fence);
     const leader = this.leaders[index];
     if (leader?.kind !== 'leading' || record.outcome !== 'committed') return;
@@ -406,26 +417,22 @@ export class SwapWorld {
           this.#log(`map.${version} is created as ${outcome} by coordinator ${fence.term}`);
         }
         if (this.#chance(this.hostility.ambiguousWrite)) return;
-        this.#settleWrite(fence, version, bytes, existing);
+        this.#settleWrite(fence, version, existing);
       },
     });
   }
 
-  #settleWrite(
-    fence: Fence,
-    version: number,
-    bytes: Uint8Array,
-    existing: Uint8Array | undefined,
-  ): void {
+  #settleWrite(fence: Fence, version: number, existing: Uint8Array | undefined): void {
     const index = this.#indexOf(fence);
     const created = { kind: 'record-created', version } as const;
     if (this.leaders[index]?.kind === 'taking-over') {
-      const exists = existing && ({ kind: 'record-exists', existing: decided(existing) } as const);
+      const exists =
+        existing && ({ kind: 'record-exists', existing: readDecidedVersion(existing) } as const);
       this.#toTakeover(index, exists ?? created);
       return;
     }
-    const same = existing !== undefined && Buffer.compare(existing, bytes) === 0;
-    const exists = existing && ({ kind: 'record-exists', version, same } as const);
+    const exists =
+      existing && ({ kind: 'record-exists', existing: readDecidedVersion(existing) } as const);
     this.#toLeader(index, exists ?? created);
   }
 
@@ -503,14 +510,14 @@ export class SwapWorld {
     const outcomes = [...this.store.entries()]
       .filter(([version]) => version > since && version >= newest)
       .filter(([version]) => version <= newest || leader.state.voided.includes(version))
-      .map(([, bytes]) => decided(bytes).known);
+      .map(([, bytes]) => readDecidedVersion(bytes).known);
     this.#send(`outcomes to ${rank}`, () =>
       this.#toAgent(rank, { kind: 'outcomes-told', fence: leader.fence, outcomes }),
     );
   }
 
   #answer(term: number, answer: RankAnswer): void {
-    const outcomes = answer.outcomes.map(({ record }) => decided(record));
+    const outcomes = answer.outcomes.map(({ record }) => readDecidedVersion(record));
     this.#send(`answer of ${answer.rank}`, () => {
       const index = this.leaders.findIndex((leader) => leader.fence.term === term);
       this.#toTakeover(index, { kind: 'answer', answer, outcomes });
@@ -701,12 +708,6 @@ export class SwapWorld {
 function present<T>(value: T | undefined): T {
   if (value === undefined) throw new Error('the world has lost a part of itself');
   return value;
-}
-
-function decided(bytes: Uint8Array): DecidedVersion {
-  const record = decodeMapRecord(bytes);
-  const { version, outcome } = record;
-  return { known: { version, outcome, record: bytes }, record };
 }
 
 function waveOf(from: ExpertMapping, to: ExpertMapping, reason: string): Wave {

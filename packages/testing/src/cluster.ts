@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Trace, writeTrace } from '@isobar/trace';
 import { ManagedProcess } from './managed-process.js';
-import { type NatsServer, startNatsServer } from './nats-server.js';
+import { NatsServers } from './nats-servers.js';
+import { loopbackPlacement, type Placement } from './placement.js';
 import { ProcessGuard } from './process-guard.js';
 
 /** Scripts of the services; a library does not know where they are. */
@@ -30,7 +31,15 @@ export interface ClusterOptions {
   readonly engine?: Readonly<Record<string, unknown>>;
   /** Settings of one rank's engine over all others. */
   readonly engineOfRank?: (rank: number) => Readonly<Record<string, unknown>>;
-  /** Settings of the coordinator over the defaults. */
+  /** @default 1 */
+  readonly numCoordinators?: number;
+  /** One, or a JetStream cluster of so many. @default 1 */
+  readonly numNatsServers?: number;
+  /** Where a process runs, by its name. @default on the loopback interface */
+  readonly placementOf?: (name: string) => Placement;
+  /** Folder for the store of a nats-server, by its name. @default in the cluster's folder */
+  readonly storeDirectoryOf?: (name: string) => string;
+  /** Settings of every coordinator over the defaults. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
   /** For each service to say that it serves. @default 90,000 */
   readonly readyDeadlineMs?: number;
@@ -39,10 +48,13 @@ export interface ClusterOptions {
 }
 
 const stopDeadlineMs = 20_000;
+/** Copies of a record; a server more would only wait longer. */
+const replicasMax = 3;
 
 /**
- * A whole deployment in processes on this machine: a private nats-server, a coordinator, and
- * per rank an agent and a reference engine. Nothing of it outlives its owner.
+ * A whole deployment in processes on this machine: private nats-servers, coordinators, and per rank
+ * an agent and a reference engine. Each process has a name: `nats-0`, `coordinator-0`, `agent-0`,
+ * `engine-0`. Nothing of it outlives its owner.
  */
 export class Cluster {
   readonly options: ClusterOptions;
@@ -50,10 +62,16 @@ export class Cluster {
   readonly directory: string;
   readonly #guard: ProcessGuard;
   readonly #processes = new Map<string, ManagedProcess>();
-  #nats: NatsServer | null = null;
+  readonly #nats: NatsServers;
 
-  private constructor(options: ClusterOptions, directory: string, guard: ProcessGuard) {
+  private constructor(
+    options: ClusterOptions,
+    directory: string,
+    guard: ProcessGuard,
+    nats: NatsServers,
+  ) {
     this.options = options;
+    this.#nats = nats;
     this.directory = directory;
     this.#guard = guard;
   }
@@ -63,7 +81,15 @@ export class Cluster {
     const guard = new ProcessGuard();
     const directory = await mkdtemp(join(tmpdir(), 'isobar-'));
     guard.removeAtEnd(directory);
-    const cluster = new Cluster(options, directory, guard);
+    const { numNatsServers = 1, storeDirectoryOf } = options;
+    const nats = await NatsServers.prepare({
+      numServers: numNatsServers,
+      directory: join(directory, 'nats'),
+      guard,
+      placementOf: placementsOf(options),
+      ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
+    });
+    const cluster = new Cluster(options, directory, guard, nats);
     try {
       await cluster.#start();
       return cluster;
@@ -74,26 +100,44 @@ export class Cluster {
   }
 
   async #start(): Promise<void> {
-    const { onProgress, numRanks, topology, trace, writeCheckpoint } = this.options;
+    const {
+      onProgress,
+      numRanks,
+      numCoordinators = 1,
+      numNatsServers = 1,
+      topology,
+      trace,
+      writeCheckpoint,
+    } = this.options;
     for (const folder of ['sockets', 'checkpoint', 'results', 'settings', 'logs', 'agents']) {
       await mkdir(join(this.directory, folder));
     }
     await writeFile(this.topologyPath, topology);
     if (typeof trace !== 'string') await writeTrace(this.tracePath, trace);
-    onProgress?.('starting a private nats-server');
-    await this.startNats();
+    onProgress?.(
+      `starting ${numNatsServers === 1 ? 'a private nats-server' : `${numNatsServers} private nats-servers`}`,
+    );
+    await this.#nats.startAll();
     onProgress?.('drawing the weights of the model');
     await writeCheckpoint(this.checkpointDirectory);
-    onProgress?.(`starting ${numRanks} engines and agents, and the coordinator`);
+    onProgress?.(
+      `starting ${numRanks} engines and agents, and ${numCoordinators === 1 ? 'the coordinator' : `${numCoordinators} coordinators`}`,
+    );
     const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
     await Promise.all([
       ...ranks.flatMap((rank) => [this.startEngine(rank), this.startAgent(rank)]),
-      this.startCoordinator(),
+      ...Array.from({ length: numCoordinators }, (_, index) => this.startCoordinator(index)),
     ]);
   }
 
+  /** Of one server per process, in the order of their names. */
+  get natsUrls(): string[] {
+    return this.#nats.urls;
+  }
+
+  /** Of the first server. */
   get natsUrl(): string {
-    return this.#nats?.url ?? '';
+    return this.natsUrls[0] ?? '';
   }
 
   get resultsDirectory(): string {
@@ -113,25 +157,25 @@ export class Cluster {
     return join(this.directory, 'topology.yaml');
   }
 
-  /** `engine-0`, `agent-0`, `coordinator`. */
+  /** The newest process of that name. */
   process(name: string): ManagedProcess {
-    const found = this.#processes.get(name);
-    if (found === undefined) throw new Error(`no process ${name} in the cluster`);
+    const { kind, index } = parseName(name);
+    const found = kind === 'nats' ? this.#nats.process(index) : this.#processes.get(name);
+    if (found == null) throw new Error(`no process ${name} in the cluster`);
     return found;
   }
 
-  /** Starts the nats-server, again on the same port and store after it was stopped. */
-  async startNats(): Promise<void> {
-    const port = this.#nats?.port;
-    this.#nats = await startNatsServer({
-      directory: join(this.directory, 'nats'),
-      guard: this.#guard,
-      ...(port === undefined ? {} : { port }),
-    });
+  /** Starts a process that has ended again, as a platform would: same name, port and folders. */
+  restart(name: string): Promise<void> {
+    const { kind, index } = parseName(name);
+    if (kind === 'nats') return this.startNatsServer(index);
+    if (kind === 'coordinator') return this.startCoordinator(index);
+    return kind === 'agent' ? this.startAgent(index) : this.startEngine(index);
   }
 
-  stopNats(): Promise<void> {
-    return this.#nats?.stop() ?? Promise.resolve();
+  /** Again on the same port and store after it was stopped. */
+  startNatsServer(index = 0): Promise<void> {
+    return this.#nats.start(index);
   }
 
   async startEngine(rank: number): Promise<void> {
@@ -160,16 +204,19 @@ export class Cluster {
     await this.#startService(`agent-${rank}`, this.options.scripts.agent, {
       deployment: this.options.deployment,
       rank,
-      servers: [this.natsUrl],
+      servers: this.natsUrls,
       engine: this.#engineAddress(rank),
       stateDirectory: join(this.directory, 'agents'),
     });
   }
 
-  async startCoordinator(): Promise<void> {
-    await this.#startService('coordinator', this.options.scripts.coordinator, {
+  async startCoordinator(index = 0): Promise<void> {
+    const name = `coordinator-${index}`;
+    await this.#startService(name, this.options.scripts.coordinator, {
       deployment: this.options.deployment,
-      servers: [this.natsUrl],
+      servers: this.natsUrls,
+      holder: name,
+      replicas: Math.min(replicasMax, this.natsUrls.length),
       topology: this.topologyPath,
       ...this.options.coordinator,
     });
@@ -180,12 +227,12 @@ export class Cluster {
     script: string,
     settings: Readonly<Record<string, unknown>>,
   ): Promise<void> {
+    const { commandPrefix } = placementsOf(this.options)(name);
     const path = join(this.directory, 'settings', `${name}.json`);
     await writeFile(path, JSON.stringify(settings));
     const service = new ManagedProcess({
       name,
-      command: process.execPath,
-      args: [script, path],
+      command: [...commandPrefix, process.execPath, script, path],
       guard: this.#guard,
       logPath: join(this.directory, 'logs', `${name}.log`),
       isReady: saysServing,
@@ -195,11 +242,13 @@ export class Cluster {
   }
 
   /**
-   * Ends the engines together, after a step that all of them finish.
+   * Ends the engines together, after a step that all of them finish; those that were killed are gone.
    * @throws IsobarError ISOBAR_TESTING_PROCESS_ENDED where one did not end by itself
    */
   async stopEngines(): Promise<void> {
-    const engines = [...this.#processes.values()].filter(({ name }) => name.startsWith('engine-'));
+    const engines = [...this.#processes.values()].filter(
+      ({ name, killed }) => name.startsWith('engine-') && !killed,
+    );
     await Promise.all(
       engines.map(async (engine) => {
         const code = await engine.stop(stopDeadlineMs);
@@ -212,9 +261,19 @@ export class Cluster {
   async close(): Promise<void> {
     const running = [...this.#processes.values()].filter((service) => service.isRunning);
     await Promise.all(running.map((service) => service.stop(stopDeadlineMs)));
-    await this.stopNats();
+    await this.#nats.stopAll();
     await this.#guard.close();
   }
+}
+
+function placementsOf({ placementOf }: ClusterOptions): (name: string) => Placement {
+  return placementOf ?? (() => loopbackPlacement);
+}
+
+function parseName(name: string): { readonly kind: string; readonly index: number } {
+  const [, kind, index] = /^(nats|coordinator|agent|engine)-(\d+)$/.exec(name) ?? [];
+  if (kind === undefined) throw new Error(`no process can have the name ${name}`);
+  return { kind, index: Number(index) };
 }
 
 /** A service logs one line with this message once it does its work. */

@@ -2,5 +2,12 @@ export { Cluster, type ClusterOptions, type ServiceScripts } from './cluster.js'
 export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';
 export { locateNatsServer } from './locate-nats-server.js';
 export { ManagedProcess, type ManagedProcessOptions } from './managed-process.js';
-export { type NatsServer, type NatsServerOptions, startNatsServer } from './nats-server.js';
+export {
+  type NatsClusterPlace,
+  type NatsServer,
+  type NatsServerOptions,
+  startNatsServer,
+} from './nats-server.js';
+export { NatsServers, type NatsServersOptions, natsServerName } from './nats-servers.js';
+export { loopbackPlacement, type Placement } from './placement.js';
 export { ProcessGuard } from './process-guard.js';

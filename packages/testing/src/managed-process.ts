@@ -6,8 +6,8 @@ import { testingError } from './testing-error.js';
 
 export interface ManagedProcessOptions {
   readonly name: string;
-  readonly command: string;
-  readonly args: readonly string[];
+  /** The executable and its arguments. */
+  readonly command: readonly string[];
   readonly guard: ProcessGuard;
   /** Standard error and output go there. */
   readonly logPath: string;
@@ -27,12 +27,14 @@ export class ManagedProcess {
   readonly #lastLines: string[] = [];
   readonly #exited: Promise<number | null>;
   readonly #ready: Promise<string>;
+  #killed = false;
 
   constructor(options: ManagedProcessOptions) {
-    const { name, command, args, guard, logPath, environment, isReady } = options;
+    const { name, command, guard, logPath, environment, isReady } = options;
+    const [executable = '', ...args] = command;
     this.name = name;
     this.logPath = logPath;
-    this.#child = spawn(command, [...args], {
+    this.#child = spawn(executable, args, {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...environment },
@@ -122,9 +124,31 @@ export class ManagedProcess {
     if (this.isRunning) this.#child.kill(name);
   }
 
-  /** SIGTERM, and SIGKILL after the deadline. */
+  /** Whether `kill` ended it. */
+  get killed(): boolean {
+    return this.#killed;
+  }
+
+  /** SIGKILL; resolves once the process has ended. */
+  async kill(): Promise<void> {
+    this.#killed ||= this.isRunning;
+    this.signal('SIGKILL');
+    await this.#exited;
+  }
+
+  /** SIGSTOP: it does nothing, but its connections stay, until `resume`. */
+  pause(): void {
+    this.signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.signal('SIGCONT');
+  }
+
+  /** SIGTERM, also to a paused process, and SIGKILL after the deadline. */
   async stop(deadlineMs: number): Promise<number | null> {
     this.signal('SIGTERM');
+    this.resume();
     const timer = setTimeout(() => this.signal('SIGKILL'), deadlineMs);
     const code = await this.#exited;
     clearTimeout(timer);

@@ -4,18 +4,37 @@ import { locateNatsServer } from './locate-nats-server.js';
 import { ManagedProcess } from './managed-process.js';
 import type { ProcessGuard } from './process-guard.js';
 
+/** A server's place in a cluster of servers. */
+export interface NatsClusterPlace {
+  /** Name of the cluster, the same for all of its servers. */
+  readonly cluster: string;
+  /** For the routes of the other servers. */
+  readonly routePort: number;
+  /** Route URLs of all servers. */
+  readonly routes: readonly string[];
+}
+
 export interface NatsServerOptions {
-  /** Folder for its store and log, made where it is not there. */
+  /** Folder for its log and, by default, its store; made where it is not there. */
   readonly directory: string;
+  /** Folder for its JetStream store. @default `store` in `directory` */
+  readonly storeDirectory?: string;
   readonly guard: ProcessGuard;
+  /** Of the process and of the server. @default nats-server */
+  readonly name?: string;
+  /** Address to listen on. @default 127.0.0.1 */
+  readonly host?: string;
   /** @default a free one */
   readonly port?: number;
+  readonly place?: NatsClusterPlace;
+  /** Command that runs the server's, as `ip netns exec NAME` does. */
+  readonly commandPrefix?: readonly string[];
 }
 
 const readyDeadlineMs = 15_000;
 const stopDeadlineMs = 5_000;
 
-/** A private nats-server with JetStream on the loopback interface, with a store of its own. */
+/** A private nats-server with JetStream, with a store of its own. */
 export interface NatsServer {
   readonly url: string;
   readonly port: number;
@@ -28,16 +47,15 @@ export interface NatsServer {
  *   ISOBAR_TESTING_NOT_READY
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
-  const { directory, guard, port: wanted } = options;
+  const { directory, guard, name = 'nats-server', host = '127.0.0.1', commandPrefix } = options;
   const command = await locateNatsServer();
   await mkdir(directory, { recursive: true });
-  let port = wanted ?? 0;
+  let port = options.port ?? 0;
   const server = new ManagedProcess({
-    name: 'nats-server',
-    command,
-    args: ['-js', '-sd', join(directory, 'store'), '-a', '127.0.0.1', '-p', String(wanted ?? -1)],
+    name,
+    command: [...(commandPrefix ?? []), command, ...serverArguments(options, name, host)],
     guard,
-    logPath: join(directory, 'nats-server.log'),
+    logPath: join(directory, `${name}.log`),
     isReady: (line) => {
       const listening = /client connections on .*:(\d+)$/.exec(line)?.[1];
       if (listening !== undefined) port = Number(listening);
@@ -48,5 +66,14 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const stop = async () => {
     await server.stop(stopDeadlineMs);
   };
-  return { url: `nats://127.0.0.1:${port}`, port, process: server, stop };
+  return { url: `nats://${host}:${port}`, port, process: server, stop };
+}
+
+function serverArguments(options: NatsServerOptions, name: string, host: string): string[] {
+  const { directory, storeDirectory = join(directory, 'store'), port = -1, place } = options;
+  const own = ['-n', name, '-a', host, '-p', String(port), '-js', '-sd', storeDirectory];
+  if (place === undefined) return own;
+  const { cluster, routePort, routes } = place;
+  const listen = `nats://${host}:${routePort}`;
+  return [...own, '--cluster_name', cluster, '--cluster', listen, '--routes', routes.join(',')];
 }

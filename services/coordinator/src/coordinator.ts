@@ -1,12 +1,33 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Bus, Intake, type Records } from '@isobar/bus';
-import { IsobarError, recordsBucket, type Subjects, subjectsOf } from '@isobar/protocol';
+import { Actor, type Bus, type CommandService, Intake, type Records } from '@isobar/bus';
+import {
+  type ControlChange,
+  type ControlRecord,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorState,
+  encode,
+  type Fence,
+  heldFence,
+  IsobarError,
+  initialCoordinator,
+  type LeaderState,
+  notLeading,
+  recordsBucket,
+  type Subjects,
+  stepCoordinator,
+  subjectsOf,
+} from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { Topology } from '@isobar/topology';
-import { Leader } from './leader.js';
-import { type Leadership, takeLeadership } from './leadership.js';
-import { operatorCommands } from './operator-commands.js';
-import type { CoordinatorSettings } from './settings.js';
+import { Leadership, type Request } from './leadership.js';
+import { type CommandTarget, operatorCommands } from './operator-commands.js';
+import type { StatusAnswer } from './operator-messages.js';
+import { RankMessages } from './rank-messages.js';
+import { type CoordinatorSettings, timingsOf } from './settings.js';
+import { statusOf } from './status.js';
+import { Store } from './store.js';
 
 export interface CoordinatorOptions {
   readonly settings: CoordinatorSettings;
@@ -18,113 +39,384 @@ export interface CoordinatorOptions {
 }
 
 const serviceVersion = '0.1.0';
-/** Between two attempts to lead. */
-const tryAgainMs = 2_000;
+/** Events that may wait for the machine: every rank's vote and report at once, and more. */
+const mailboxMax = 262_144;
 
-/** One coordinator of a deployment: becomes its leader, and leads until it is outranked. */
-export class Coordinator {
+const broadcasts = {
+  'send-prepare': 'prepare',
+  'send-outcome': 'outcome',
+  'send-retire': 'retire',
+  'send-state': 'state',
+  'send-cut': 'cut',
+} as const;
+
+type Broadcast = Extract<CoordinatorEffect, { readonly kind: keyof typeof broadcasts }>;
+
+interface Waiting {
+  readonly resolve: (control: ControlRecord) => void;
+  readonly reject: (error: IsobarError) => void;
+}
+
+/**
+ * One coordinator of a deployment. The machine decides; this carries out what it wants, and feeds
+ * it what it hears. As a standby it does nothing but watch the leader record.
+ */
+export class Coordinator implements CommandTarget {
   readonly #options: CoordinatorOptions;
   readonly #subjects: Subjects;
   readonly #intake: Intake;
+  readonly #actor: Actor<CoordinatorState, CoordinatorEvent, CoordinatorEffect>;
+  readonly #ranks: RankMessages;
   readonly #stopping = new AbortController();
-  #leader: Leader | null = null;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #reportedAtMs = new Map<number, number>();
+  readonly #released: Promise<void>;
+  #onReleased: () => void = () => undefined;
+  #store: Store | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #leadership: Leadership | null = null;
+  /** Commands served, one service after the other. */
+  #service: Promise<CommandService | null> = Promise.resolve(null);
+  #lastToken = 0;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
-    this.#subjects = subjectsOf(options.settings.deployment);
+    const { settings, topology, bus, logger } = options;
+    this.#subjects = subjectsOf(settings.deployment);
     this.#intake = new Intake((what, error) =>
-      options.logger.warn({ err: error, what }, 'message refused'),
+      logger.warn({ err: error, what }, 'message refused'),
     );
+    this.#released = new Promise((resolve) => {
+      this.#onReleased = resolve;
+    });
+    const { holder, mode, queryDeadlineMs } = settings;
+    const send = (event: CoordinatorEvent) => this.#send(event);
+    this.#actor = new Actor({
+      name: 'coordinator',
+      initial: initialCoordinator({
+        holder,
+        nonce: randomBytes(8).toString('hex'),
+        mode,
+        timings: timingsOf(settings),
+        configuredRanks: Array.from({ length: topology.numRanks }, (_, rank) => rank),
+      }),
+      step: stepCoordinator,
+      perform: (effect) => this.#perform(effect),
+      onFailure: options.onFailure,
+      mailboxMax,
+    });
+    this.#ranks = new RankMessages({
+      bus,
+      subjects: this.#subjects,
+      intake: this.#intake,
+      logger,
+      queryDeadlineMs,
+      send,
+      onSample: (sample) => this.#leadership?.addSample(sample),
+      onReport: (rank) => this.#reportedAtMs.set(rank, performance.now()),
+    });
   }
 
-  /** Resolves once this coordinator leads. */
+  /** Resolves once it takes part: as the leader or as a standby. */
   async start(): Promise<void> {
-    const { bus, settings, logger } = this.#options;
-    const { deployment } = settings;
-    await bus.serveCommands(
-      {
-        name: `isobar-${deployment}`,
-        version: serviceVersion,
-        description: `Commands of the Isobar deployment ${deployment}`,
-        subjectPrefix: this.#subjects.commandPrefix,
-      },
-      operatorCommands(() => this.#leader),
-    );
-    const records = await this.#openRecords();
-    this.#lead(records, await this.#campaign(records));
+    const { settings, logger } = this.#options;
+    this.#store = new Store(await this.#openRecords(), logger);
+    this.#timer = setInterval(() => this.#send({ kind: 'tick' }), settings.tickMs);
+    this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
   }
 
+  /** Tries for as long as it takes, and says once what is wrong. */
   async #openRecords(): Promise<Records> {
-    const { bus, settings } = this.#options;
-    const options = { bucket: recordsBucket(settings.deployment), replicas: settings.replicas };
-    return this.#untilDone('records', () => bus.openRecords(options));
-  }
-
-  #campaign(records: Records): Promise<Leadership> {
-    const { topology } = this.#options;
-    const configuredRanks = Array.from({ length: topology.numRanks }, (_, rank) => rank);
-    return this.#untilDone('leadership', async () => {
-      const leadership = await takeLeadership(
-        {
-          ...this.#options,
-          records,
-          subjects: this.#subjects,
-          intake: this.#intake,
-          configuredRanks,
-        },
-        this.#stopping.signal,
-      );
-      for (const { numRanks } of leadership.ground.descriptions) topology.assertFits(numRanks);
-      return leadership;
-    });
-  }
-
-  /** Tries again for as long as it takes: the service stays up, and says once what is wrong. */
-  async #untilDone<T>(what: string, attempt: () => Promise<T>): Promise<T> {
+    const { bus, settings, logger } = this.#options;
+    const { deployment, replicas, retryMs } = settings;
+    const options = { bucket: recordsBucket(deployment), replicas, timeoutMs: retryMs };
     let told = '';
     for (;;) {
       try {
-        return await attempt();
+        return await bus.openRecords(options);
       } catch (error) {
         this.#stopping.signal.throwIfAborted();
         const text = String(error);
-        if (text !== told) this.#options.logger.error({ err: error }, `${what} not reached yet`);
+        if (text !== told) logger.error({ err: error }, 'records not reached yet');
         told = text;
       }
-      await delay(tryAgainMs, undefined, { signal: this.#stopping.signal });
+      await delay(retryMs, undefined, { signal: this.#stopping.signal });
     }
   }
 
-  #lead(records: Records, leadership: Leadership): void {
-    const { logger } = this.#options;
-    const { term } = leadership.fence;
-    const leader = new Leader({
-      ...this.#options,
-      records,
-      leadership,
-      subjects: this.#subjects,
-      intake: this.#intake,
-      onDeposed: (why) => {
-        // Another leads: this process goes on as a standby that answers nothing.
-        logger.warn({ term, why }, 'deposed');
-        this.#leader = null;
-        leader.stop().catch((cause: unknown) => {
-          const text = 'a deposed leader could not stop';
-          this.#options.onFailure(
-            new IsobarError('ISOBAR_COORDINATOR_FAILED', text, {}, { cause }),
-          );
-        });
-      },
-    });
-    this.#leader = leader;
-    leader.start();
-    const { newest } = leadership.ground;
-    logger.info({ term, version: newest.version }, 'leading');
-  }
-
+  /** Gives up the lease, so that another may lead at once, and ends. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#leader?.stop();
+    if (this.#store !== null) {
+      this.#send({ kind: 'stop' });
+      await this.#released;
+    }
+    clearInterval(this.#timer);
+    await this.#actor.stop();
+    await this.#service;
   }
+
+  #send(event: CoordinatorEvent): void {
+    if (!this.#actor.send(event) && !this.#stopping.signal.aborted) {
+      this.#options.logger.warn(
+        { kind: event.kind, dropped: this.#actor.dropped },
+        'event dropped',
+      );
+    }
+  }
+
+  #perform(effect: CoordinatorEffect): void {
+    switch (effect.kind) {
+      case 'read-leader':
+      case 'write-leader':
+      case 'read-records':
+      case 'create-record':
+      case 'read-control':
+      case 'write-control':
+        this.#askStore(effect);
+        return;
+      case 'send-prepare':
+      case 'send-outcome':
+      case 'send-retire':
+      case 'send-state':
+      case 'send-cut':
+        this.#broadcast(effect);
+        return;
+      case 'ask':
+        this.#ranks.ask(effect.ranks, effect.fence);
+        return;
+      case 'outcomes-answer': {
+        const { token, fence, outcomes } = effect;
+        this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes });
+        return;
+      }
+      case 'claimed':
+        this.#onClaimed(effect.fence);
+        return;
+      case 'led':
+        this.#onLed(effect);
+        return;
+      case 'deposed':
+        this.#onDeposed(effect.fence, effect.why);
+        return;
+      case 'released':
+        this.#onReleased();
+        return;
+      default:
+        this.#performLeading(effect);
+    }
+  }
+
+  #performLeading(effect: LeadingEffect): void {
+    const leadership = this.#leadership;
+    switch (effect.kind) {
+      case 'control-changed': {
+        const { mode, paused, held, drained, dead } = effect.control;
+        this.#tell('control', { mode, paused, held, drained, dead });
+        return;
+      }
+      case 'operation-done':
+        this.#settle(effect.token)?.resolve(effect.control);
+        return;
+      case 'operation-refused':
+        this.#settle(effect.token)?.reject(effect.error);
+        return;
+      case 'decided':
+        leadership?.onDecided(effect.record);
+        return;
+      case 'swap-finished': {
+        const { version, outcome, reason, durations, wavesLeft } = effect;
+        this.#tell('swap-finished', { version, outcome, reason, ...durations, wavesLeft });
+        leadership?.onSwapFinished(outcome);
+        return;
+      }
+      case 'request-ended':
+        leadership?.onRequestEnded(effect.token, effect.outcome, effect.reason);
+        return;
+      case 'refused':
+        this.#options.logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        return;
+      case 'alarm':
+        this.#tell('alarm', { alarm: effect.alarm, ...effect.fields });
+        return;
+    }
+  }
+
+  #askStore(effect: Parameters<Store['perform']>[0]): void {
+    this.#store?.perform(effect).then(
+      (event) => this.#send(event),
+      (cause: unknown) => this.#fail('the store failed in a way that is not known', cause),
+    );
+  }
+
+  #broadcast(effect: Broadcast): void {
+    const { bus } = this.#options;
+    bus.publish(this.#subjects.swap(broadcasts[effect.kind]), encode(effect.message));
+  }
+
+  #onClaimed(fence: Fence): void {
+    const { term } = fence;
+    this.#options.logger.info({ term }, 'lease held');
+    this.#ranks.listen();
+    this.#serve(fence);
+  }
+
+  /**
+   * Serves commands in a queue group of this leadership alone: a leader before it that is paused
+   * can't take them, and one that wakes finds that it is not to answer.
+   */
+  #serve(fence: Fence): void {
+    const { bus, settings } = this.#options;
+    const { deployment } = settings;
+    const options = {
+      name: `isobar-${deployment}`,
+      version: serviceVersion,
+      description: `Commands of the Isobar deployment ${deployment}`,
+      subjectPrefix: this.#subjects.commandPrefix,
+      queueGroup: `term-${fence.term}-${fence.nonce}`,
+    };
+    this.#service = this.#service.then(async (before) => {
+      await before?.stop();
+      return bus.serveCommands(options, operatorCommands(this));
+    });
+    this.#service.catch((cause: unknown) => this.#fail('commands are not served', cause));
+  }
+
+  #onLed({ fence, ground, control }: Extract<CoordinatorEffect, { readonly kind: 'led' }>): void {
+    const { settings, topology, logger } = this.#options;
+    try {
+      for (const { numRanks } of ground.descriptions) topology.assertFits(numRanks);
+    } catch (cause) {
+      this.#send({ kind: 'unfit', error: unfit(cause) });
+      return;
+    }
+    this.#leadership = new Leadership({
+      settings,
+      topology,
+      fence,
+      ground,
+      leader: () => this.#leaderUnder(fence),
+      operate: (change, request) => this.#operate(change, request),
+      readVersion: (version) => this.#store?.readVersion(version) ?? Promise.resolve(null),
+      tell: (kind, fields) => this.#tell(kind, fields),
+      onFailure: (cause) => this.#fail('rebalancing failed', cause),
+    });
+    const { term } = fence;
+    const { version } = ground.newest;
+    logger.info({ term, version }, 'leading');
+    this.#tell('leading', { holder: settings.holder, term, version, mode: control.mode });
+  }
+
+  /** The machine's leader, if it still leads under that fence. */
+  #leaderUnder({ term }: Fence): LeaderState | null {
+    const { role } = this.#actor.state;
+    return role.kind === 'leading' && role.fence.term === term ? role.leader : null;
+  }
+
+  #onDeposed({ term }: Fence, why: string): void {
+    const { logger } = this.#options;
+    logger.warn({ term, why }, 'deposed');
+    this.#ranks.stop();
+    this.#service = this.#service.then(async (service) => {
+      await service?.stop();
+      return null;
+    });
+    this.#service.catch((cause: unknown) => this.#fail('commands could not be stopped', cause));
+    const leadership = this.#leadership;
+    this.#leadership = null;
+    leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));
+  }
+
+  #fail(text: string, cause: unknown): void {
+    const fields = { deployment: this.#options.settings.deployment };
+    const error = new IsobarError('ISOBAR_COORDINATOR_FAILED', text, fields, { cause });
+    this.#options.onFailure(error);
+  }
+
+  #operate(
+    change: ControlChange | null,
+    request: Request | null,
+  ): { readonly token: number; readonly done: Promise<ControlRecord> } {
+    return this.#ask((token) => ({ kind: 'operate', token, change, request }));
+  }
+
+  #ask(event: (token: number) => CoordinatorEvent): {
+    readonly token: number;
+    readonly done: Promise<ControlRecord>;
+  } {
+    this.#lastToken += 1;
+    const token = this.#lastToken;
+    const done = new Promise<ControlRecord>((resolve, reject) => {
+      this.#waiting.set(token, { resolve, reject });
+    });
+    this.#send(event(token));
+    return { token, done };
+  }
+
+  #settle(token: number): Waiting | undefined {
+    const waiting = this.#waiting.get(token);
+    this.#waiting.delete(token);
+    return waiting;
+  }
+
+  isHolder(): boolean {
+    return heldFence(this.#actor.state.lease, performance.now()) !== null;
+  }
+
+  leadership(): Leadership {
+    const leadership = this.#leadership;
+    if (leadership !== null && this.#leaderUnder(leadership.fence) !== null) return leadership;
+    throw notLeading(this.#actor.state);
+  }
+
+  status(): StatusAnswer {
+    const { settings, topology } = this.#options;
+    return statusOf({
+      settings,
+      numRanks: topology.numRanks,
+      state: this.#actor.state,
+      leadership: this.leadership(),
+      reportedAtMs: this.#reportedAtMs,
+      messagesRefused: this.#intake.refused,
+      nowMs: performance.now(),
+    });
+  }
+
+  change(change: ControlChange): Promise<ControlRecord> {
+    return this.#operate(change, null).done;
+  }
+
+  cancel(reason: string): Promise<ControlRecord> {
+    return this.#ask((token) => ({ kind: 'cancel', token, reason })).done;
+  }
+
+  #tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
+    const { bus, logger } = this.#options;
+    const level = kind === 'alarm' || kind === 'plan-failed' ? 'error' : 'info';
+    logger[level](fields, kind);
+    const event = { schema: 1, at: Date.now(), kind, ...fields };
+    bus.publish(this.#subjects.event(kind), encode(event));
+  }
+}
+
+type LeadingEffect = Extract<
+  CoordinatorEffect,
+  {
+    readonly kind:
+      | 'control-changed'
+      | 'operation-done'
+      | 'operation-refused'
+      | 'decided'
+      | 'swap-finished'
+      | 'request-ended'
+      | 'refused'
+      | 'alarm';
+  }
+>;
+
+function unfit(cause: unknown): IsobarError {
+  if (cause instanceof IsobarError) return cause;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new IsobarError('ISOBAR_COORDINATOR_UNFIT', text, {}, { cause });
 }

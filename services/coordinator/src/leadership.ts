@@ -1,226 +1,270 @@
-import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, type Intake, type Records } from '@isobar/bus';
+import { type ExpertMapping, revalidateMapping } from '@isobar/eplb';
 import {
+  type CommittedRecord,
+  type ControlChange,
   type ControlRecord,
-  controlRecordKey,
-  controlRecordSchema,
-  type DecidedVersion,
-  decode,
-  decodeMapRecord,
-  encode,
+  type EngineDescription,
   type Fence,
   type Ground,
   IsobarError,
-  initialTakeover,
-  leaderRecordKey,
-  leaderRecordSchema,
-  querySchema,
-  rankAnswerSchema,
-  type Subjects,
-  stepTakeover,
-  type TakeoverEffect,
-  type TakeoverEvent,
-  type TakeoverState,
+  type LeaderRequest,
+  type LeaderState,
+  type LoadSample,
+  type MapRecord,
+  mappingOfRecord,
+  type RequestOutcome,
+  readDecidedVersion,
 } from '@isobar/protocol';
-import type { Logger } from '@isobar/telemetry';
+import type { Topology } from '@isobar/topology';
+import { type LoadPass, LoadWindow } from './load-window.js';
+import type { MappingAnswer } from './operator-messages.js';
+import { wavesTo } from './rebalance-plan.js';
+import { Rebalancing } from './rebalancing.js';
 import type { CoordinatorSettings } from './settings.js';
+
+export type Request = Omit<LeaderRequest, 'kind' | 'token'>;
 
 export interface LeadershipOptions {
   readonly settings: CoordinatorSettings;
-  readonly bus: Bus;
-  readonly records: Records;
-  readonly subjects: Subjects;
-  readonly intake: Intake;
-  readonly logger: Logger;
-  /** Ranks of the topology: they must answer while no record names members. */
-  readonly configuredRanks: readonly number[];
-}
-
-/** A leader's footing, once every member has answered its term. */
-export interface Leadership {
+  readonly topology: Topology;
   readonly fence: Fence;
   readonly ground: Ground;
-  readonly control: ControlRecord;
-  readonly controlRevision: number;
-  readonly leaderRevision: number;
+  /** The machine's leader as it is now; null as soon as this leadership is over. */
+  readonly leader: () => LeaderState | null;
+  /** Has the machine do something; `done` is rejected with its refusal, an IsobarError. */
+  readonly operate: (
+    change: ControlChange | null,
+    request: Request | null,
+  ) => { readonly token: number; readonly done: Promise<ControlRecord> };
+  /** The record of a version as the store has it, null where it has none. */
+  readonly readVersion: (version: number) => Promise<Uint8Array | null>;
+  readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
+  /** Balancing has failed in a way that it does not know. */
+  readonly onFailure: (cause: unknown) => void;
 }
-
-const mapPrefix = 'map.';
-/** Between two attempts to take over. */
-const askAgainMs = 1_000;
 
 /**
- * Takes leadership: claims the leader record under a term above every term seen, asks all
- * members under it, decides what was left open, and takes over the control record.
- * @throws IsobarError ISOBAR_PROTOCOL_OUTCOMES_CONTRADICT, ISOBAR_PROTOCOL_ENGINES_DISAGREE: an
- *   operator must decide; ISOBAR_COORDINATOR_OUTRANKED with the fence met; those of the bus
+ * What a process has while it leads, beside the machine: the window of loads, balancing, and the
+ * figures that operators see. It decides nothing that the machine could not refuse.
  */
-export async function takeLeadership(
-  options: LeadershipOptions,
-  signal: AbortSignal,
-): Promise<Leadership> {
-  const { records } = options;
-  const stored = await readMapRecords(records);
-  const control = await readRecord(records, controlRecordKey, (bytes) =>
-    decode('control record', bytes, controlRecordSchema),
-  );
-  const terms = stored.map(({ record }) => record.fence.term);
-  const claimed = await claim(options, Math.max(0, control?.value.fence.term ?? 0, ...terms));
-  const ground = await takeOver(options, claimed.fence, stored, signal);
-  const { mode } = options.settings;
-  const fresh = { mode, paused: false, held: null, drained: [], dead: [] };
-  const next: ControlRecord = { ...fresh, ...control?.value, schema: 1, fence: claimed.fence };
-  const written = await records.compareAndSet(
-    controlRecordKey,
-    encode(next),
-    control?.revision ?? 0,
-  );
-  if (written.kind !== 'set') throw lostTo(claimed.fence, controlRecordKey);
-  return {
-    fence: claimed.fence,
-    ground,
-    control: next,
-    controlRevision: written.revision,
-    leaderRevision: claimed.revision,
-  };
-}
+export class Leadership {
+  readonly fence: Fence;
+  readonly window: LoadWindow;
+  readonly rebalancing: Rebalancing;
+  readonly swaps = { committed: 0, void: 0 };
+  readonly #options: LeadershipOptions;
+  readonly #passTimer: NodeJS.Timeout;
+  #lastPass: LoadPass | null = null;
 
-async function readMapRecords(records: Records): Promise<DecidedVersion[]> {
-  return (await records.list(mapPrefix)).map(({ value }) => decidedVersion(value));
-}
+  constructor(options: LeadershipOptions) {
+    this.#options = options;
+    const { settings, topology, ground, fence } = options;
+    this.fence = fence;
+    const ranks = ground.members.map(({ rank }) => rank);
+    const { newest, mapping } = ground;
+    this.window = new LoadWindow(newest.version, mapping, ranks, settings.passStepsMin);
+    this.rebalancing = new Rebalancing(
+      {
+        settings,
+        topology: topology.toClusterShape(ground.descriptions[0]?.bytesPerExpert ?? 0),
+        numNodes: topology.numFastDomains,
+        engines: () => this.engines,
+        mode: () => this.leader.control.mode,
+        heldBack: () => this.heldBack,
+        idle: () => this.isIdle,
+        unavailableRanks: () => this.unavailableRanks,
+        newest: () => this.leader.swap.newest,
+        request: (waves, base, automatic) => {
+          const request: Request = { change: 'rebalance', automatic, waves, base };
+          const { token, done } = options.operate(null, request);
+          return { token, accepted: done.then(() => undefined) };
+        },
+        tell: options.tell,
+        now: () => performance.now(),
+      },
+      mapping,
+    );
+    this.#passTimer = setInterval(() => this.#takePass(), settings.passMs);
+  }
 
-function decidedVersion(bytes: Uint8Array): DecidedVersion {
-  const record = decodeMapRecord(bytes);
-  const { version, outcome } = record;
-  return { known: { version, outcome, record: bytes }, record };
-}
+  /** Nothing is planned from now on. */
+  async stop(): Promise<void> {
+    clearInterval(this.#passTimer);
+    await this.rebalancing.stop();
+  }
 
-async function readRecord<T>(
-  records: Records,
-  key: string,
-  read: (bytes: Uint8Array) => T,
-): Promise<{ readonly value: T; readonly revision: number } | null> {
-  const stored = await records.get(key);
-  return stored === null ? null : { value: read(stored.value), revision: stored.revision };
-}
+  /** @throws IsobarError ISOBAR_COORDINATOR_DEPOSED */
+  get leader(): LeaderState {
+    const leader = this.#options.leader();
+    if (leader !== null) return leader;
+    throw new IsobarError('ISOBAR_COORDINATOR_DEPOSED', 'this leadership is over');
+  }
 
-async function claim(
-  options: LeadershipOptions,
-  highestTerm: number,
-): Promise<{ readonly fence: Fence; readonly revision: number }> {
-  const { records, settings } = options;
-  const current = await readRecord(records, leaderRecordKey, (bytes) =>
-    decode('leader record', bytes, leaderRecordSchema),
-  );
-  const term = 1 + Math.max(highestTerm, current?.value.fence.term ?? 0);
-  const fence = { term, nonce: randomBytes(8).toString('hex') };
-  const record = { schema: 1, holder: settings.holder, fence, renewals: 0 };
-  const claimed = await records.compareAndSet(
-    leaderRecordKey,
-    encode(record),
-    current?.revision ?? 0,
-  );
-  if (claimed.kind !== 'set') throw lostTo(fence, leaderRecordKey);
-  return { fence, revision: claimed.revision };
-}
+  get lastPass(): LoadPass | null {
+    return this.#lastPass;
+  }
 
-function lostTo(fence: Fence, key: string): IsobarError {
-  const text = `the record ${key} was written by another while term ${fence.term} was claimed`;
-  return new IsobarError('ISOBAR_COORDINATOR_OUTRANKED', text, { term: fence.term, key });
-}
-
-type TakeoverActor = Actor<TakeoverState, TakeoverEvent, TakeoverEffect>;
-
-/** Runs the takeover machine until it is complete, or can't be. */
-function takeOver(
-  options: LeadershipOptions,
-  fence: Fence,
-  stored: readonly DecidedVersion[],
-  signal: AbortSignal,
-): Promise<Ground> {
-  const { configuredRanks } = options;
-  return new Promise<Ground>((resolve, reject) => {
-    const actor: TakeoverActor = new Actor({
-      name: 'takeover',
-      initial: initialTakeover(fence, configuredRanks, stored),
-      step: stepTakeover,
-      perform: (effect) => perform(options, fence, actor, effect, settle),
-      onFailure: (error) => settle(error),
+  /** Engines of the members, as they described themselves. */
+  get engines(): readonly EngineDescription[] {
+    const { swap, engines } = this.leader;
+    return swap.members.flatMap(({ rank, incarnation }) => {
+      const description = engines.get(rank)?.description;
+      return description?.incarnation === incarnation ? [description] : [];
     });
-    const timer = setInterval(() => actor.send({ kind: 'tick' }), askAgainMs);
-    const onAbort = () => settle(signal.reason);
-    const settle = (outcome: unknown) => {
-      clearInterval(timer);
-      signal.removeEventListener('abort', onAbort);
-      if (isGround(outcome)) resolve(outcome);
-      else reject(outcome);
+  }
+
+  /** Nothing is under way, and nothing waits. */
+  get isIdle(): boolean {
+    const { swap, activity, requests } = this.leader;
+    return swap.open === null && activity === null && requests.length === 0;
+  }
+
+  /** Why no rebalance may begin by itself now, null where it may. */
+  get heldBack(): string | null {
+    const { control, backOff } = this.leader;
+    if (control.paused) return 'paused';
+    if (control.held !== null) return `held: ${control.held}`;
+    const silent = this.silentRanks;
+    if (silent.length > 0) return `no engine of rank ${silent.join(', ')}`;
+    if (backOff === null || performance.now() >= backOff.untilMs) return null;
+    return `backing off after version ${backOff.version}: ${backOff.reason}`;
+  }
+
+  /** Members whose engine has not reported under its incarnation, or is away from its agent. */
+  get silentRanks(): number[] {
+    const { members, reports } = this.leader.swap;
+    return members
+      .filter(({ rank, incarnation }) => reports.get(rank)?.engine?.incarnation !== incarnation)
+      .map(({ rank }) => rank);
+  }
+
+  /** Ranks that are no members, or are to hold no expert. */
+  get unavailableRanks(): number[] {
+    const { swap, control } = this.leader;
+    const members = new Set(swap.members.map(({ rank }) => rank));
+    const { numRanks } = this.#options.topology;
+    const all = Array.from({ length: numRanks }, (_, rank) => rank);
+    return all.filter((rank) => !members.has(rank) || control.drained.includes(rank));
+  }
+
+  /** @throws IsobarError ISOBAR_PROTOCOL_MALFORMED */
+  addSample(sample: LoadSample): void {
+    if (this.window.add(sample) === 'wrong-shape') throw wrongShape(sample);
+  }
+
+  /** A version is decided for good. */
+  onDecided(record: MapRecord): void {
+    if (record.outcome === 'committed') {
+      const mapping = mappingOfRecord(record);
+      this.window.learnMapping(record.version, mapping);
+      this.window.expectRanks(record.members.map(({ rank }) => rank));
+      this.rebalancing.applyMapping(mapping);
+      if (record.change === 'rebalance') this.rebalancing.onWaveCommitted();
+    }
+    const { version, outcome, reason } = record;
+    this.#options.tell('decided', { version, outcome, reason });
+  }
+
+  onSwapFinished(outcome: 'committed' | 'void'): void {
+    this.swaps[outcome] += 1;
+    this.rebalancing.onSwapFinished();
+  }
+
+  onRequestEnded(token: number, outcome: RequestOutcome, reason: string): void {
+    this.rebalancing.onRequestEnded(token, outcome);
+    this.#options.tell('request-ended', { outcome, reason });
+  }
+
+  #takePass(): void {
+    const pass = this.window.takePass();
+    if (pass === null || this.#options.leader() === null) return;
+    this.#lastPass = pass;
+    this.rebalancing.addPass(pass).catch((cause: unknown) => {
+      // A plan that was under way when the leadership ended has nobody left to be asked.
+      if (this.#options.leader() !== null) this.#options.onFailure(cause);
+    });
+  }
+
+  /** Moves a rank's experts away; it stays a member, and is to hold none. */
+  drain(rank: number): Promise<ControlRecord> {
+    const { newest } = this.leader.swap;
+    const request: Request = { change: 'drain', rank, base: newest };
+    return this.#options.operate({ kind: 'drain', rank }, request).done;
+  }
+
+  /** Moves a rank's experts away, after which it is no member any more. */
+  leave(rank: number): Promise<ControlRecord> {
+    const { newest } = this.leader.swap;
+    return this.#options.operate(null, { change: 'leave', rank, base: newest }).done;
+  }
+
+  /**
+   * Goes back to the mapping of an earlier version, as far as the members of today can have it;
+   * balancing by itself is held from now on, until resumed.
+   * @throws IsobarError ISOBAR_COORDINATOR_NO_VERSION, ISOBAR_COORDINATOR_DEGRADED,
+   *   ISOBAR_COORDINATOR_SAME_MAPPING, those of the bus, and the leader's refusals
+   */
+  async rollback(version: number): Promise<{ readonly waves: number; readonly moves: number }> {
+    const record = await this.#committedRecord(version);
+    const { newest } = this.leader.swap;
+    const current = this.rebalancing.mapping;
+    const target = this.#revalidated(record, current);
+    const { topology } = this.#options;
+    const engines = this.engines;
+    const reason = `rolled back to version ${version}`;
+    const waves = wavesTo(current, target, {
+      change: 'rollback',
+      engines,
+      topology: topology.toClusterShape(engines[0]?.bytesPerExpert ?? 0),
+      reason,
+    });
+    if (waves.length === 0) {
+      const text = `version ${newest.version} places experts as version ${version} did`;
+      throw new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { version });
+    }
+    const request: Request = { change: 'rollback', waves, base: newest };
+    await this.#options.operate({ kind: 'hold', reason }, request).done;
+    return { waves: waves.length, moves: current.moves(target).length };
+  }
+
+  async #committedRecord(version: number): Promise<CommittedRecord> {
+    const bytes = await this.#options.readVersion(version);
+    const record = bytes === null ? null : readDecidedVersion(bytes).record;
+    if (record?.outcome === 'committed') return record;
+    const text = `version ${version} ${record === null ? 'has no record' : 'was decided void'}`;
+    throw new IsobarError('ISOBAR_COORDINATOR_NO_VERSION', text, { version });
+  }
+
+  #revalidated(record: CommittedRecord, current: ExpertMapping): ExpertMapping {
+    const out = new Set(this.unavailableRanks);
+    const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
+    const staying = ranks.filter((rank) => !out.has(rank));
+    const revalidated = revalidateMapping(mappingOfRecord(record), staying, current);
+    if (revalidated.kind === 'mapping') return revalidated.mapping;
+    const { kind: _, ...fields } = revalidated;
+    const text = `version ${record.version} can not be had on the ranks that are left`;
+    throw new IsobarError('ISOBAR_COORDINATOR_DEGRADED', text, fields);
+  }
+
+  mappingAnswer(): MappingAnswer {
+    const { mapping } = this.rebalancing;
+    const { version, digest } = this.leader.swap.newest;
+    const [engine] = this.engines;
+    return {
+      version,
+      digest,
+      numLogicalExperts: mapping.numLogicalExperts,
+      modelLayerIds: [...(engine?.modelLayerIds ?? [])],
+      slotOffsets: [...mapping.slotOffsets],
+      physicalToLogical: Array.from({ length: mapping.numLayers }, (_, layer) => [
+        ...mapping.row(layer),
+      ]),
     };
-    signal.addEventListener('abort', onAbort);
-    actor.send({ kind: 'tick' });
-  });
-}
-
-function isGround(outcome: unknown): outcome is Ground {
-  return typeof outcome === 'object' && outcome !== null && 'nextVersion' in outcome;
-}
-
-async function perform(
-  options: LeadershipOptions,
-  fence: Fence,
-  actor: TakeoverActor,
-  effect: TakeoverEffect,
-  settle: (outcome: unknown) => void,
-): Promise<void> {
-  switch (effect.kind) {
-    case 'ask':
-      for (const rank of effect.ranks) void ask(options, fence, actor, rank);
-      return;
-    case 'create-record': {
-      const { version, bytes } = effect;
-      const created = await options.records.createOnce(`${mapPrefix}${version}`, bytes);
-      if (created.kind === 'created') actor.send({ kind: 'record-created', version });
-      if (created.kind === 'exists') {
-        actor.send({ kind: 'record-exists', existing: decidedVersion(created.value) });
-      }
-      return;
-    }
-    case 'outranked': {
-      const text = `term ${fence.term} is outranked by term ${effect.by.term}`;
-      settle(new IsobarError('ISOBAR_COORDINATOR_OUTRANKED', text, { term: effect.by.term }));
-      return;
-    }
-    case 'failed':
-      settle(effect.error);
-      return;
-    case 'complete':
-      settle(effect.ground);
-      return;
   }
 }
 
-async function ask(
-  options: LeadershipOptions,
-  fence: Fence,
-  actor: TakeoverActor,
-  rank: number,
-): Promise<void> {
-  const { bus, subjects, settings, logger, intake } = options;
-  const question = encode(querySchema.parse({ schema: 1, fence }));
-  let payload: Uint8Array;
-  try {
-    payload = await bus.request(subjects.query(rank), question, settings.queryDeadlineMs);
-  } catch (error) {
-    // The machine asks again, at its next tick.
-    logger.debug({ err: error, rank }, 'rank has not answered');
-    return;
-  }
-  const event = intake.read('rank answer', (): TakeoverEvent => {
-    const answer = decode('rank answer', payload, rankAnswerSchema);
-    const outcomes = answer.outcomes.map((known) => ({
-      known,
-      record: decodeMapRecord(known.record),
-    }));
-    return { kind: 'answer', answer, outcomes };
-  });
-  if (event !== null) actor.send(event);
+function wrongShape({ rank, destination, layerMillis }: LoadSample): IsobarError {
+  const times = layerMillis === undefined ? '' : ` and times of ${layerMillis.length} layers`;
+  const text = `a load sample of rank ${rank} has ${destination.length} counts${times}: not those of its slots and layers`;
+  return new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'destination', rank });
 }

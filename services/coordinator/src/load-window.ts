@@ -48,7 +48,7 @@ const versionsKept = 4;
 export class LoadWindow {
   readonly #mappings = new Map<number, ExpertMapping>();
   readonly #told = new Map<string, Told>();
-  readonly #ranks: ReadonlySet<number>;
+  #ranks: ReadonlySet<number>;
   readonly #stepsMin: number;
   #logicalLoads: Float64Array;
   #rankLoads: Float64Array;
@@ -73,6 +73,11 @@ export class LoadWindow {
       if (this.#mappings.size <= versionsKept) return;
       this.#mappings.delete(old);
     }
+  }
+
+  /** From now on a pass needs these ranks and no others; what others told so far still counts. */
+  expectRanks(ranks: Iterable<number>): void {
+    this.#ranks = new Set(ranks);
   }
 
   add(sample: LoadSample): SampleFate {
@@ -159,7 +164,7 @@ export class LoadWindow {
 
   /** Ends the pass; null, and the pass goes on, while a live rank is missing. */
   takePass(): LoadPass | null {
-    if (this.missingRanks.length > 0) return null;
+    if (this.#ranks.size === 0 || this.missingRanks.length > 0) return null;
     const heard = [...this.#heard.values()];
     const steps = Math.min(...heard.map((rank) => rank.steps));
     const millis = heard.reduce((sum, rank) => sum + rank.millis, 0);

@@ -1,75 +1,173 @@
 import type { CommandEndpoint } from '@isobar/bus';
 import { EplbError } from '@isobar/eplb';
-import { IsobarError } from '@isobar/protocol';
-import type { Leader } from './leader.js';
+import { type ControlChange, type ControlRecord, IsobarError } from '@isobar/protocol';
+import type { Leadership } from './leadership.js';
 import {
   approveQuestionSchema,
+  type ControlAnswer,
+  cancelQuestionSchema,
+  declareDeadQuestionSchema,
   emptyQuestionSchema,
   modeQuestionSchema,
+  rankQuestionSchema,
   readQuestion,
+  rollbackQuestionSchema,
+  type StatusAnswer,
 } from './operator-messages.js';
 
+/** What commands need of the process that serves them. */
+export interface CommandTarget {
+  /** Whether this process is to answer: it holds the lease at this moment. */
+  isHolder(): boolean;
+  /** @throws IsobarError ISOBAR_COORDINATOR_NOT_LEADING: it holds the lease, and does not lead yet */
+  leadership(): Leadership;
+  status(): StatusAnswer;
+  /** Resolves once the change is durable. @throws IsobarError the machine's refusal */
+  change(change: ControlChange): Promise<ControlRecord>;
+  cancel(reason: string): Promise<ControlRecord>;
+}
+
 /**
- * The commands of one deployment, as endpoints of a NATS micro service.
- * @param leader null while this coordinator does not lead
+ * The commands of one deployment, as endpoints of a NATS micro service. Only the holder of the
+ * lease answers: another that still gets commands says nothing, and leaves them to it.
  */
-export function operatorCommands(leader: () => Leader | null): CommandEndpoint[] {
-  const command = (
+export function operatorCommands(target: CommandTarget): CommandEndpoint[] {
+  return [...watchingCommands(target), ...steeringCommands(target), ...memberCommands(target)].map(
+    ({ name, description, act }) => ({
+      name,
+      description,
+      handle: async (payload) => {
+        if (!target.isHolder()) return null;
+        return new TextEncoder().encode(JSON.stringify(await coded(() => act(payload))));
+      },
+    }),
+  );
+}
+
+interface Command {
+  readonly name: string;
+  readonly description: string;
+  readonly act: (payload: Uint8Array) => unknown;
+}
+
+function watchingCommands(target: CommandTarget): Command[] {
+  return [
+    {
+      name: 'status',
+      description: 'What the deployment does now',
+      act: (payload) => {
+        readQuestion(payload, emptyQuestionSchema);
+        return target.status();
+      },
+    },
+    {
+      name: 'plan',
+      description: 'What would be done now, and why; nothing is changed',
+      act: (payload) => {
+        readQuestion(payload, emptyQuestionSchema);
+        return target.leadership().rebalancing.explainPlan();
+      },
+    },
+    {
+      name: 'mapping',
+      description: 'The mapping in force, whole',
+      act: (payload) => {
+        readQuestion(payload, emptyQuestionSchema);
+        return target.leadership().mappingAnswer();
+      },
+    },
+  ];
+}
+
+function steeringCommands(target: CommandTarget): Command[] {
+  const change = (
     name: string,
     description: string,
-    act: (leader: Leader, payload: Uint8Array) => unknown,
-  ): CommandEndpoint => ({
+    read: (payload: Uint8Array) => ControlChange,
+  ): Command => ({
     name,
     description,
-    handle: async (payload) => {
-      const leading = leader();
-      if (leading === null) {
-        throw new IsobarError(
-          'ISOBAR_COORDINATOR_NOT_LEADING',
-          'this coordinator does not lead yet',
-        );
-      }
-      return new TextEncoder().encode(JSON.stringify(await coded(() => act(leading, payload))));
-    },
+    act: async (payload) => controlAnswer(await target.change(read(payload))),
   });
-  const control = (
+  return [
+    {
+      name: 'approve',
+      description: 'Applies the plan that waits: {"plan": id}',
+      act: (payload) => {
+        const { plan } = readQuestion(payload, approveQuestionSchema);
+        return target.leadership().rebalancing.approve(plan);
+      },
+    },
+    change('mode', 'Sets the mode: {"mode": "observe" | "approve" | "automatic"}', (payload) => ({
+      kind: 'mode',
+      mode: readQuestion(payload, modeQuestionSchema).mode,
+    })),
+    change('pause', 'Begins no further wave until resumed', (payload) => {
+      readQuestion(payload, emptyQuestionSchema);
+      return { kind: 'pause' };
+    }),
+    change('resume', 'Ends a pause, and what a rollback holds', (payload) => {
+      readQuestion(payload, emptyQuestionSchema);
+      return { kind: 'resume' };
+    }),
+    {
+      name: 'cancel',
+      description: 'Voids the open swap and drops the waves that wait: {"reason": text}',
+      act: async (payload) => {
+        const { reason } = readQuestion(payload, cancelQuestionSchema);
+        return controlAnswer(await target.cancel(reason));
+      },
+    },
+    {
+      name: 'rollback',
+      description: 'Goes back to the mapping of a version, and holds balancing: {"version": N}',
+      act: async (payload) => {
+        const { version } = readQuestion(payload, rollbackQuestionSchema);
+        const leadership = target.leadership();
+        const begun = await leadership.rollback(version);
+        return { version, ...begun, held: leadership.leader.control.held };
+      },
+    },
+  ];
+}
+
+function memberCommands(target: CommandTarget): Command[] {
+  const ofRank = (
     name: string,
     description: string,
-    read: (payload: Uint8Array) => Parameters<Leader['setControl']>[0],
-  ) =>
-    command(name, description, async (leading, payload) => {
-      const { mode, paused } = await leading.setControl(read(payload));
-      return { mode, paused };
-    });
-  const nothing = (payload: Uint8Array) => readQuestion(payload, emptyQuestionSchema);
+    act: (rank: number) => Promise<ControlRecord>,
+  ): Command => ({
+    name,
+    description,
+    act: async (payload) => {
+      const { rank } = readQuestion(payload, rankQuestionSchema);
+      return controlAnswer(await act(rank));
+    },
+  });
   return [
-    command('status', 'What the deployment does now', (leading, payload) => {
-      nothing(payload);
-      return leading.status();
-    }),
-    command('plan', 'What would be done now, and why; nothing is changed', (leading, payload) => {
-      nothing(payload);
-      return leading.rebalancing.explainPlan();
-    }),
-    command('approve', 'Applies the plan that waits: {"plan": id}', (leading, payload) =>
-      leading.rebalancing.approve(readQuestion(payload, approveQuestionSchema).plan),
+    ofRank('drain', 'Moves all experts away from a rank, and keeps it empty: {"rank": n}', (rank) =>
+      target.leadership().drain(rank),
     ),
-    command('mapping', 'The mapping in force, whole', (leading, payload) => {
-      nothing(payload);
-      return leading.mappingAnswer();
-    }),
-    control('mode', 'Sets the mode: {"mode": "observe" | "approve" | "automatic"}', (payload) =>
-      readQuestion(payload, modeQuestionSchema),
+    ofRank('undrain', 'Lets a drained rank hold experts again: {"rank": n}', (rank) =>
+      target.change({ kind: 'undrain', rank }),
     ),
-    control('pause', 'Begins no further wave until resumed', (payload) => {
-      nothing(payload);
-      return { paused: true };
-    }),
-    control('resume', 'Ends a pause', (payload) => {
-      nothing(payload);
-      return { paused: false };
-    }),
+    ofRank('leave', 'Moves all experts away from a rank, and lets it go: {"rank": n}', (rank) =>
+      target.leadership().leave(rank),
+    ),
+    {
+      name: 'declare-dead',
+      description:
+        'Vouches that an engine process has ended: {"rank": n, "incarnation": 16 hex digits}',
+      act: async (payload) => {
+        const member = readQuestion(payload, declareDeadQuestionSchema);
+        return controlAnswer(await target.change({ kind: 'declare-dead', member }));
+      },
+    },
   ];
+}
+
+function controlAnswer({ mode, paused, held, drained, dead }: ControlRecord): ControlAnswer {
+  return { mode, paused, held, drained, dead };
 }
 
 /** Refusals of the placement package are answers too, by their own code. */

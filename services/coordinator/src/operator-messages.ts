@@ -1,4 +1,14 @@
-import { IsobarError, modeSchema } from '@isobar/protocol';
+import {
+  changeSchema,
+  IsobarError,
+  incarnationSchema,
+  memberSchema,
+  modeSchema,
+  rankSchema,
+  reasonSchema,
+  standingSchema,
+  versionSchema,
+} from '@isobar/protocol';
 import { z } from 'zod';
 
 /*
@@ -70,7 +80,19 @@ export const rebalanceEntrySchema = z.object({
   at: z.string(),
   plan: planSummarySchema,
   /** `observed`: in mode observe nothing is done; `not-worth`: its gain does not pay. */
-  outcome: z.enum(['observed', 'not-worth', 'waiting', 'refused', 'running', 'applied', 'void']),
+  outcome: z.enum([
+    'observed',
+    'not-worth',
+    'waiting',
+    'refused',
+    'running',
+    'applied',
+    'void',
+    'cancelled',
+    'superseded',
+    'outdated',
+    'degraded',
+  ]),
   /** Who had it done. */
   askedBy: z.enum(['automatic', 'operator']).nullable(),
   wavesCommitted: z.number(),
@@ -85,6 +107,11 @@ export const rankStatusSchema = z.object({
   /** Null before its first report. */
   reportAgeMs: z.number().nullable(),
   engineConnected: z.boolean(),
+  /** Of the engine as it says, null while none is connected. */
+  standing: standingSchema.nullable(),
+  /** Incarnation that the version in force lists, null where the rank is no member. */
+  member: incarnationSchema.nullable(),
+  drained: z.boolean(),
   mappingVersion: z.number().nullable(),
   incarnation: z.string().nullable(),
   freeBuffers: z.number().nullable(),
@@ -97,9 +124,30 @@ export type RankStatus = z.infer<typeof rankStatusSchema>;
 
 export const statusAnswerSchema = z.object({
   deployment: z.string(),
-  leader: z.object({ holder: z.string(), term: z.number() }),
+  leader: z.object({
+    holder: z.string(),
+    term: z.number(),
+    /** Another may lead once the leader record has not changed for this long. */
+    leaseMs: z.number(),
+    /** Since the start of the last successful renewal. */
+    renewedAgoMs: z.number(),
+  }),
   mode: modeSchema,
   paused: z.boolean(),
+  /** Why balancing by itself is held until resumed, null where it is not. */
+  held: z.string().nullable(),
+  /** Why no rebalance may begin by itself now, whatever the cause; null where it may. */
+  heldBack: z.string().nullable(),
+  /** After a void version, until it is over. */
+  backOff: z
+    .object({ remainingMs: z.number(), version: z.number(), reason: z.string() })
+    .nullable(),
+  /** Ranks that are to hold no expert. */
+  drained: z.array(z.number()),
+  /** Members proven dead, and how. */
+  dead: z.array(memberSchema.extend({ proof: z.enum(['exited', 'declared', 'cut']) })),
+  /** Members that other ranks have lost their connection to: no proof of anything. */
+  suspected: z.array(memberSchema.extend({ lostBy: z.array(z.number()) })),
   mapping: z.object({
     version: z.number(),
     digest: z.string(),
@@ -112,6 +160,7 @@ export const statusAnswerSchema = z.object({
   swap: z
     .object({
       version: z.number(),
+      change: changeSchema,
       phase: z.string(),
       reason: z.string(),
       ageMs: z.number(),
@@ -153,7 +202,31 @@ export type MappingAnswer = z.infer<typeof mappingAnswerSchema>;
 export const approveQuestionSchema = z.object({ plan: z.string().max(100).optional() }).strict();
 export const modeQuestionSchema = z.object({ mode: modeSchema }).strict();
 export const emptyQuestionSchema = z.object({}).strict();
-export const controlAnswerSchema = z.object({ mode: modeSchema, paused: z.boolean() });
+export const cancelQuestionSchema = z
+  .object({ reason: reasonSchema.default('cancelled by an operator') })
+  .strict();
+export const rollbackQuestionSchema = z.object({ version: versionSchema }).strict();
+export const rankQuestionSchema = z.object({ rank: rankSchema }).strict();
+/** An operator's proof of death: no engine of that incarnation can be running. */
+export const declareDeadQuestionSchema = memberSchema.strict();
+
+/** What holds once a command has been done. */
+export const controlAnswerSchema = z.object({
+  mode: modeSchema,
+  paused: z.boolean(),
+  held: z.string().nullable(),
+  drained: z.array(z.number()),
+  dead: z.array(memberSchema),
+});
+export type ControlAnswer = z.infer<typeof controlAnswerSchema>;
+
+/** A rollback has begun; `isobar status` shows how it goes. */
+export const rollbackAnswerSchema = z.object({
+  version: z.number(),
+  waves: z.number(),
+  moves: z.number(),
+  held: z.string().nullable(),
+});
 
 const questionBytesMax = 65_536;
 

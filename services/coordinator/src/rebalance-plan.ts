@@ -33,33 +33,39 @@ export interface RebalancePlan {
   readonly reason: string;
 }
 
+export interface WavesOptions {
+  readonly change: 'rebalance' | 'rollback';
+  readonly engines: readonly EngineDescription[];
+  readonly topology: ClusterShape;
+  /** Seconds saved, [layers]: the wave with most of them by move goes first; all alike where absent. */
+  readonly layerGains?: Float64Array;
+  readonly reason: string;
+}
+
 /**
- * Cuts a planned mapping into waves that the ranks' spare buffers can take, each with a source
- * for every expert that travels.
- * @param layerBenefits seconds saved, [layers]: the wave with most of them by move goes first
+ * Cuts a mapping that is to come into waves that the ranks' spare buffers can take, each with a
+ * source for every expert that travels.
  * @throws EplbError ISOBAR_EPLB_NO_SPARE_BUFFERS
  */
-export function wavesOf(
+export function wavesTo(
   current: ExpertMapping,
-  result: RebalanceResult,
-  engines: readonly EngineDescription[],
-  topology: ClusterShape,
-  layerBenefits: Float64Array,
-  reason: string,
+  target: ExpertMapping,
+  options: WavesOptions,
 ): Wave[] {
+  const { change, engines, topology, layerGains, reason } = options;
   const maxIncomingPerRank = new Int32Array(current.numRanks);
   for (const { rank, spareBuffers, reserveBuffers } of engines) {
     maxIncomingPerRank[rank] = Math.max(0, spareBuffers - reserveBuffers);
   }
-  const limits = { maxIncomingPerRank, layerGains: layerBenefits };
-  const mappings = planWaves(current, result.mapping, limits);
+  const gains = layerGains === undefined ? {} : { layerGains };
+  const mappings = planWaves(current, target, { maxIncomingPerRank, ...gains });
   let before = current;
   return mappings.map((mapping, index) => {
     const { layers, rows } = before.delta(mapping);
     const transfers = encodeTransfers(planTransfers(before, mapping, { topology }));
     before = mapping;
     return {
-      change: 'rebalance',
+      change,
       reason: `${reason}; wave ${index + 1} of ${mappings.length}`,
       mapping: wholeMapping(mapping),
       digest: mapping.digest(),
@@ -68,19 +74,6 @@ export function wavesOf(
       transfers,
     };
   });
-}
-
-/** The wave that writes down what the engines hold at the start, as version 1. */
-export function firstWave(mapping: ExpertMapping): Wave {
-  return {
-    change: 'start',
-    reason: 'first version: what the engines hold at their start',
-    mapping: wholeMapping(mapping),
-    digest: mapping.digest(),
-    layers: new Int32Array(0),
-    rows: new Int32Array(0),
-    transfers: new Int32Array(0),
-  };
 }
 
 /**

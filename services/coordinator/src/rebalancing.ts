@@ -11,25 +11,40 @@ import {
   type RebalanceResult,
   summarizeForecast,
 } from '@isobar/eplb';
-import { type EngineDescription, IsobarError, type Mode, type Wave } from '@isobar/protocol';
+import {
+  type EngineDescription,
+  IsobarError,
+  type Mode,
+  type RequestOutcome,
+  type Wave,
+} from '@isobar/protocol';
 import type { LoadPass } from './load-window.js';
 import type { EconomySummary, PlanSummary, RebalanceEntry } from './operator-messages.js';
-import { assertCurrent, type RebalancePlan, wavesOf } from './rebalance-plan.js';
+import { assertCurrent, type RebalancePlan, wavesTo } from './rebalance-plan.js';
 import type { CoordinatorSettings } from './settings.js';
 import { StepEconomy } from './step-economy.js';
 
 /** What rebalancing sees of the leader, and may ask of it. */
 export interface RebalancingContext {
   readonly settings: CoordinatorSettings;
-  readonly engines: readonly EngineDescription[];
   readonly topology: ClusterShape;
   readonly numNodes: number;
+  /** Of the members. */
+  engines(): readonly EngineDescription[];
   mode(): Mode;
-  paused(): boolean;
-  /** No swap is open and no wave waits. */
+  /** Why nothing may begin by itself now, null where it may. */
+  heldBack(): string | null;
+  /** Nothing is under way, and nothing waits. */
   idle(): boolean;
+  /** Ranks that are no members, or are to hold no expert. */
+  unavailableRanks(): number[];
   newest(): { readonly version: number; readonly digest: string };
-  begin(waves: readonly Wave[]): void;
+  /** Asks the leader; `accepted` is rejected with its refusal, an IsobarError. */
+  request(
+    waves: readonly Wave[],
+    base: { readonly version: number; readonly digest: string },
+    automatic: boolean,
+  ): { readonly token: number; readonly accepted: Promise<void> };
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
   /** Monotonic clock. */
   now(): number;
@@ -57,7 +72,7 @@ export class Rebalancing {
   readonly #history: RebalanceEntry[] = [];
   #planning: Promise<RebalancePlan> | null = null;
   #pending: RebalancePlan | null = null;
-  #running: RebalanceEntry | null = null;
+  #running: { readonly entry: RebalanceEntry; readonly token: number } | null = null;
   #measuring: { readonly entry: RebalanceEntry; readonly after: Measured[] } | null = null;
   #before: Measured[] = [];
   /** A swap was open at some time since the last pass. */
@@ -66,13 +81,13 @@ export class Rebalancing {
 
   constructor(context: RebalancingContext, mapping: ExpertMapping) {
     this.#context = context;
-    const { settings, engines } = context;
+    const { settings } = context;
     this.#balancer = new ExpertLoadBalancer({
       policy: createPolicy(settings.policy),
       mapping,
       windowPassesMax: settings.windowPasses,
     });
-    this.#economy = new StepEconomy(settings, mapping, engines[0]?.bytesPerExpert ?? 0);
+    this.#economy = new StepEconomy(settings, mapping, this.#bytesPerExpert);
     this.#rebalancer = new AsyncExpertRebalancer({
       balancer: this.#balancer,
       intervalMs: settings.planIntervalMs,
@@ -115,6 +130,10 @@ export class Rebalancing {
     this.#pending = null;
   }
 
+  get #bytesPerExpert(): number {
+    return this.#context.engines()[0]?.bytesPerExpert ?? 0;
+  }
+
   /** Takes a pass in, and decides. Resolves when a plan, if one was made, has been dealt with. */
   async addPass(pass: LoadPass): Promise<void> {
     const { settings, now } = this.#context;
@@ -123,7 +142,7 @@ export class Rebalancing {
     this.#measure(pass);
     this.#economy.addPass(pass, this.#swapSeen || !this.#context.idle());
     this.#swapSeen = false;
-    if (!this.#context.idle() || this.#context.paused() || now() < this.#notBeforeMs) return;
+    if (!this.#mayBegin || now() < this.#notBeforeMs) return;
     if (!this.#rebalancer.shouldRebalance(now()).rebalance) return;
     try {
       await this.#consider(await this.#plan());
@@ -132,6 +151,10 @@ export class Rebalancing {
       this.#notBeforeMs = now() + settings.backOffMs;
       this.#context.tell('plan-failed', { code: error.code, reason: error.message });
     }
+  }
+
+  get #mayBegin(): boolean {
+    return this.#context.idle() && this.#context.heldBack() === null;
   }
 
   #measure(pass: LoadPass): void {
@@ -169,23 +192,30 @@ export class Rebalancing {
   }
 
   async #makePlan(): Promise<RebalancePlan> {
-    const { engines, topology, numNodes, newest, now } = this.#context;
-    const base = newest();
+    const { topology, numNodes, now } = this.#context;
+    const engines = this.#context.engines();
+    const base = this.#context.newest();
     const current = this.#balancer.mapping;
     const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
+    const unavailableRanks = this.#context.unavailableRanks();
     const expected = this.#balancer.forecast();
     const forecast = summarizeForecast(expected?.layers ?? []);
     const measured = this.#economy.current(expected?.loads ?? null);
     const economy = this.#economy.summary();
-    const options = { topology, numNodes, pinnedSlots };
+    const options = { topology, numNodes, pinnedSlots, unavailableRanks };
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);
     this.#rebalancer.clearPending();
     const benefit = this.#rebalancer.netBenefit(result.report, measured);
     const id = randomBytes(4).toString('hex');
-    const benefits = layerBenefits(result.report, measured);
-    const waves = wavesOf(current, result, engines, topology, benefits, reasonOf(id, result));
+    const waves = wavesTo(current, result.mapping, {
+      change: 'rebalance',
+      engines,
+      topology,
+      layerGains: layerBenefits(result.report, measured),
+      reason: reasonOf(id, result),
+    });
     const { moves } = result.report;
-    const bytes = moves * (engines[0]?.bytesPerExpert ?? 0);
+    const bytes = moves * this.#bytesPerExpert;
     return { id, base, result, waves, moves, bytes, forecast, economy, ...benefit };
   }
 
@@ -204,7 +234,7 @@ export class Rebalancing {
         return;
       case 'automatic':
         // Operators may have acted while the plan was being made.
-        if (this.#context.idle() && !this.#context.paused()) this.#begin(plan, 'automatic');
+        if (this.#mayBegin) await this.#begin(plan, 'automatic');
         return;
     }
   }
@@ -229,13 +259,22 @@ export class Rebalancing {
     return entry;
   }
 
-  /** @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED */
-  #begin(plan: RebalancePlan, askedBy: 'automatic' | 'operator'): void {
+  /** @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED, and the leader's refusals */
+  async #begin(plan: RebalancePlan, askedBy: 'automatic' | 'operator'): Promise<void> {
     assertCurrent(plan, this.#context.newest());
+    const automatic = askedBy === 'automatic';
+    const { token, accepted } = this.#context.request(plan.waves, plan.base, automatic);
     this.#pending = null;
     this.#measuring = null;
-    this.#running = this.#record(plan, 'running', askedBy);
-    this.#context.begin(plan.waves);
+    const entry = this.#record(plan, 'running', askedBy);
+    this.#running = { entry, token };
+    try {
+      await accepted;
+    } catch (error) {
+      entry.outcome = 'refused';
+      if (this.#running?.token === token) this.#running = null;
+      throw error;
+    }
   }
 
   /**
@@ -249,10 +288,10 @@ export class Rebalancing {
   /**
    * Applies the plan that waits for approval.
    * @param id refused where another plan has taken its place
-   * @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED,
-   *   ISOBAR_COORDINATOR_SWAP_OPEN
+   * @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED, and the
+   *   leader's refusals
    */
-  approve(id: string | undefined): PlanSummary {
+  async approve(id: string | undefined): Promise<PlanSummary> {
     const plan = this.#pending;
     if (plan === null) {
       throw new IsobarError('ISOBAR_COORDINATOR_NO_PLAN', 'no plan waits for approval');
@@ -261,25 +300,26 @@ export class Rebalancing {
       const text = `plan ${id} does not wait for approval; ${plan.id} does`;
       throw new IsobarError('ISOBAR_COORDINATOR_PLAN_OUTDATED', text, { plan: plan.id });
     }
-    if (!this.#context.idle()) {
-      throw new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'a swap is still under way');
-    }
-    this.#begin(plan, 'operator');
+    await this.#begin(plan, 'operator');
     return summaryOf(plan);
   }
 
-  /** A swap of the running rebalance has ended; with no wave left, so has the rebalance. */
-  onSwapFinished(outcome: 'committed' | 'void', wavesLeft: number): void {
-    const entry = this.#running;
+  /** A wave of a rebalance is in force. */
+  onWaveCommitted(): void {
+    if (this.#running !== null) this.#running.entry.wavesCommitted += 1;
+  }
+
+  /** Any swap has ended. */
+  onSwapFinished(): void {
     this.#swapSeen = true;
-    if (outcome === 'void') {
-      this.#notBeforeMs = this.#context.now() + this.#context.settings.backOffMs;
-    }
-    if (entry === null) return;
-    if (outcome === 'committed') entry.wavesCommitted += 1;
-    if (outcome === 'committed' && wavesLeft > 0) return;
-    entry.outcome = outcome === 'committed' ? 'applied' : 'void';
+  }
+
+  /** A request has ended, be it a rebalance's or another. */
+  onRequestEnded(token: number, outcome: RequestOutcome): void {
+    if (this.#running?.token !== token) return;
+    const { entry } = this.#running;
     this.#running = null;
+    entry.outcome = outcome === 'committed' ? 'applied' : outcome;
     if (entry.wavesCommitted > 0) this.#measuring = { entry, after: [] };
     this.#context.tell('rebalance-finished', {
       plan: entry.plan.id,

@@ -1,6 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { moveCostDefault } from '@isobar/eplb';
-import { deploymentSchema, IsobarError, modeSchema } from '@isobar/protocol';
+import {
+  type CoordinatorTimings,
+  deploymentSchema,
+  IsobarError,
+  modeSchema,
+} from '@isobar/protocol';
 import { z } from 'zod';
 
 const millis = (least: number, most: number) => z.number().int().min(least).max(most);
@@ -13,7 +18,7 @@ export const coordinatorSettingsSchema = z
     servers: z.array(z.string().min(1)).min(1).max(64),
     /** Path of the cluster's topology, YAML. */
     topology: z.string().min(1),
-    /** Name under which it leads. */
+    /** Name under which it leads, for people: several coordinators of a deployment may run. */
     holder: z.string().min(1).max(200).default('coordinator'),
     /** Copies that the cluster keeps of each record. */
     replicas: z.number().int().min(1).max(5).default(1),
@@ -46,23 +51,67 @@ export const coordinatorSettingsSchema = z
      * The policy knows that error too, and plans for it: by default no more is asked than it would.
      */
     gainShareMin: z.number().min(0).max(1).default(moveCostDefault),
-    /** After a void version nothing is planned for this long. */
+    /** After a void version, or a plan that failed, no rebalance begins by itself for this long. */
     backOffMs: millis(0, 86_400_000).default(30_000),
     /** Heartbeat, and repetition of what ranks have not followed. */
     tickMs: millis(20, 10_000).default(500),
     /** All votes must be in by then, or the version is void. */
     prepareDeadlineMs: millis(100, 3_600_000).default(120_000),
+    /** After a void, ranks that don't report their staging gone are waited for this long. */
     discardDeadlineMs: millis(100, 3_600_000).default(30_000),
-    /** A phase of a swap that lasts longer raises an alarm. */
-    slowPhaseMs: millis(100, 3_600_000).default(10_000),
-    /** Renewal of the leader record. */
+    /** A record that takes longer to be created raises an alarm. */
+    decideDeadlineMs: millis(100, 3_600_000).default(15_000),
+    /** Ranks that take longer to activate a committed version raise an alarm. */
+    activateDeadlineMs: millis(100, 3_600_000).default(30_000),
+    /** Ranks that take longer to free old buffers raise an alarm. */
+    retireDeadlineMs: millis(100, 3_600_000).default(30_000),
+    /** An evacuation or a change of members that ended void is tried again after this long. */
+    changeRetryMs: millis(100, 3_600_000).default(5_000),
+    /** A member that all others have lost for this long is cut off by them, for good. */
+    cutAfterMs: millis(100, 3_600_000).default(5_000),
+    /** Another coordinator may lead once the leader record has not changed for this long. */
+    leaseMs: millis(500, 600_000).default(15_000),
+    /** A leader stops this long after the start of its last successful renewal. */
+    renewDeadlineMs: millis(300, 600_000).default(10_000),
+    /** Between two renewals of the leader record. */
     renewMs: millis(100, 600_000).default(5_000),
-    /** For a rank's answer to a new leader. */
-    queryDeadlineMs: millis(50, 60_000).default(2_000),
+    /** For one read or write of a record, and between attempts that fail; a standby reads so often. */
+    retryMs: millis(50, 60_000).default(2_000),
+    /** For a rank's answer to a new leader; it is asked again after as long. */
+    queryDeadlineMs: millis(50, 60_000).default(1_000),
   })
-  .strict();
+  .strict()
+  .refine(({ renewDeadlineMs, leaseMs }) => renewDeadlineMs < leaseMs, {
+    path: ['renewDeadlineMs'],
+    message: 'must be less than leaseMs: a leader stops before another may lead',
+  })
+  .refine(({ renewMs, retryMs, renewDeadlineMs }) => renewMs + retryMs <= renewDeadlineMs, {
+    path: ['renewMs'],
+    message: 'and retryMs together must be at most renewDeadlineMs: a renewal may fail once',
+  });
 
 export type CoordinatorSettings = Readonly<z.infer<typeof coordinatorSettingsSchema>>;
+
+/** What the machine knows of time. */
+export function timingsOf(settings: CoordinatorSettings): CoordinatorTimings {
+  const { leaseMs, renewDeadlineMs, renewMs, retryMs, changeRetryMs, queryDeadlineMs } = settings;
+  const { prepareDeadlineMs, discardDeadlineMs, decideDeadlineMs } = settings;
+  const { activateDeadlineMs, retireDeadlineMs, cutAfterMs, backOffMs } = settings;
+  return {
+    lease: { leaseMs, renewDeadlineMs, renewMs, retryMs },
+    leader: {
+      prepareDeadlineMs,
+      discardDeadlineMs,
+      decideDeadlineMs,
+      activateDeadlineMs,
+      retireDeadlineMs,
+      cutAfterMs,
+      backOffMs,
+      retryMs: changeRetryMs,
+    },
+    askMs: queryDeadlineMs,
+  };
+}
 
 /** @throws IsobarError ISOBAR_COORDINATOR_SETTINGS naming file and field */
 export async function readSettings(path: string): Promise<CoordinatorSettings> {

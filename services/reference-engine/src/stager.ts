@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { decodeTransfers, IsobarError, type Proposal } from '@isobar/protocol';
 import { type Checkpoint, weightDigest } from './checkpoint.js';
-import { damage, type Faults } from './faults.js';
+import { corruptsStaging, damage, type Faults } from './faults.js';
 import { bytesPerExpert } from './model-shape.js';
 import type { IncomingExpert } from './residency.js';
 import type { SwapWork } from './swap-work.js';
@@ -118,7 +118,7 @@ export class Stager {
   #verify(version: number, expert: IncomingExpert, first: boolean): void {
     const { work, faults, checkpoint } = this.#options;
     const { weights, layer } = expert;
-    if (first && faults.corruptStagingOfVersion === version) damage(weights);
+    if (first && corruptsStaging(faults, version)) damage(weights);
     const digest = work.measure(version, () =>
       weightDigest(new Uint8Array(weights.buffer, weights.byteOffset, bytesPerExpert)),
     );

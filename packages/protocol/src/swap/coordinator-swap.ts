@@ -1,153 +1,51 @@
-import type { Change } from '../change.js';
+import { type DecidedVersion, sameBytes } from '../decided-version.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
-import type { KnownOutcome } from '../known-outcome.js';
 import {
   type CommittedRecord,
   encodeMapRecord,
   type MapRecord,
   type VoidRecord,
-  type WholeMapping,
 } from '../map-record.js';
-import type { Member } from '../member.js';
-import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
-import { encodeProposal, type Proposal } from '../proposal.js';
+import { type Member, membersWithout } from '../member.js';
+import { hasLostExperts } from '../membership/has-lost-experts.js';
+import type { RankReport, Vote } from '../messages.js';
+import {
+  type CoordinatorSwapEffect,
+  type CoordinatorSwapEvent,
+  type CoordinatorSwapResult,
+  type CoordinatorSwapState,
+  phaseDeadlineMs,
+  swapStateOf,
+} from './coordinator-swap-state.js';
+import {
+  enter,
+  missingMembers,
+  type OpenSwap,
+  proposedSwap,
+  refuseVote,
+  resumedSwap,
+  strayNumber,
+} from './open-swap.js';
+import { isTakenBy } from './untaken-outcome.js';
 
 /*
  * The coordinator's side of the swap. One number is open at a time:
  *
  *   idle ──begin──▶ preparing ──all yes──▶ deciding(committed) ──created──▶ activating
- *                      │ no / deadline / cancel                                 │ all activated
- *                      ▼                                                        ▼
- *                  deciding(void) ──created──▶ discarding ──▶ idle ◀──all── retiring
+ *                      │ no / deadline / cancel / death                          │ all activated
+ *                      ▼                                                         ▼
+ *                  deciding(void) ──created──▶ discarding ──▶ idle ◀──all──── retiring
  *
  * Every phase is driven by state, not by one-off answers: the phase's message is sent again
  * at each tick until the ranks' reports show that it has been followed. A commit exists only
  * once its record is created (S1, S2); before that nothing but `prepare` is told.
+ *
+ * Who must vote: every member of the base and of the target that is not proven dead. Two leaders
+ * with one base need the votes of the same living members, whose fence lets one of them through;
+ * a leader whose base is old finds that the living members of that base have committed another.
+ * The dead have no say since they can act on nothing: they have ended, or every survivor refuses
+ * them. Whatever one of them may have acted on before had everybody else's vote as well.
  */
-
-/** Content of one wave; the machine gives it number, base and votes. */
-export interface Wave {
-  readonly change: Change;
-  readonly reason: string;
-  /** The whole mapping that results. */
-  readonly mapping: WholeMapping;
-  readonly digest: string;
-  readonly layers: Int32Array;
-  readonly rows: Int32Array;
-  /** As Proposal.transfers. */
-  readonly transfers: Int32Array;
-}
-
-export interface SwapTimings {
-  /** All votes must be in after this long, or the version is void. */
-  readonly prepareDeadlineMs: number;
-  /** After a void, ranks that don't report their staging gone are waited for this long. */
-  readonly discardDeadlineMs: number;
-  /** A phase that lasts longer than this raises an alarm, once. */
-  readonly slowPhaseMs: number;
-}
-
-export type OpenPhase = 'preparing' | 'deciding' | 'activating' | 'retiring' | 'discarding';
-
-export interface OpenSwap {
-  readonly wave: Wave;
-  readonly proposal: Proposal;
-  readonly proposalBytes: Uint8Array;
-  readonly phase: OpenPhase;
-  readonly phaseSinceMs: number;
-  readonly startedAtMs: number;
-  readonly alarmed: boolean;
-  /** Ranks that have voted yes. */
-  readonly votes: ReadonlySet<number>;
-  /** Set from `deciding` on. */
-  readonly record: MapRecord | null;
-  readonly recordBytes: Uint8Array | null;
-}
-
-export interface CoordinatorSwapState {
-  readonly fence: Fence;
-  readonly timings: SwapTimings;
-  readonly newest: { readonly version: number; readonly digest: string };
-  /** Versions decided void since `newest`. */
-  readonly voided: readonly number[];
-  readonly members: readonly Member[];
-  readonly nextVersion: number;
-  readonly retiredUpTo: number;
-  /** Waves of the rebalance that have not begun. */
-  readonly waiting: readonly Wave[];
-  readonly open: OpenSwap | null;
-  readonly reports: ReadonlyMap<number, RankReport>;
-  /** Fenced by another leader: nothing is told or decided any more. */
-  readonly deposed: boolean;
-}
-
-export type CoordinatorSwapEvent =
-  | { readonly kind: 'begin'; readonly waves: readonly Wave[] }
-  /** After a takeover: sees to it that the newest committed version is followed by all. */
-  | { readonly kind: 'resume'; readonly record: CommittedRecord; readonly bytes: Uint8Array }
-  | { readonly kind: 'vote'; readonly vote: Vote }
-  | { readonly kind: 'report'; readonly report: RankReport }
-  | { readonly kind: 'record-created'; readonly version: number }
-  | { readonly kind: 'record-exists'; readonly version: number; readonly same: boolean }
-  | { readonly kind: 'record-unknown'; readonly version: number }
-  | { readonly kind: 'cancel'; readonly reason: string }
-  /** Waves that have not begun never will; the open one goes on. */
-  | { readonly kind: 'stop-between-waves' }
-  | { readonly kind: 'tick' };
-
-export interface SwapDurations {
-  readonly totalMs: number;
-}
-
-export type CoordinatorSwapEffect =
-  | { readonly kind: 'send-prepare'; readonly message: Prepare }
-  | { readonly kind: 'send-outcome'; readonly message: OutcomeMessage }
-  | { readonly kind: 'send-retire'; readonly message: Retire }
-  | { readonly kind: 'send-state'; readonly message: SwapState }
-  | { readonly kind: 'create-record'; readonly version: number; readonly bytes: Uint8Array }
-  /** A version is decided; the mapping in force changes with a committed one. */
-  | { readonly kind: 'decided'; readonly outcome: KnownOutcome; readonly record: MapRecord }
-  | {
-      readonly kind: 'swap-finished';
-      readonly version: number;
-      readonly outcome: 'committed' | 'void';
-      readonly reason: string;
-      readonly durations: SwapDurations;
-      readonly wavesLeft: number;
-    }
-  | {
-      readonly kind: 'refused';
-      readonly what: string;
-      readonly fields: Readonly<Record<string, unknown>>;
-    }
-  | {
-      readonly kind: 'alarm';
-      readonly alarm: 'slow-phase';
-      readonly version: number;
-      readonly phase: OpenPhase;
-      readonly missingRanks: readonly number[];
-    }
-  | { readonly kind: 'deposed'; readonly by: Fence };
-
-export interface CoordinatorSwapResult {
-  readonly state: CoordinatorSwapState;
-  readonly effects: readonly CoordinatorSwapEffect[];
-}
-
-/** What a leader starts from, once its takeover is complete. */
-export interface CoordinatorSwapStart {
-  readonly fence: Fence;
-  readonly timings: SwapTimings;
-  readonly newest: { readonly version: number; readonly digest: string };
-  readonly voided: readonly number[];
-  readonly members: readonly Member[];
-  readonly nextVersion: number;
-  readonly retiredUpTo: number;
-}
-
-export function initialCoordinatorSwap(start: CoordinatorSwapStart): CoordinatorSwapState {
-  return { ...start, waiting: [], open: null, reports: new Map(), deposed: false };
-}
 
 /** One step of the machine; `nowMs` is the leader's own monotonic clock. */
 export function stepCoordinatorSwap(
@@ -155,108 +53,83 @@ export function stepCoordinatorSwap(
   event: CoordinatorSwapEvent,
   nowMs: number,
 ): CoordinatorSwapResult {
-  if (state.deposed) return { state, effects: [] };
+  if (state.deposed) return unchanged(state);
   switch (event.kind) {
     case 'begin':
-      return begin(state, event.waves, nowMs);
     case 'resume':
-      return resume(state, event.record, event.bytes, nowMs);
+    case 'settle-number':
+      if (state.open === null && state.waiting.length === 0) return start(state, event, nowMs);
+      return refused(state, `${event.kind} while a swap is open`);
     case 'vote':
       return onVote(state, event.vote, nowMs);
     case 'report':
       return onReport(state, event.report, nowMs);
+    case 'deaths':
+      return onDeaths(state, event.dead, nowMs);
     case 'record-created':
       return onRecordCreated(state, event.version, nowMs);
     case 'record-exists':
-      return event.same
-        ? onRecordCreated(state, event.version, nowMs)
-        : onContradicted(state, event.version);
+      return onRecordExists(state, event.existing, nowMs);
     case 'record-unknown':
       // Settled by creating again, at the next tick: never by a read.
-      return { state, effects: [] };
+      return unchanged(state);
     case 'cancel':
       return onCancel(state, event.reason, nowMs);
+    case 'withhold-retire':
+    case 'retire':
+      return onRetireDecision(state, event.kind, nowMs);
     case 'stop-between-waves':
-      return { state: { ...state, waiting: [] }, effects: [] };
+      return unchanged({ ...state, waiting: [] });
     case 'tick':
       return onTick(state, nowMs);
   }
 }
 
-function begin(
+function unchanged(state: CoordinatorSwapState): CoordinatorSwapResult {
+  return { state, effects: [] };
+}
+
+function refused(
   state: CoordinatorSwapState,
-  waves: readonly Wave[],
+  what: string,
+  fields: Readonly<Record<string, unknown>> = {},
+): CoordinatorSwapResult {
+  const open = state.open?.proposal.version ?? null;
+  return { state, effects: [{ kind: 'refused', what, fields: { open, ...fields } }] };
+}
+
+function start(
+  state: CoordinatorSwapState,
+  event: Extract<CoordinatorSwapEvent, { readonly kind: 'begin' | 'resume' | 'settle-number' }>,
   nowMs: number,
 ): CoordinatorSwapResult {
-  if (state.open !== null || state.waiting.length > 0) {
-    const fields = { open: state.open?.proposal.version ?? null };
-    return { state, effects: [{ kind: 'refused', what: 'begin while a swap is open', fields }] };
+  switch (event.kind) {
+    case 'begin':
+      return openNext({ ...state, waiting: event.waves }, nowMs);
+    case 'resume': {
+      const { record, bytes, baseMembers = [] } = event;
+      const open = resumedSwap(record, bytes, baseMembers, nowMs);
+      const message = { schema: 1, fence: state.fence, record: bytes } as const;
+      return settle({ ...state, open }, nowMs, [{ kind: 'send-outcome', message }]);
+    }
+    case 'settle-number': {
+      // Safe: the living members have all answered this term without a vote for it.
+      const open = strayNumber(state, event.version, nowMs);
+      const nextVersion = Math.max(state.nextVersion, event.version + 1);
+      return decideVoid({ ...state, nextVersion }, open, event.reason, nowMs);
+    }
   }
-  return openNext({ ...state, waiting: waves }, nowMs);
 }
 
 function openNext(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResult {
   const [wave, ...waiting] = state.waiting;
-  if (wave === undefined) return { state, effects: [] };
-  const proposal: Proposal = {
-    schema: 1,
-    version: state.nextVersion,
-    base: state.newest,
-    digest: wave.digest,
-    members: [...state.members],
-    voided: [...state.voided],
-    change: wave.change,
-    reason: wave.reason,
-    layers: wave.layers,
-    rows: wave.rows,
-    transfers: wave.transfers,
-  };
-  const open: OpenSwap = {
-    wave,
-    proposal,
-    proposalBytes: encodeProposal(proposal),
-    phase: 'preparing',
-    phaseSinceMs: nowMs,
-    startedAtMs: nowMs,
-    alarmed: false,
-    votes: new Set(),
-    record: null,
-    recordBytes: null,
-  };
+  if (wave === undefined) return unchanged(state);
+  const open = proposedSwap(state, wave, nowMs);
+  if (membersWithout(open.voters, state.dead).length === 0) {
+    return refused({ ...state, waiting: [] }, 'wave without a living voter');
+  }
   const next = { ...state, waiting, open, nextVersion: state.nextVersion + 1 };
   return { state: next, effects: [prepareOf(next, open)] };
-}
-
-function resume(
-  state: CoordinatorSwapState,
-  record: CommittedRecord,
-  recordBytes: Uint8Array,
-  nowMs: number,
-): CoordinatorSwapResult {
-  if (state.open !== null) {
-    const fields = { open: state.open.proposal.version };
-    return { state, effects: [{ kind: 'refused', what: 'resume while a swap is open', fields }] };
-  }
-  const { version, base, digest, members, voided, change, reason, mapping } = record;
-  const nothing = {
-    layers: new Int32Array(0),
-    rows: new Int32Array(0),
-    transfers: new Int32Array(0),
-  };
-  const open: OpenSwap = {
-    wave: { change, reason, mapping, digest, ...nothing },
-    proposal: { schema: 1, version, base, digest, members, voided, change, reason, ...nothing },
-    proposalBytes: new Uint8Array(0),
-    phase: 'activating',
-    phaseSinceMs: nowMs,
-    startedAtMs: nowMs,
-    alarmed: false,
-    votes: new Set(),
-    record,
-    recordBytes,
-  };
-  const message = { schema: 1, fence: state.fence, record: recordBytes } as const;
-  return settle({ ...state, open }, nowMs, [{ kind: 'send-outcome', message }]);
 }
 
 function prepareOf(state: CoordinatorSwapState, open: OpenSwap): CoordinatorSwapEffect {
@@ -267,32 +140,18 @@ function prepareOf(state: CoordinatorSwapState, open: OpenSwap): CoordinatorSwap
 function onVote(state: CoordinatorSwapState, vote: Vote, nowMs: number): CoordinatorSwapResult {
   const { open } = state;
   if (open?.phase !== 'preparing' || vote.version !== open.proposal.version) {
-    return { state, effects: [] };
+    return unchanged(state);
   }
-  const refusal = refuseVote(state, open, vote);
-  if (refusal !== null) {
-    const fields = { rank: vote.rank, version: vote.version, field: refusal };
-    return { state, effects: [{ kind: 'refused', what: 'vote', fields }] };
+  const field = refuseVote(open, state.dead, state.fence, vote);
+  if (field !== null) {
+    return refused(state, 'vote', { rank: vote.rank, version: vote.version, field });
   }
   if (!vote.yes) return decideVoid(state, open, `rank ${vote.rank}: ${vote.reason}`, nowMs);
-  const votes = new Set(open.votes).add(vote.rank);
-  const counted = { ...open, votes };
-  if (state.members.every((member) => votes.has(member.rank))) {
+  const counted = { ...open, votes: new Set(open.votes).add(vote.incarnation) };
+  if (missingMembers(counted, state.dead, state.reports).length === 0) {
     return decideCommitted(state, counted, nowMs);
   }
-  return { state: { ...state, open: counted }, effects: [] };
-}
-
-/** The field by which a vote is not one for the open proposal, null where it counts. */
-function refuseVote(state: CoordinatorSwapState, open: OpenSwap, vote: Vote): string | null {
-  const member = state.members.find((candidate) => candidate.rank === vote.rank);
-  if (!sameFence(vote.fence, state.fence)) return 'fence';
-  if (member === undefined) return 'rank';
-  if (member.incarnation !== vote.incarnation) return 'incarnation';
-  if (vote.digest !== open.proposal.digest) return 'digest';
-  const { base } = open.proposal;
-  if (vote.base.version !== base.version || vote.base.digest !== base.digest) return 'base';
-  return null;
+  return unchanged({ ...state, open: counted });
 }
 
 function decideCommitted(
@@ -300,19 +159,21 @@ function decideCommitted(
   open: OpenSwap,
   nowMs: number,
 ): CoordinatorSwapResult {
-  const { proposal, wave } = open;
+  const { proposal, mapping } = open;
+  if (mapping === null) throw new Error('a number that can only become void had votes');
+  const { version, change, reason, base, digest, members, voided } = proposal;
   const record: CommittedRecord = {
     schema: 1,
     outcome: 'committed',
-    version: proposal.version,
+    version,
     fence: state.fence,
-    change: proposal.change,
-    reason: proposal.reason,
-    base: proposal.base,
-    digest: proposal.digest,
-    mapping: wave.mapping,
-    members: proposal.members,
-    voided: proposal.voided,
+    change,
+    reason,
+    base,
+    digest,
+    mapping,
+    members,
+    voided,
   };
   return decide(state, open, record, nowMs);
 }
@@ -340,48 +201,86 @@ function decide(
   nowMs: number,
 ): CoordinatorSwapResult {
   const recordBytes = encodeMapRecord(record);
-  const deciding = enter({ ...open, record, recordBytes }, 'deciding', nowMs);
+  const deciding = { ...enter(open, 'deciding', nowMs), record, recordBytes };
   return {
     state: { ...state, open: deciding },
     effects: [{ kind: 'create-record', version: record.version, bytes: recordBytes }],
   };
 }
 
-function enter(open: OpenSwap, phase: OpenPhase, nowMs: number): OpenSwap {
-  return { ...open, phase, phaseSinceMs: nowMs, alarmed: false };
-}
-
+/**
+ * The store has taken the outcome. It is told at once, and announced only when a rank has taken
+ * it: a leader that is fenced everywhere may still get its record created, while the ranks act on
+ * what another has decided.
+ */
 function onRecordCreated(
   state: CoordinatorSwapState,
   version: number,
   nowMs: number,
 ): CoordinatorSwapResult {
   const { open } = state;
-  if (open?.phase !== 'deciding' || open.proposal.version !== version) {
-    return { state, effects: [] };
-  }
-  const { record, recordBytes } = open;
-  if (record === null || recordBytes === null) return { state, effects: [] };
+  if (open?.phase !== 'deciding' || open.proposal.version !== version) return unchanged(state);
+  const { record, recordBytes, voters } = open;
+  if (record === null || recordBytes === null) return unchanged(state);
   const outcome = { version, outcome: record.outcome, record: recordBytes };
-  const committed = record.outcome === 'committed';
-  const next: CoordinatorSwapState = committed
-    ? { ...state, newest: { version, digest: record.digest }, voided: [] }
-    : // A void ends the rebalance: its later waves were planned on top of this one.
-      { ...state, voided: [...state.voided, version], waiting: [] };
-  const told = { ...next, open: enter(open, committed ? 'activating' : 'discarding', nowMs) };
-  return settle(told, nowMs, [
-    { kind: 'decided', outcome, record },
+  const next: CoordinatorSwapState =
+    record.outcome === 'committed'
+      ? {
+          ...state,
+          newest: { version, digest: record.digest },
+          members: record.members,
+          voided: [],
+        }
+      : // A void ends the series: its later waves were planned on top of this one.
+        { ...state, voided: [...state.voided, version], waiting: [] };
+  const phase = record.outcome === 'committed' ? 'activating' : 'discarding';
+  const untaken = [...state.untaken, { outcome, record, voters }];
+  return settle({ ...next, untaken, open: enter(open, phase, nowMs) }, nowMs, [
+    { kind: 'settled', outcome, record },
     { kind: 'send-outcome', message: { schema: 1, fence: state.fence, record: recordBytes } },
   ]);
 }
 
-/** Another leader has decided this number otherwise: this one no longer leads. */
-function onContradicted(state: CoordinatorSwapState, version: number): CoordinatorSwapResult {
-  if (state.open?.phase !== 'deciding' || state.open.proposal.version !== version) {
-    return { state, effects: [] };
+/**
+ * A number of this leader was unknown to every rank and record when it took over, so what is there
+ * is its own write, a later leader's, or a write of an earlier one that landed late. That one can
+ * only be void, as nobody has voted for it: then void is the outcome here as well.
+ */
+function onRecordExists(
+  state: CoordinatorSwapState,
+  existing: DecidedVersion,
+  nowMs: number,
+): CoordinatorSwapResult {
+  const { open } = state;
+  const { version, record: recordBytes } = existing.known;
+  if (open?.phase !== 'deciding' || open.proposal.version !== version) return unchanged(state);
+  const { record } = existing;
+  if (sameBytes(recordBytes, open.recordBytes)) return onRecordCreated(state, version, nowMs);
+  if (record.outcome === 'void' && isFenced(state.fence, record.fence)) {
+    return onRecordCreated({ ...state, open: { ...open, record, recordBytes } }, version, nowMs);
   }
-  const by = state.fence;
+  return deposed(state, record.fence);
+}
+
+function deposed(state: CoordinatorSwapState, by: Fence): CoordinatorSwapResult {
   return { state: { ...state, deposed: true }, effects: [{ kind: 'deposed', by }] };
+}
+
+function onDeaths(
+  state: CoordinatorSwapState,
+  dead: readonly Member[],
+  nowMs: number,
+): CoordinatorSwapResult {
+  const next = { ...state, dead };
+  const { open } = state;
+  if (open === null) return unchanged(next);
+  const [died] = membersWithout(dead, state.dead).filter(({ incarnation }) =>
+    open.voters.some((voter) => voter.incarnation === incarnation),
+  );
+  if (open.phase === 'preparing' && died !== undefined) {
+    return decideVoid(next, open, `rank ${died.rank} has died, ${died.incarnation}`, nowMs);
+  }
+  return settle(next, nowMs, []);
 }
 
 function onReport(
@@ -390,10 +289,38 @@ function onReport(
   nowMs: number,
 ): CoordinatorSwapResult {
   if (report.fence !== null && isFenced(report.fence, state.fence)) {
-    return { state: { ...state, deposed: true }, effects: [{ kind: 'deposed', by: report.fence }] };
+    return deposed(state, report.fence);
   }
   const reports = new Map(state.reports).set(report.rank, report);
-  return settle({ ...state, reports }, nowMs, []);
+  const votedUpTo = report.engine?.votedUpTo ?? 0;
+  const heard = {
+    ...state,
+    reports,
+    nextVersion: Math.max(state.nextVersion, votedUpTo + 1),
+    open: withActivated(state.open, report),
+  };
+  const announced = announce(heard, report);
+  return settle(announced.state, nowMs, announced.effects);
+}
+
+function withActivated(open: OpenSwap | null, { engine }: RankReport): OpenSwap | null {
+  if (open === null || engine === null || engine.activatedVersion < open.proposal.version) {
+    return open;
+  }
+  if (open.activated.has(engine.incarnation)) return open;
+  return { ...open, activated: new Set(open.activated).add(engine.incarnation) };
+}
+
+function announce(state: CoordinatorSwapState, report: RankReport): CoordinatorSwapResult {
+  const { engine } = report;
+  if (engine === null || !sameFence(report.fence, state.fence)) return unchanged(state);
+  const taken = state.untaken.filter((outcome) => isTakenBy(outcome, engine));
+  if (taken.length === 0) return unchanged(state);
+  const untaken = state.untaken.filter((outcome) => !taken.includes(outcome));
+  const effects = taken.map(
+    ({ outcome, record }): CoordinatorSwapEffect => ({ kind: 'decided', outcome, record }),
+  );
+  return { state: { ...state, untaken }, effects };
 }
 
 /** Moves on through every phase that the ranks' reports show to be complete. */
@@ -403,22 +330,56 @@ function settle(
   effects: readonly CoordinatorSwapEffect[],
 ): CoordinatorSwapResult {
   const { open } = state;
-  if (open === null || ranksMissing(state, open).length > 0) return { state, effects };
+  if (open === null || missingMembers(open, state.dead, state.reports).length > 0) {
+    return { state, effects };
+  }
+  const { version } = open.proposal;
   switch (open.phase) {
     case 'activating': {
-      const retiring = { ...state, open: enter(open, 'retiring', nowMs) };
-      const version = open.proposal.version;
+      if (isExpertMissing(state, open)) {
+        return { state, effects: [...effects, { kind: 'experts-missing', version }] };
+      }
       const message = { schema: 1, fence: state.fence, version } as const;
+      const retiring = { ...state, open: enter(open, 'retiring', nowMs) };
       return settle(retiring, nowMs, [...effects, { kind: 'send-retire', message }]);
     }
     case 'retiring':
-      return finish({ ...state, retiredUpTo: open.proposal.version }, open, nowMs, effects);
+      return finish({ ...state, retiredUpTo: version }, open, nowMs, effects);
     case 'discarding':
-      return finish(state, open, nowMs, effects);
+      return isUntaken(state, open) ? { state, effects } : finish(state, open, nowMs, effects);
     case 'preparing':
     case 'deciding':
       return { state, effects };
   }
+}
+
+function isExpertMissing(state: CoordinatorSwapState, open: OpenSwap): boolean {
+  if (open.retiresAnyway || open.mapping === null) return false;
+  const living = membersWithout(open.proposal.members, state.dead);
+  if (living.length === open.proposal.members.length) return false;
+  return hasLostExperts(
+    open.mapping,
+    living.map(({ rank }) => rank),
+  );
+}
+
+/** No rank has been seen to have taken the outcome, though some voter lives that may. */
+function isUntaken(state: CoordinatorSwapState, open: OpenSwap): boolean {
+  const { version } = open.proposal;
+  if (!state.untaken.some(({ outcome }) => outcome.version === version)) return false;
+  return membersWithout(open.voters, state.dead).length > 0;
+}
+
+function onRetireDecision(
+  state: CoordinatorSwapState,
+  decision: 'withhold-retire' | 'retire',
+  nowMs: number,
+): CoordinatorSwapResult {
+  const { open } = state;
+  if (open?.phase !== 'activating') return unchanged(state);
+  if (missingMembers(open, state.dead, state.reports).length > 0) return unchanged(state);
+  if (decision === 'withhold-retire') return finish(state, open, nowMs, []);
+  return settle({ ...state, open: { ...open, retiresAnyway: true } }, nowMs, []);
 }
 
 function finish(
@@ -427,11 +388,10 @@ function finish(
   nowMs: number,
   effects: readonly CoordinatorSwapEffect[],
 ): CoordinatorSwapResult {
-  const committed = open.record?.outcome === 'committed';
   const finished: CoordinatorSwapEffect = {
     kind: 'swap-finished',
     version: open.proposal.version,
-    outcome: committed ? 'committed' : 'void',
+    outcome: open.record?.outcome ?? 'void',
     reason: open.record?.reason ?? '',
     durations: { totalMs: nowMs - open.startedAtMs },
     wavesLeft: state.waiting.length,
@@ -440,21 +400,9 @@ function finish(
   return { state: next.state, effects: [...effects, finished, ...next.effects] };
 }
 
-/** Members whose reports do not yet show the open phase as followed. */
+/** Ranks whose votes or reports do not yet show the open phase as followed. */
 export function ranksMissing(state: CoordinatorSwapState, open: OpenSwap): number[] {
-  const { version } = open.proposal;
-  return state.members
-    .filter((member) => {
-      if (open.phase === 'preparing') return !open.votes.has(member.rank);
-      const engine = state.reports.get(member.rank)?.engine;
-      if (engine == null || engine.incarnation !== member.incarnation) return true;
-      if (open.phase === 'activating') return engine.activatedVersion < version;
-      if (open.phase === 'retiring') return engine.retiredUpTo < version;
-      if (open.phase === 'discarding')
-        return engine.votedUpTo < version || engine.openVote === version;
-      return false;
-    })
-    .map((member) => member.rank);
+  return missingMembers(open, state.dead, state.reports).map(({ rank }) => rank);
 }
 
 function onCancel(
@@ -464,7 +412,7 @@ function onCancel(
 ): CoordinatorSwapResult {
   const stopped = { ...state, waiting: [] };
   const { open } = stopped;
-  if (open?.phase !== 'preparing') return { state: stopped, effects: [] };
+  if (open?.phase !== 'preparing') return unchanged(stopped);
   return decideVoid(stopped, open, reason, nowMs);
 }
 
@@ -478,22 +426,16 @@ function onTick(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResu
     const result = decideVoid(state, open, `no vote in time from rank ${missing}`, nowMs);
     return { state: result.state, effects: [heartbeat, ...result.effects] };
   }
-  if (open.phase === 'discarding' && phaseMs >= state.timings.discardDeadlineMs) {
+  const isOverdue = phaseMs >= phaseDeadlineMs(state.timings, open.phase);
+  if (open.phase === 'discarding' && isOverdue && !isUntaken(state, open)) {
     return finish(state, open, nowMs, [heartbeat]);
   }
-  const resend = resendOf(state, open);
-  if (open.alarmed || phaseMs < state.timings.slowPhaseMs) {
-    return { state, effects: [heartbeat, ...resend] };
-  }
-  const alarm: CoordinatorSwapEffect = {
-    kind: 'alarm',
-    alarm: 'slow-phase',
-    version: open.proposal.version,
-    phase: open.phase,
-    missingRanks: ranksMissing(state, open),
-  };
+  const effects = [heartbeat, ...resendOf(state, open)];
+  const missingRanks = ranksMissing(state, open);
+  if (open.alarmed || !isOverdue) return settle(state, nowMs, effects);
+  const fields = { version: open.proposal.version, phase: open.phase, missingRanks };
   const alarmed = { ...state, open: { ...open, alarmed: true } };
-  return { state: alarmed, effects: [heartbeat, ...resend, alarm] };
+  return settle(alarmed, nowMs, [...effects, { kind: 'alarm', alarm: 'slow-phase', fields }]);
 }
 
 function resendOf(state: CoordinatorSwapState, open: OpenSwap): readonly CoordinatorSwapEffect[] {
@@ -512,17 +454,4 @@ function resendOf(state: CoordinatorSwapState, open: OpenSwap): readonly Coordin
     case 'retiring':
       return [{ kind: 'send-retire', message: { schema: 1, fence, version } }];
   }
-}
-
-export function swapStateOf(state: CoordinatorSwapState): SwapState {
-  const decidedUpTo = Math.max(state.newest.version, ...state.voided);
-  return {
-    schema: 1,
-    fence: state.fence,
-    newest: { version: state.newest.version, digest: state.newest.digest },
-    decidedUpTo,
-    open: state.open?.proposal.version ?? null,
-    retiredUpTo: state.retiredUpTo,
-    schemaRange: [1, 1],
-  };
 }

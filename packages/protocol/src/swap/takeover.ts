@@ -1,430 +1,370 @@
-import type { ExpertMapping } from '@isobar/eplb';
-import type { EngineDescription, OpenVote } from '../engine-description.js';
-import { type Fence, isFenced, sameFence } from '../fence.js';
+import { type DecidedVersion, sameBytes } from '../decided-version.js';
+import { isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
-import type { KnownOutcome } from '../known-outcome.js';
+import type { CommittedRecord } from '../map-record.js';
+import { type Member, memberKey, memberKeys } from '../member.js';
 import {
-  type CommittedRecord,
-  encodeMapRecord,
-  type MapRecord,
-  mappingFromWhole,
-  mappingOfRecord,
-  wholeMapping,
-} from '../map-record.js';
-import type { Member } from '../member.js';
-import type { RankAnswer } from '../messages.js';
-import { applyProposal, decodeProposal, type Proposal } from '../proposal.js';
+  hearWitness,
+  isProvenDead,
+  livingOf,
+  type Witness,
+  weighEvidence,
+  witnessOfAnswer,
+  witnessOfReport,
+} from '../membership/evidence.js';
+import { watchLosses } from '../membership/watch-losses.js';
+import type { RankAnswer, RankReport } from '../messages.js';
+import { engineDisagreement } from './engines-disagree.js';
+import { groundOf, startMapping } from './ground.js';
+import {
+  type KnownVersions,
+  memberOfWord,
+  type RankWord,
+  sameOutcome,
+  weighOutcomes,
+} from './known-versions.js';
+import { decideOpenNumber, groundOfRecord, type OpenGround, openVotes } from './recover-open.js';
+import type {
+  PendingRecord,
+  TakeoverEffect,
+  TakeoverEvent,
+  TakeoverResult,
+  TakeoverState,
+} from './takeover-state.js';
+
+export type { Ground } from './ground.js';
+export * from './takeover-state.js';
 
 /*
  * How a new leader learns what has been decided, before it decides anything itself. It asks
- * every member under its own term; until all have answered that term it neither creates nor
- * tells any outcome, not even one that it read in the store. What a rank has acted on
- * outranks the store: an outcome that the store has lost is created again from the bytes the
- * rank kept. Then every open number is decided: committed only with the proposal's bytes,
- * every required vote for that digest, and an unchanged base; else void.
+ * under its own term; until all that must answer have answered that term it neither creates nor
+ * tells any outcome, not even one that it read in the store. Then it creates again what the store
+ * has lost, and decides every open number.
+ *
+ * Who must answer: the members of the newest committed version that is known, by record or
+ * answer, that are not proven dead. That suffices. Say some version is newer than the newest known,
+ * N. The first committed on top of N had the vote of every member of N that was not dead then;
+ * each that lives now keeps that vote or its outcome, and has told. So either it is known, or its
+ * number is open and decided here, where all have voted: and then its members must answer too.
+ * Where no member of N lives, nobody of N can tell: then all configured ranks must answer. A death
+ * that only an earlier leader had proof of is none here: more answer than need to, or nothing is
+ * done. Members of an open proposal that may have acted on its commit must be heard as well.
  */
 
-export interface TakeoverState {
-  readonly fence: Fence;
-  readonly requiredRanks: readonly number[];
-  /** Outcomes read in the store. */
-  readonly stored: ReadonlyMap<number, DecidedVersion>;
-  readonly answers: ReadonlyMap<number, RankAnswer>;
-  /** Records still to be created before leading, in order. */
-  readonly creating: readonly DecidedVersion[];
-  readonly phase: 'asking' | 'deciding' | 'done' | 'failed';
-}
-
-export interface DecidedVersion {
-  readonly known: KnownOutcome;
-  readonly record: MapRecord;
-}
-
-export type TakeoverEvent =
-  | {
-      readonly kind: 'answer';
-      readonly answer: RankAnswer;
-      /** Records of `answer.outcomes`, decoded. */
-      readonly outcomes: readonly DecidedVersion[];
-    }
-  | { readonly kind: 'record-created'; readonly version: number }
-  /** The store already has an outcome of that number. */
-  | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
-  | { readonly kind: 'tick' };
-
-export type TakeoverEffect =
-  | { readonly kind: 'ask'; readonly ranks: readonly number[] }
-  | { readonly kind: 'create-record'; readonly version: number; readonly bytes: Uint8Array }
-  /** Some rank has seen this fence or a higher one: lead under a higher term, or not at all. */
-  | { readonly kind: 'outranked'; readonly by: Fence }
-  | { readonly kind: 'complete'; readonly ground: Ground }
-  | { readonly kind: 'failed'; readonly error: IsobarError };
-
-/** What a leader stands on. */
-export interface Ground {
-  /** The newest committed version; version 0 is the engines' start mapping, unrecorded. */
-  readonly newest: { readonly version: number; readonly digest: string };
-  readonly newestOutcome: { readonly record: CommittedRecord; readonly bytes: Uint8Array } | null;
-  readonly mapping: ExpertMapping;
-  readonly voided: readonly number[];
-  /** Outcomes to tell ranks that ask: the newest committed and every later one, ascending. */
-  readonly outcomes: readonly KnownOutcome[];
-  readonly members: readonly Member[];
-  readonly descriptions: readonly EngineDescription[];
-  readonly nextVersion: number;
-  readonly retiredUpTo: number;
-}
-
-export interface TakeoverResult {
-  readonly state: TakeoverState;
-  readonly effects: readonly TakeoverEffect[];
-}
-
-/**
- * @param configuredRanks who must answer while no record names members
- * @param stored outcomes read in the store, any order
- */
-export function initialTakeover(
-  fence: Fence,
-  configuredRanks: readonly number[],
-  stored: readonly DecidedVersion[],
-): TakeoverState {
-  const byVersion = new Map(stored.map((decided) => [decided.known.version, decided]));
-  const members = newestCommitted(byVersion)?.members.map((member) => member.rank);
-  return {
-    fence,
-    requiredRanks: members ?? configuredRanks,
-    stored: byVersion,
-    answers: new Map(),
-    creating: [],
-    phase: 'asking',
-  };
-}
-
-function newestCommitted(outcomes: ReadonlyMap<number, DecidedVersion>): CommittedRecord | null {
-  let newest: CommittedRecord | null = null;
-  for (const { record } of outcomes.values()) {
-    if (record.outcome === 'committed' && record.version > (newest?.version ?? 0)) newest = record;
-  }
-  return newest;
-}
-
-export function stepTakeover(state: TakeoverState, event: TakeoverEvent): TakeoverResult {
+/** One step of the machine; `nowMs` is the coordinator's own monotonic clock. */
+export function stepTakeover(
+  state: TakeoverState,
+  event: TakeoverEvent,
+  nowMs: number,
+): TakeoverResult {
+  if (state.phase === 'done' || state.phase === 'failed') return { state, effects: [] };
   switch (event.kind) {
     case 'answer':
-      return onAnswer(state, event.answer, event.outcomes);
+      return onAnswer(state, event.answer, event.outcomes, nowMs);
+    case 'report':
+      return onReport(state, event.report, nowMs);
     case 'record-created':
-      return onRecordSettled(state, event.version);
+      return onRecordCreated(state, event.version);
     case 'record-exists':
       return onRecordExists(state, event.existing);
+    case 'record-unknown':
+      return { state: withDoubt(state, event.version), effects: [] };
+    case 'unreadable':
+      return fail(state, event.error);
     case 'tick':
-      return onTick(state);
+      return onTick(state, nowMs);
   }
 }
 
-function onTick(state: TakeoverState): TakeoverResult {
-  if (state.phase === 'asking') {
-    const ranks = state.requiredRanks.filter((rank) => !state.answers.has(rank));
-    return { state, effects: [{ kind: 'ask', ranks }] };
+function onTick(state: TakeoverState, nowMs: number): TakeoverResult {
+  if (state.phase === 'deciding') return { state, effects: createNext(state) };
+  const { newest } = knownOf(state);
+  const members = newest?.members ?? [];
+  const watched = watchLosses(state.evidence, members, nowMs, state.cutAfterMs);
+  const { fence } = state;
+  const effects: TakeoverEffect[] = watched.toCut.map((member) => ({
+    kind: 'send-cut',
+    message: { schema: 1, fence, member },
+  }));
+  if (watched.unproven.length > 0) {
+    const fields = { members: watched.unproven };
+    effects.push({ kind: 'alarm', alarm: 'death-unproven', fields });
   }
-  return { state, effects: state.phase === 'deciding' ? createNext(state) : [] };
+  effects.push({ kind: 'ask', ranks: ranksToAsk(state) });
+  return { state: { ...state, evidence: watched.evidence }, effects };
 }
 
-function createNext(state: TakeoverState): TakeoverEffect[] {
-  const next = state.creating[0];
-  if (next === undefined) return [];
-  return [{ kind: 'create-record', version: next.known.version, bytes: next.known.record }];
+/** All that are not heard yet: of those that need not answer, one may know something too. */
+function ranksToAsk(state: TakeoverState): number[] {
+  const silent = state.configuredRanks.filter((rank) =>
+    [...state.words.values()].every(({ answer }) => answer.rank !== rank || answer.engine === null),
+  );
+  return [...new Set([...silent, ...ranksUnheard(state)])].sort((a, b) => a - b);
+}
+
+/** Ranks whose answers are missing, of those that must answer. */
+export function ranksUnheard(state: TakeoverState): number[] {
+  return unheard(state, knownOf(state)).map(({ rank }) => rank);
+}
+
+function knownOf(state: TakeoverState): KnownVersions {
+  const isDead = (member: Member) => isProvenDead(state.evidence, member);
+  return weighOutcomes(state.stored, state.words.values(), isDead);
+}
+
+function wordsOf(state: TakeoverState): RankWord[] {
+  return [...state.words.values()];
+}
+
+/** Members, or ranks where no member is known to live, that must answer and have not. */
+function unheard(state: TakeoverState, known: KnownVersions): { readonly rank: number }[] {
+  const heard = wordsOf(state).flatMap((word) => memberOfWord(word) ?? []);
+  const keys = memberKeys(heard);
+  const living = livingOf(state.evidence, known.newest?.members ?? []);
+  if (living.length > 0) return living.filter((member) => !keys.has(memberKey(member)));
+  const numLiving = new Map<number, number>();
+  for (const { rank } of livingOf(state.evidence, heard)) {
+    numLiving.set(rank, 1 + (numLiving.get(rank) ?? 0));
+  }
+  // Of two engines of one rank, where no record says which is the member, one must be dead first.
+  const isHeard = (rank: number) =>
+    known.newest === null ? numLiving.get(rank) === 1 : numLiving.has(rank);
+  return state.configuredRanks.filter((rank) => !isHeard(rank)).map((rank) => ({ rank }));
+}
+
+function onReport(state: TakeoverState, report: RankReport, nowMs: number): TakeoverResult {
+  if (report.fence !== null && isFenced(report.fence, state.fence)) {
+    return { state, effects: [{ kind: 'outranked', by: report.fence }] };
+  }
+  // What is being created was decided on the evidence there was.
+  if (state.phase !== 'asking') return { state, effects: [] };
+  return weigh(state, report.rank, witnessOfReport(report, nowMs));
 }
 
 function onAnswer(
   state: TakeoverState,
   answer: RankAnswer,
   outcomes: readonly DecidedVersion[],
+  nowMs: number,
 ): TakeoverResult {
-  if (state.phase !== 'asking' || !state.requiredRanks.includes(answer.rank)) {
-    return { state, effects: [] };
-  }
   if (answer.fence !== null && isFenced(answer.fence, state.fence)) {
     return { state, effects: [{ kind: 'outranked', by: answer.fence }] };
   }
-  // An answer under an older term, or without its engine, says too little: asked again.
-  if (answer.engine === null || !sameFence(answer.fence, state.fence))
-    return { state, effects: [] };
-  if (!sameFence(answer.engine.state.fence, state.fence)) return { state, effects: [] };
-  const merged = mergeOutcomes(state.stored, outcomes);
-  if (merged instanceof IsobarError) return fail(state, merged);
-  const answers = new Map(state.answers).set(answer.rank, answer);
-  const next = {
+  if (state.phase !== 'asking') return { state, effects: [] };
+  const witness = witnessOfAnswer(answer, nowMs);
+  // Under an older term, the agent's or its engine's, it says too little: asked again.
+  const isUnderTerm =
+    sameFence(answer.fence, state.fence) &&
+    (answer.engine === null || sameFence(answer.engine.state.fence, state.fence));
+  if (!isUnderTerm) return weigh(state, answer.rank, witness);
+  const word = { answer, outcomes: interned(state, outcomes) };
+  return weigh(withWord(state, word), answer.rank, witness);
+}
+
+/** The same outcomes as the very same objects: of many ranks they are compared often. */
+function interned(state: TakeoverState, outcomes: readonly DecidedVersion[]): DecidedVersion[] {
+  const { outcomes: all } = knownOf(state);
+  return outcomes.map((decided) => {
+    const { version, record } = decided.known;
+    const known = all.get(version);
+    return known !== undefined && sameBytes(known.known.record, record) ? known : decided;
+  });
+}
+
+/** Incarnations of one rank that are kept: beyond these the oldest are asked again. */
+const wordsOfRankMax = 8;
+
+function withWord(state: TakeoverState, word: RankWord): TakeoverState {
+  const { rank, engine } = word.answer;
+  const key = `${rank} ${engine?.description.incarnation ?? ''}`;
+  const words = new Map(state.words);
+  words.delete(key);
+  const ofRank = [...words].filter(([, other]) => other.answer.rank === rank);
+  for (const [oldest] of ofRank.slice(0, 1 + ofRank.length - wordsOfRankMax)) words.delete(oldest);
+  return { ...state, words: words.set(key, word) };
+}
+
+function weigh(state: TakeoverState, rank: number, witness: Witness): TakeoverResult {
+  const { evidence } = hearWitness(state.evidence, rank, witness);
+  return advance({ ...state, evidence });
+}
+
+/** Members of the newest version, and all others whose votes may count. */
+function withProofs(state: TakeoverState, newest: CommittedRecord | null): TakeoverState {
+  const others = wordsOf(state).flatMap((word) => memberOfWord(word) ?? []);
+  const members = newest?.members ?? [];
+  return { ...state, evidence: weighEvidence(state.evidence, members, others) };
+}
+
+/** Decides what can be decided, once all have answered that must. */
+function advance(heard: TakeoverState): TakeoverResult {
+  const state = withProofs(heard, knownOf(heard).newest);
+  const known = knownOf(state);
+  if (unheard(state, known).length > 0) return { state, effects: [] };
+  if (known.disputed !== null) return fail(state, disputed(known.disputed));
+  const refusal = engineDisagreement(livingEngines(state, known), known.newest);
+  if (refusal !== null) return fail(state, refusal);
+  const open = decideOpen(state, known);
+  if (open instanceof IsobarError) return fail(state, open);
+  if (open === null) return { state, effects: [] };
+  const lost = known.lost.map((decided) => ({ decided, isTold: true, inDoubt: false }));
+  const here = open.map((decided) => ({ decided, isTold: false, inDoubt: false }));
+  const alarms = contradictions(state, known.contradicted);
+  const next: TakeoverState = {
     ...state,
-    answers,
-    stored: merged.outcomes,
-    creating: [...state.creating, ...merged.lost],
+    creating: [...lost, ...here],
+    contradicted: known.contradicted,
+    storeBehind: state.storeBehind || known.contradicted.length > 0,
+    phase: 'deciding',
   };
-  return answers.size === state.requiredRanks.length
-    ? decideOpen(next)
-    : { state: next, effects: [] };
+  const result =
+    next.creating.length === 0 ? complete(next) : { state: next, effects: createNext(next) };
+  return { state: result.state, effects: [...alarms, ...result.effects] };
 }
 
-/** Adds outcomes that ranks know and the store does not have; they are created again. */
-function mergeOutcomes(
-  stored: ReadonlyMap<number, DecidedVersion>,
-  told: readonly DecidedVersion[],
-):
-  | {
-      readonly outcomes: ReadonlyMap<number, DecidedVersion>;
-      readonly lost: readonly DecidedVersion[];
-    }
-  | IsobarError {
-  const outcomes = new Map(stored);
-  const lost: DecidedVersion[] = [];
-  for (const decided of told) {
-    const { version } = decided.known;
-    const known = outcomes.get(version);
-    if (known === undefined) {
-      outcomes.set(version, decided);
-      lost.push(decided);
-    } else if (!sameOutcome(known.record, decided.record)) {
-      return contradiction(version);
-    }
+function contradictions(state: TakeoverState, versions: readonly number[]): TakeoverEffect[] {
+  return versions
+    .filter((version) => !state.contradicted.includes(version))
+    .map((version) => ({ kind: 'alarm', alarm: 'record-contradicted', fields: { version } }));
+}
+
+/**
+ * Every number above the newest committed one that somebody has voted for and nobody decided.
+ * @returns null where somebody must be heard first
+ */
+function decideOpen(
+  state: TakeoverState,
+  known: KnownVersions,
+): DecidedVersion[] | IsobarError | null {
+  const words = wordsOf(state);
+  const numbers = [...new Set(openVotes(words).map(({ vote }) => vote.version))]
+    .filter((version) => version > (known.newest?.version ?? 0) && !known.outcomes.has(version))
+    .sort((a, b) => a - b);
+  let newest = known.newest;
+  const decided: DecidedVersion[] = [];
+  for (const version of numbers) {
+    const decision = readingProposals(() =>
+      decideOpenNumber(openGround(state, words, newest), version),
+    );
+    if (decision instanceof IsobarError) return decision;
+    if (decision.kind === 'unheard') return null;
+    decided.push(decision.decided);
+    const { record } = decision.decided;
+    if (record.outcome === 'committed') newest = record;
   }
-  return { outcomes, lost };
+  // The target of a commit that was open has members of its own, which may know more.
+  const target = newest === known.newest ? [] : unheard(state, { ...known, newest });
+  return target.length > 0 ? null : decided;
 }
 
-function sameOutcome(left: MapRecord, right: MapRecord): boolean {
-  if (left.outcome === 'committed' && right.outcome === 'committed') {
-    return left.digest === right.digest;
+function readingProposals<T>(decide: () => T): T | IsobarError {
+  try {
+    return decide();
+  } catch (error) {
+    if (error instanceof IsobarError) return error;
+    throw error;
   }
-  return left.outcome === right.outcome;
 }
 
-function contradiction(version: number): IsobarError {
-  return new IsobarError(
-    'ISOBAR_PROTOCOL_OUTCOMES_CONTRADICT',
-    `version ${version} has two outcomes: an operator must decide`,
-    { version },
-  );
+function openGround(
+  state: TakeoverState,
+  words: readonly RankWord[],
+  newest: CommittedRecord | null,
+): OpenGround {
+  const isDead = (member: Member) => isProvenDead(state.evidence, member);
+  const common = { fence: state.fence, words, isDead };
+  if (newest !== null) return { ...common, ...groundOfRecord(newest) };
+  const mapping = startMapping(words.map(({ answer }) => answer));
+  return {
+    ...common,
+    newest: { version: 0, digest: mapping.digest() },
+    members: words.flatMap((word) => memberOfWord(word) ?? []),
+    mapping: () => mapping,
+  };
+}
+
+function createNext(state: TakeoverState): TakeoverEffect[] {
+  const [next] = state.creating;
+  if (next === undefined) return [];
+  const { version, record } = next.decided.known;
+  return [{ kind: 'create-record', version, bytes: record }];
+}
+
+function firstPending(state: TakeoverState, version: number): PendingRecord | null {
+  const [first] = state.creating;
+  return state.phase === 'deciding' && first?.decided.known.version === version ? first : null;
+}
+
+function withDoubt(state: TakeoverState, version: number): TakeoverState {
+  const first = firstPending(state, version);
+  if (first === null) return state;
+  return { ...state, creating: [{ ...first, inDoubt: true }, ...state.creating.slice(1)] };
+}
+
+function onRecordCreated(state: TakeoverState, version: number): TakeoverResult {
+  const first = firstPending(state, version);
+  if (first === null) return { state, effects: [] };
+  // What ranks keep was created once: the store has lost it.
+  const storeBehind = state.storeBehind || first.isTold;
+  return settled({ ...state, storeBehind }, first.decided);
+}
+
+function settled(state: TakeoverState, decided: DecidedVersion): TakeoverResult {
+  const stored = new Map(state.stored).set(decided.known.version, decided);
+  const next = { ...state, stored, creating: state.creating.slice(1) };
+  return next.creating.length === 0 ? complete(next) : { state: next, effects: createNext(next) };
+}
+
+/**
+ * What was read was stale, or a write of the leader before has landed late. What is in the store is
+ * the outcome, unless ranks have acted on another: and nobody that lives has acted on one that
+ * is decided here. What was decided on top of that is decided anew.
+ */
+function onRecordExists(state: TakeoverState, existing: DecidedVersion): TakeoverResult {
+  const { version } = existing.known;
+  const first = firstPending(state, version);
+  if (first === null) return { state, effects: [] };
+  if (isFenced(existing.record.fence, state.fence)) {
+    return { state, effects: [{ kind: 'outranked', by: existing.record.fence }] };
+  }
+  const stored = new Map(state.stored).set(version, existing);
+  if (sameOutcome(first.decided.record, existing.record)) {
+    const storeBehind = state.storeBehind || (first.isTold && first.inDoubt);
+    return settled({ ...state, storeBehind }, existing);
+  }
+  return advance({ ...state, stored, creating: [], phase: 'asking' });
 }
 
 function fail(state: TakeoverState, error: IsobarError): TakeoverResult {
   return { state: { ...state, phase: 'failed' }, effects: [{ kind: 'failed', error }] };
 }
 
-function votesOf(state: TakeoverState): OpenVote[] {
-  return [...state.answers.values()].flatMap((answer) => answer.engine?.state.vote ?? []);
-}
-
-function decideOpen(state: TakeoverState): TakeoverResult {
-  const outcomes = new Map(state.stored);
-  const creating = [...state.creating];
-  const open = [...new Set(votesOf(state).map((vote) => vote.version))]
-    .filter((version) => !outcomes.has(version))
-    .sort((a, b) => a - b);
-  for (const version of open) {
-    const record = decideVersion(state, outcomes, version);
-    const known = { version, outcome: record.outcome, record: encodeMapRecord(record) };
-    outcomes.set(version, { known, record });
-    creating.push({ known, record });
-  }
-  const next: TakeoverState = { ...state, stored: outcomes, creating, phase: 'deciding' };
-  return creating.length === 0 ? complete(next) : { state: next, effects: createNext(next) };
-}
-
-function decideVersion(
+/** Of the members; where nothing is recorded, all. */
+function livingEngines(
   state: TakeoverState,
-  outcomes: ReadonlyMap<number, DecidedVersion>,
-  version: number,
-): MapRecord {
-  const vote = votesOf(state).find((candidate) => candidate.version === version);
-  const base = newestCommitted(outcomes);
-  const committed = vote === undefined ? null : recoverCommit(state, base, vote);
-  if (committed !== null) return committed;
-  const reason = 'open when leadership changed, without every vote';
-  return { schema: 1, outcome: 'void', version, fence: state.fence, reason };
-}
-
-/** The record of an open number that every required voter has voted for; null for void. */
-function recoverCommit(
-  state: TakeoverState,
-  base: CommittedRecord | null,
-  vote: OpenVote,
-): CommittedRecord | null {
-  const proposal = readProposal(vote);
-  if (proposal === null || proposal.base.version !== (base?.version ?? 0)) return null;
-  if (!everyMemberVoted(state, proposal)) return null;
-  const baseMapping = base === null ? startMapping(state) : mappingOfRecord(base);
-  if (baseMapping.digest() !== proposal.base.digest) return null;
-  const mapping = applyProposal(baseMapping, proposal);
-  return {
-    schema: 1,
-    outcome: 'committed',
-    version: proposal.version,
-    fence: state.fence,
-    change: proposal.change,
-    reason: proposal.reason,
-    base: proposal.base,
-    digest: proposal.digest,
-    mapping: wholeMapping(mapping),
-    members: proposal.members,
-    voided: proposal.voided,
-  };
-}
-
-function readProposal(vote: OpenVote): Proposal | null {
-  try {
-    return decodeProposal(vote.proposal);
-  } catch (error) {
-    // Bytes that this process can't read can't be committed by it: who can't read doesn't lead.
-    if (error instanceof IsobarError) return null;
-    throw error;
-  }
-}
-
-function everyMemberVoted(state: TakeoverState, proposal: Proposal): boolean {
-  return proposal.members.every((member) => {
-    const engine = state.answers.get(member.rank)?.engine;
-    const vote = engine?.state.vote;
-    return (
-      vote?.version === proposal.version &&
-      vote.digest === proposal.digest &&
-      vote.incarnation === member.incarnation
-    );
+  { newest }: KnownVersions,
+): NonNullable<RankAnswer['engine']>[] {
+  const members = newest === null ? null : memberKeys(newest.members);
+  return wordsOf(state).flatMap((word) => {
+    const member = memberOfWord(word);
+    if (member === null || isProvenDead(state.evidence, member)) return [];
+    if (members !== null && !members.has(memberKey(member))) return [];
+    return word.answer.engine ?? [];
   });
 }
 
-function onRecordSettled(state: TakeoverState, version: number): TakeoverResult {
-  const [first, ...creating] = state.creating;
-  if (state.phase !== 'deciding' || first?.known.version !== version) return { state, effects: [] };
-  const next = { ...state, creating };
-  return creating.length === 0 ? complete(next) : { state: next, effects: createNext(next) };
-}
-
-/**
- * A write of the leader before landed late. What is in the store is the outcome, unless a rank
- * has acted on another; what was decided here on top of it is decided anew.
- */
-function onRecordExists(state: TakeoverState, existing: DecidedVersion): TakeoverResult {
-  const { version } = existing.known;
-  const [first] = state.creating;
-  if (state.phase !== 'deciding' || first?.known.version !== version) return { state, effects: [] };
-  const stored = new Map(state.stored).set(version, existing);
-  if (sameOutcome(first.record, existing.record)) {
-    return onRecordSettled({ ...state, stored }, version);
-  }
-  if (!sameFence(first.record.fence, state.fence)) return fail(state, contradiction(version));
-  const [decidedHere, told] = partition(state.creating, ({ record }) =>
-    sameFence(record.fence, state.fence),
+function disputed(version: number): IsobarError {
+  return new IsobarError(
+    'ISOBAR_PROTOCOL_OUTCOMES_CONTRADICT',
+    `ranks have acted on two outcomes of version ${version}: an operator must decide`,
+    { version },
   );
-  for (const { known } of decidedHere) if (known.version !== version) stored.delete(known.version);
-  return decideOpen({ ...state, stored, creating: told });
-}
-
-function partition<T>(items: readonly T[], matches: (item: T) => boolean): [T[], T[]] {
-  return [items.filter(matches), items.filter((item) => !matches(item))];
-}
-
-/** The engines' common start mapping, where no version has been recorded. */
-function startMapping(state: TakeoverState): ExpertMapping {
-  const engines = [...state.answers.values()].flatMap((answer) => answer.engine ?? []);
-  const [first] = engines;
-  if (first === undefined) throw new Error('start mapping asked for before any answer');
-  return mappingFromWhole({
-    numLayers: first.description.modelLayerIds.length,
-    numLogicalExperts: first.description.numLogicalExperts,
-    slotOffsets: first.description.slotOffsets,
-    physicalToLogical: first.state.physicalToLogical,
-  });
 }
 
 function complete(state: TakeoverState): TakeoverResult {
-  const newest = newestCommitted(state.stored);
-  const disagreement = findDisagreement(state, newest);
-  if (disagreement !== null) return fail(state, disagreement);
-  const mapping = newest === null ? startMapping(state) : mappingOfRecord(newest);
-  const answers = [...state.answers.values()].sort((a, b) => a.rank - b.rank);
-  const version = newest?.version ?? 0;
-  const later = [...state.stored.values()]
-    .filter(({ known }) => known.version >= version && known.version > 0)
-    .sort((a, b) => a.known.version - b.known.version);
-  const newestOutcome = later.find(({ record }) => record === newest);
-  const ground: Ground = {
-    newest: { version, digest: mapping.digest() },
-    newestOutcome:
-      newest === null || newestOutcome === undefined
-        ? null
-        : { record: newest, bytes: newestOutcome.known.record },
-    mapping,
-    voided: later
-      .filter(({ record }) => record.outcome === 'void')
-      .map(({ known }) => known.version),
-    outcomes: later.map(({ known }) => known),
-    members: newest?.members ?? membersOf(answers),
-    descriptions: answers.flatMap((answer) => answer.engine?.description ?? []),
-    nextVersion: 1 + Math.max(0, ...state.stored.keys(), ...answers.map(highestSeen)),
-    retiredUpTo: Math.min(...answers.map((answer) => answer.engine?.state.retiredUpTo ?? 0)),
-  };
+  const known = knownOf(state);
+  const { evidence, storeBehind, contradicted } = state;
+  const parts = { known, words: wordsOf(state), evidence, storeBehind, contradicted };
+  const ground = groundOf(parts);
   return { state: { ...state, phase: 'done' }, effects: [{ kind: 'complete', ground }] };
-}
-
-function membersOf(answers: readonly RankAnswer[]): Member[] {
-  return answers.flatMap((answer) => {
-    const incarnation = answer.engine?.description.incarnation;
-    return incarnation === undefined ? [] : [{ rank: answer.rank, incarnation }];
-  });
-}
-
-function highestSeen(answer: RankAnswer): number {
-  return Math.max(answer.votedUpTo, answer.engine?.state.votedUpTo ?? 0);
-}
-
-/** Engines of one group must be of one shape, and where nothing is recorded of one mapping. */
-function findDisagreement(
-  state: TakeoverState,
-  newest: CommittedRecord | null,
-): IsobarError | null {
-  const engines = [...state.answers.values()].flatMap((answer) => answer.engine ?? []);
-  const [first] = engines;
-  for (const { description, state: engine } of engines) {
-    const field = first === undefined ? null : differingField(first.description, description);
-    if (field !== null) return disagreement(description.rank, field);
-    if (newest === null) {
-      if (engine.mappingVersion !== 0) return disagreement(description.rank, 'mappingVersion');
-      if (engine.mappingDigest !== first?.state.mappingDigest) {
-        return disagreement(description.rank, 'mappingDigest');
-      }
-    } else if (!isMember(newest, description)) {
-      return disagreement(description.rank, 'incarnation');
-    }
-  }
-  return null;
-}
-
-function isMember(newest: CommittedRecord, description: EngineDescription): boolean {
-  const { rank, incarnation } = description;
-  return newest.members.some(
-    (member) => member.rank === rank && member.incarnation === incarnation,
-  );
-}
-
-function differingField(left: EngineDescription, right: EngineDescription): string | null {
-  const fields = [
-    'deployment',
-    'numRanks',
-    'modelRevision',
-    'numLogicalExperts',
-    'bytesPerExpert',
-    'activation',
-    'digestAlgorithm',
-  ] as const;
-  const differing = fields.find((field) => left[field] !== right[field]);
-  if (differing !== undefined) return differing;
-  const arrays = ['modelLayerIds', 'slotOffsets', 'pinnedSlots'] as const;
-  return arrays.find((field) => left[field].join() !== right[field].join()) ?? null;
-}
-
-function disagreement(rank: number, field: string): IsobarError {
-  return new IsobarError(
-    'ISOBAR_PROTOCOL_ENGINES_DISAGREE',
-    `the engine of rank ${rank} differs from its group in ${field}`,
-    { rank, field },
-  );
 }

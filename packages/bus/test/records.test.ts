@@ -1,0 +1,150 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bus, connectBus, type Records } from '@isobar/bus';
+import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
+import { connect, type NatsConnection, type StreamAPI } from 'nats';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+const text = (value: string) => new TextEncoder().encode(value);
+const guard = new ProcessGuard();
+const timeoutMs = 500;
+let directory: string;
+let server: NatsServer;
+let bus: Bus;
+let onReconnected: () => void = () => undefined;
+let records: Records;
+let bucket = 0;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'isobar-records-'));
+  guard.removeAtEnd(directory);
+  server = await startNatsServer({ directory, guard });
+  bus = await connectBus({
+    servers: [server.url],
+    name: 'test',
+    reconnectWaitMs: 50,
+    onError: () => undefined,
+    onStatus: (status) => {
+      if (status === 'reconnected') onReconnected();
+    },
+  });
+}, 60_000);
+
+afterAll(async () => {
+  await bus.close();
+  await server.stop();
+  await guard.close();
+});
+
+beforeEach(async () => {
+  bucket += 1;
+  records = await bus.openRecords({ bucket: `bucket-${bucket}`, timeoutMs });
+});
+
+function streamName(): string {
+  return `KV_bucket-${bucket}`;
+}
+
+/** What an operator does to the store behind the back of the process. */
+async function operate(act: (connection: NatsConnection) => Promise<unknown>): Promise<void> {
+  const connection = await connect({ servers: server.url });
+  await act(connection);
+  await connection.close();
+}
+
+async function onStreams(act: (streams: StreamAPI) => Promise<unknown>): Promise<void> {
+  await operate(async (connection) => act((await connection.jetstreamManager()).streams));
+}
+
+describe('a write', () => {
+  it('is in doubt where no answer comes, lands late, and is settled by writing again', async () => {
+    server.process.signal('SIGSTOP');
+    const first = await records.compareAndSet('leader', text('late'), 0);
+    expect(first).toMatchObject({ kind: 'unknown', cause: { code: 'ISOBAR_BUS_TIMEOUT' } });
+    server.process.signal('SIGCONT');
+    expect(await records.compareAndSet('leader', text('again'), 0)).toEqual({ kind: 'conflict' });
+    expect((await records.get('leader'))?.value).toEqual(text('late'));
+  });
+
+  it('is in doubt where the connection ends, and the same records serve after it is back', async () => {
+    expect(await records.compareAndSet('leader', text('one'), 0)).toMatchObject({ kind: 'set' });
+    server.process.signal('SIGKILL');
+    await server.process.exited;
+    const during = await records.compareAndSet('leader', text('two'), 1);
+    expect(during).toMatchObject({ kind: 'unknown' });
+    await expect(records.get('leader')).rejects.toMatchObject({ code: 'ISOBAR_BUS_TIMEOUT' });
+    const reconnected = new Promise<void>((resolve) => {
+      onReconnected = resolve;
+    });
+    server = await startNatsServer({ directory, guard, port: server.port });
+    await reconnected;
+    const revision = (await records.get('leader'))?.revision ?? 0;
+    expect(await records.compareAndSet('leader', text('three'), revision)).toMatchObject({
+      kind: 'set',
+    });
+  });
+
+  it('is refused where there is no stream, whatever the client calls that', async () => {
+    await onStreams((streams) => streams.delete(streamName()));
+    expect(await records.compareAndSet('leader', text('one'), 0)).toMatchObject({
+      kind: 'refused',
+      cause: { code: 'ISOBAR_BUS_NO_RESPONDERS' },
+    });
+    expect(await records.createOnce('map.1', text('one'))).toMatchObject({ kind: 'refused' });
+  });
+
+  it('is refused where it is larger than the stream or the server takes', async () => {
+    await onStreams((streams) => streams.update(streamName(), { max_msg_size: 16 }));
+    expect(await records.compareAndSet('leader', new Uint8Array(64), 0)).toMatchObject({
+      kind: 'refused',
+      cause: { code: 'ISOBAR_BUS_FAILED' },
+    });
+    const large = new Uint8Array(bus.maxPayloadBytes + 1);
+    expect(await records.compareAndSet('leader', large, 0)).toMatchObject({ kind: 'refused' });
+    expect(await records.get('leader')).toBeNull();
+  });
+
+  it('is in doubt where the store itself fails', async () => {
+    await onStreams((streams) => streams.update(streamName(), { max_msgs: 1, discard: 'new' }));
+    expect(await records.createOnce('map.1', text('one'))).toEqual({ kind: 'created' });
+    expect(await records.createOnce('map.2', text('two'))).toMatchObject({
+      kind: 'unknown',
+      cause: { code: 'ISOBAR_BUS_FAILED' },
+    });
+  });
+
+  it('of a deleted record is no creation', async () => {
+    await records.createOnce('map.1', text('one'));
+    await operate(async (connection) => {
+      const store = await connection.jetstream().views.kv(`bucket-${bucket}`);
+      await store.delete('map.1');
+    });
+    expect((await records.createOnce('map.1', text('again'))).kind).toBe('exists');
+  });
+});
+
+describe('a store that has gone back', () => {
+  it('refuses the revision that it has lost', async () => {
+    const first = await records.compareAndSet('leader', text('one'), 0);
+    const second = await records.compareAndSet('leader', text('two'), 1);
+    if (first.kind !== 'set' || second.kind !== 'set') throw new Error('not written');
+    await onStreams((streams) => streams.delete(streamName()));
+    records = await bus.openRecords({ bucket: `bucket-${bucket}`, timeoutMs });
+    expect(await records.compareAndSet('leader', text('three'), second.revision)).toEqual({
+      kind: 'conflict',
+    });
+    expect(await records.get('leader')).toBeNull();
+  });
+});
+
+describe('keys', () => {
+  it('are listed by whole tokens, and read many at a time', async () => {
+    const names = Array.from({ length: 40 }, (_, index) => `map.${index}`);
+    for (const key of [...names, 'mapping.3']) await records.createOnce(key, text(key));
+    const keys = await records.keys('map.');
+    expect(keys.sort()).toEqual([...names].sort());
+    const stored = await records.getAll([...names, 'map.999']);
+    expect(stored.map(({ key }) => key)).toEqual(names);
+  });
+});

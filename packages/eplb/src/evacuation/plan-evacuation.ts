@@ -1,0 +1,228 @@
+import type { ClusterShape } from '../abstract-eplb-policy.js';
+import type { ExpertMapping } from '../expert-mapping.js';
+import { type ExpertTransfer, planTransfers } from '../transfer/transfer-plan.js';
+import { type NoPlace, type Placement, placeMissing } from './place-missing.js';
+
+/** Ranks that are to hold nothing, and what the others may take in. */
+export interface EvacuationRequest {
+  /** The mapping in force. */
+  readonly current: ExpertMapping;
+  /** An older mapping, and the ranks that still hold its experts in buffers. @default none */
+  readonly retained?: {
+    readonly mapping: ExpertMapping;
+    readonly ranks: readonly number[];
+  } | null;
+  /** Ranks that are dead or no members: they end empty, and give nothing. */
+  readonly outRanks: readonly number[];
+  /** Ranks that live, end empty, and can give. */
+  readonly leavingRanks: readonly number[];
+  /**
+   * Ranks that begin anew: their slots stay as they are, the first wave brings all that these
+   * name, without a limit. They give nothing. @default none
+   */
+  readonly returningRanks?: readonly number[];
+  /** Most experts that a wave may bring each rank: its spare buffers, [ranks]. */
+  readonly maxIncomingPerRank: Int32Array;
+  /** Slots that keep their expert in every layer, while their rank stays. @default none */
+  readonly pinnedSlots?: Int32Array;
+  /** [layers × experts]; by count where absent. */
+  readonly loads?: Float64Array;
+  /** What is near to what, for sources. @default all alike */
+  readonly topology?: Pick<ClusterShape, 'fastDomains' | 'cost'>;
+}
+
+export interface EvacuationWave {
+  readonly mapping: ExpertMapping;
+  /**
+   * A source for every expert that a rank does not hold: under the mapping before, else in a
+   * retained buffer, its own included, else −1: the backing store.
+   */
+  readonly transfers: readonly ExpertTransfer[];
+}
+
+/** `degraded`: with the ranks that stay, `layer` can't hold all its experts. */
+export type EvacuationPlan =
+  | { readonly kind: 'waves'; readonly waves: readonly EvacuationWave[] }
+  | ({ readonly kind: 'degraded' } & NoPlace);
+
+/**
+ * Brings every expert that would be without a replica to a rank that stays, and empties the slots
+ * of the others, in as many waves as the spare buffers need, at least one. Every wave is a whole
+ * mapping: until an expert has its new place, its old slot stays named. What only a retained buffer
+ * holds comes first, since retiring the first wave frees it.
+ * Deterministic; balanced by loads where they are given.
+ */
+export function planEvacuation(request: EvacuationRequest): EvacuationPlan {
+  const roles = rolesOf(request);
+  const { current, maxIncomingPerRank, pinnedSlots = [], loads = null } = request;
+  const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
+  const placements = placeMissing({
+    mapping: current,
+    stays: ranks.map((rank) => !roles.ends.has(rank)),
+    receives: ranks.map((rank) => incomingMax(roles, maxIncomingPerRank, rank) > 0),
+    pinnedSlots: new Set(pinnedSlots),
+    retainers: retainersOf(request, roles),
+    loads,
+  });
+  if (!Array.isArray(placements)) return { kind: 'degraded', ...placements };
+  return { kind: 'waves', waves: cutWaves(request, roles, placements) };
+}
+
+interface Roles {
+  /** Ranks that end empty. */
+  readonly ends: ReadonlySet<number>;
+  readonly returning: ReadonlySet<number>;
+  /** Ranks that can give nothing. */
+  readonly giveNothing: ReadonlySet<number>;
+}
+
+function rolesOf({ outRanks, leavingRanks, returningRanks = [] }: EvacuationRequest): Roles {
+  return {
+    ends: new Set([...outRanks, ...leavingRanks]),
+    returning: new Set(returningRanks),
+    giveNothing: new Set([...outRanks, ...returningRanks]),
+  };
+}
+
+function incomingMax(roles: Roles, maxIncomingPerRank: Int32Array, rank: number): number {
+  if (roles.returning.has(rank)) return Number.POSITIVE_INFINITY;
+  return maxIncomingPerRank[rank] ?? 0;
+}
+
+/** Ranks that hold an expert in a retained buffer and can give it. */
+function retainersOf(
+  { retained = null }: EvacuationRequest,
+  roles: Roles,
+): (layer: number, expert: number) => number[] {
+  if (retained === null) return () => [];
+  const { mapping } = retained;
+  const retaining = new Set(retained.ranks.filter((rank) => !roles.giveNothing.has(rank)));
+  return (layer, expert) => {
+    const holders = [...mapping.getPhysicalExperts(layer, expert)].map((slot) =>
+      mapping.rankOfSlot(slot),
+    );
+    return [...new Set(holders)].filter((rank) => retaining.has(rank));
+  };
+}
+
+function cutWaves(
+  request: EvacuationRequest,
+  roles: Roles,
+  placements: readonly Placement[],
+): EvacuationWave[] {
+  const urgency = (placement: Placement) =>
+    placement.ownRetained ? 0 : placement.retained ? 1 : 2;
+  let left = [...placements].sort((a, b) => urgency(a) - urgency(b));
+  const waves: EvacuationWave[] = [];
+  let before = request.current;
+  do {
+    const { taken, rest } = fillWave(left, roles, request.maxIncomingPerRank);
+    const mapping = waveMapping(before, roles, taken, rest.length === 0);
+    waves.push({ mapping, transfers: sourcesOf(request, roles, before, mapping, waves.length) });
+    before = mapping;
+    left = rest;
+  } while (left.length > 0);
+  return waves;
+}
+
+function fillWave(
+  placements: readonly Placement[],
+  roles: Roles,
+  maxIncomingPerRank: Int32Array,
+): { readonly taken: Placement[]; readonly rest: Placement[] } {
+  const incoming = new Map<number, number>();
+  const taken: Placement[] = [];
+  const rest: Placement[] = [];
+  for (const placement of placements) {
+    const { rank, ownRetained } = placement;
+    const before = incoming.get(rank) ?? 0;
+    if (!ownRetained && before >= incomingMax(roles, maxIncomingPerRank, rank)) {
+      rest.push(placement);
+      continue;
+    }
+    taken.push(placement);
+    if (!ownRetained) incoming.set(rank, before + 1);
+  }
+  return { taken, rest };
+}
+
+/** Ranks that end empty keep only the slots of experts that have no other place yet. */
+function waveMapping(
+  before: ExpertMapping,
+  roles: Roles,
+  taken: readonly Placement[],
+  isLast: boolean,
+): ExpertMapping {
+  const { numLayers, numPhysicalExperts: slots } = before;
+  const rows = before.physicalToLogical.slice();
+  for (const { layer, slot, expert } of taken) rows[layer * slots + slot] = expert;
+  for (let layer = 0; layer < numLayers; layer += 1) {
+    const row = rows.subarray(layer * slots, (layer + 1) * slots);
+    const placed = new Set(row.filter((_, slot) => !roles.ends.has(before.rankOfSlot(slot))));
+    row.forEach((expert, slot) => {
+      if (!roles.ends.has(before.rankOfSlot(slot))) return;
+      if (isLast || placed.has(expert)) row[slot] = -1;
+    });
+  }
+  const layers = Int32Array.from({ length: numLayers }, (_, layer) => layer);
+  return before.apply({ layers, rows });
+}
+
+function sourcesOf(
+  request: EvacuationRequest,
+  roles: Roles,
+  before: ExpertMapping,
+  after: ExpertMapping,
+  wave: number,
+): ExpertTransfer[] {
+  const { topology } = request;
+  const deadRanks = [...roles.giveNothing];
+  const options = topology === undefined ? { deadRanks } : { deadRanks, topology };
+  // Retiring the first wave frees what older mappings retain.
+  const retainers = wave === 0 ? retainersOf(request, roles) : () => [];
+  const moves = planTransfers(before, after, options).map((transfer) => {
+    const { layer, expert, destinationRank } = transfer;
+    const holders = retainers(layer, expert);
+    if (holders.includes(destinationRank)) return { ...transfer, sourceRank: destinationRank };
+    if (transfer.sourceRank >= 0) return transfer;
+    return { ...transfer, sourceRank: holders[0] ?? -1 };
+  });
+  if (wave > 0 || roles.returning.size === 0) return moves;
+  return [...moves, ...restoredSlots(request, roles, before, after)];
+}
+
+/** What a returning rank's slots name and named before: to it all of that is new. */
+function restoredSlots(
+  request: EvacuationRequest,
+  roles: Roles,
+  before: ExpertMapping,
+  after: ExpertMapping,
+): ExpertTransfer[] {
+  const retainers = retainersOf(request, roles);
+  const restored: ExpertTransfer[] = [];
+  const sent = new Int32Array(before.numRanks);
+  for (let layer = 0; layer < after.numLayers; layer += 1) {
+    const row = after.row(layer);
+    row.forEach((expert, slot) => {
+      const rank = after.rankOfSlot(slot);
+      if (expert < 0 || !roles.returning.has(rank) || !before.holds(layer, rank, expert)) return;
+      const holders = [...before.getPhysicalExperts(layer, expert)]
+        .map((held) => before.rankOfSlot(held))
+        .filter((holder) => !roles.giveNothing.has(holder));
+      const source = idlest(holders.length > 0 ? holders : retainers(layer, expert), sent);
+      restored.push({ layer, slot, expert, destinationRank: rank, sourceRank: source });
+    });
+  }
+  return restored;
+}
+
+/** The candidate that sends least so far, which then sends one more; −1 of none. */
+function idlest(candidates: readonly number[], sent: Int32Array): number {
+  const least = candidates.reduce(
+    (best, candidate) =>
+      best < 0 || (sent[candidate] ?? 0) < (sent[best] ?? 0) ? candidate : best,
+    -1,
+  );
+  if (least >= 0) sent[least] = (sent[least] ?? 0) + 1;
+  return least;
+}

@@ -1,0 +1,47 @@
+import { EplbError } from '../eplb-error.js';
+import type { ExpertMapping } from '../expert-mapping.js';
+import { type NoPlace, placeMissing } from './place-missing.js';
+
+export type RevalidatedMapping =
+  | { readonly kind: 'mapping'; readonly mapping: ExpertMapping }
+  | ({ readonly kind: 'degraded' } & NoPlace);
+
+/**
+ * An earlier mapping as it can be had now: ranks that are no members, or are to hold nothing, end
+ * empty, and what would be missing is placed, where possible on a rank that holds it now.
+ * @param memberRanks ranks that may hold experts
+ * @param current the mapping in force
+ * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE where the shape has changed since
+ */
+export function revalidateMapping(
+  mapping: ExpertMapping,
+  memberRanks: readonly number[],
+  current: ExpertMapping,
+): RevalidatedMapping {
+  if (!mapping.sameShape(current)) {
+    throw new EplbError(
+      'ISOBAR_EPLB_MAPPING_SHAPE',
+      'an earlier mapping has other layers, experts or slots than the one in force',
+      { field: 'mapping' },
+    );
+  }
+  const members = new Set(memberRanks);
+  const stays = Array.from({ length: mapping.numRanks }, (_, rank) => members.has(rank));
+  const placements = placeMissing({
+    mapping,
+    stays,
+    receives: stays,
+    pinnedSlots: new Set(),
+    retainers: (layer, expert) =>
+      [...current.getPhysicalExperts(layer, expert)].map((slot) => current.rankOfSlot(slot)),
+    loads: null,
+  });
+  if (!Array.isArray(placements)) return { kind: 'degraded', ...placements };
+  const slots = mapping.numPhysicalExperts;
+  const rows = mapping.physicalToLogical.map((expert, index) =>
+    stays[mapping.rankOfSlot(index % slots)] === true ? expert : -1,
+  );
+  for (const { layer, slot, expert } of placements) rows[layer * slots + slot] = expert;
+  const layers = Int32Array.from({ length: mapping.numLayers }, (_, layer) => layer);
+  return { kind: 'mapping', mapping: mapping.apply({ layers, rows }) };
+}

@@ -1,0 +1,152 @@
+import type { ControlRecord } from '../control-record.js';
+import { type Fence, isFenced } from '../fence.js';
+import { IsobarError } from '../isobar-error.js';
+import { initialLeader } from '../leader/leader.js';
+import { overdueMs, type StoredBytes } from '../lease/lease-types.js';
+import type { Ground } from '../swap/ground.js';
+import {
+  askControl,
+  type ControlWriterEvent,
+  rebase,
+  stepControlWriter,
+  writeControl,
+} from './control-writer.js';
+import { type CoordinatorStep, enterReading, giveWay, toLease } from './coordinator-step.js';
+import type { CoordinatorRole } from './coordinator-types.js';
+import { makeRequest, toLeader } from './leading.js';
+import { finishOperation, recordFor, withUndo } from './operations.js';
+import { controlUnder, readable, readControl, type StoredControl } from './stored-records.js';
+
+/*
+ * The record `control`: taken under the new fence as the last thing before a coordinator leads,
+ * and rewritten for each change that an operator asks for.
+ */
+
+export function takeControl(
+  step: CoordinatorStep,
+  fence: Fence,
+  ground: Ground,
+  control: StoredControl | null,
+): void {
+  const record = firstControl(step, fence, ground, control?.record ?? null);
+  const writer = writeControl(record, control?.revision ?? 0);
+  step.state = { ...step.state, role: { kind: 'taking-control', fence, ground }, writer };
+}
+
+function firstControl(
+  step: CoordinatorStep,
+  fence: Fence,
+  ground: Ground,
+  stored: ControlRecord | null,
+): ControlRecord {
+  const record = controlUnder(fence, stored, step.state.options.mode);
+  return ground.storeBehind ? { ...record, mode: 'observe' } : record;
+}
+
+/** Begins the next operation, and asks the store for what is due. */
+export function goOnWithControl(step: CoordinatorStep): void {
+  while (startOperation(step));
+  const { writer, nextToken, options } = step.state;
+  const limitMs = overdueMs(options.timings.lease);
+  const asked = writer === null ? null : askControl(writer, nextToken, limitMs, step.nowMs);
+  if (asked === null) return;
+  step.state = { ...step.state, writer: asked.writer, nextToken: nextToken + 1 };
+  step.effects.push(asked.effect);
+}
+
+/** @returns whether the first operation has been dealt with, so that the next one may begin */
+function startOperation(step: CoordinatorStep): boolean {
+  const { writer, operations } = step.state;
+  const [first] = operations;
+  const control = controlOf(step);
+  if (first === undefined || control === null || writer !== null || first.requested) return false;
+  const record = recordFor(first, control.record);
+  if (record !== null) {
+    step.state = { ...step.state, writer: writeControl(record, control.revision) };
+    return false;
+  }
+  if (step.state.role.kind === 'leading') makeRequest(step);
+  else finishOperation(step, control.record, null);
+  return true;
+}
+
+/** `control` as this leadership has it, null where it may not be written now. */
+function controlOf({ state }: CoordinatorStep): StoredControl | null {
+  const { role, options } = state;
+  if (role.kind === 'leading') return role.control;
+  if (role.kind !== 'taking-over' || role.takeover.phase !== 'asking') return null;
+  const record = controlUnder(role.fence, role.control?.record ?? null, options.mode);
+  return { record, revision: role.control?.revision ?? 0 };
+}
+
+export function onControl(step: CoordinatorStep, event: ControlWriterEvent): void {
+  const { writer, options } = step.state;
+  if (writer === null) return;
+  const outcome = stepControlWriter(writer, event, options.timings.lease.retryMs, step.nowMs);
+  if (outcome === null) return;
+  step.state = { ...step.state, writer: outcome.kind === 'written' ? null : outcome.writer };
+  if (outcome.kind === 'found') onControlFound(step, outcome.stored);
+  if (outcome.kind === 'written') onControlWritten(step, writer.record, outcome.revision);
+}
+
+/** Another write was there first: of a higher leader, of one before, or an own one in doubt. */
+function onControlFound(step: CoordinatorStep, stored: StoredBytes | null): void {
+  const { role, writer } = step.state;
+  if (writer === null || !('fence' in role)) return;
+  const found = readable(() => readControl(stored));
+  if (found instanceof IsobarError) {
+    giveWay(step, found);
+    return;
+  }
+  const by = found?.record.fence ?? null;
+  if (by !== null && isFenced(by, role.fence)) {
+    toLease(step, { kind: 'outranked', by });
+    return;
+  }
+  const record = recordOver(step, role, found?.record ?? null) ?? writer.record;
+  step.state = { ...step.state, writer: rebase(writer, record, stored) };
+}
+
+/** What is to be written over the record found; null: the same, since what a leader has is newer. */
+function recordOver(
+  step: CoordinatorStep,
+  role: CoordinatorRole,
+  found: ControlRecord | null,
+): ControlRecord | null {
+  if (role.kind === 'taking-control') return firstControl(step, role.fence, role.ground, found);
+  const [first] = step.state.operations;
+  if (role.kind !== 'taking-over' || first === undefined) return null;
+  return recordFor(first, controlUnder(role.fence, found, step.state.options.mode));
+}
+
+function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision: number): void {
+  const { role } = step.state;
+  const control = { record, revision };
+  if (role.kind === 'taking-control') {
+    lead(step, role.fence, role.ground, control);
+  } else if (role.kind === 'taking-over') {
+    finishOperation(step, record, null);
+    // Who is proven dead need not answer: the takeover begins anew with what is known now.
+    enterReading(step, role.fence, step.nowMs);
+  } else if (role.kind === 'leading') {
+    const [first, ...others] = step.state.operations;
+    const operations = first === undefined ? [] : [withUndo(first, role.control.record), ...others];
+    step.state = { ...step.state, role: { ...role, control }, operations };
+    step.effects.push({ kind: 'control-changed', control: record });
+    toLeader(step, { kind: 'control', control: record });
+    makeRequest(step);
+  }
+}
+
+function lead(step: CoordinatorStep, fence: Fence, ground: Ground, control: StoredControl): void {
+  const { timings, configuredRanks } = step.state.options;
+  const { record } = control;
+  const leader = initialLeader(ground, record, fence, timings.leader, configuredRanks);
+  step.state = { ...step.state, role: { kind: 'leading', fence, leader, control } };
+  step.effects.push({ kind: 'led', fence, ground, control: record });
+  if (ground.storeBehind) {
+    const fields = { version: ground.newest.version };
+    step.effects.push({ kind: 'alarm', alarm: 'store-behind', fields });
+  }
+  toLeader(step, { kind: 'tick' });
+}

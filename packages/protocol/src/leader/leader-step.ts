@@ -1,0 +1,157 @@
+import type { KnownOutcome } from '../known-outcome.js';
+import { type MapRecord, mappingOfRecord } from '../map-record.js';
+import { membersWithout } from '../member.js';
+import { planRemoval } from '../membership/membership.js';
+import type { Situation } from '../membership/situation.js';
+import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
+import type {
+  CoordinatorSwapEffect,
+  CoordinatorSwapEvent,
+} from '../swap/coordinator-swap-state.js';
+import type { OpenSwap } from '../swap/open-swap.js';
+import type {
+  LeaderAlarm,
+  LeaderEffect,
+  LeaderRequest,
+  LeaderState,
+  RequestOutcome,
+  ShunnedEngine,
+} from './leader-types.js';
+
+/** A step under way: the state so far, and what it has brought about. */
+export interface LeaderStep {
+  state: LeaderState;
+  readonly effects: LeaderEffect[];
+  readonly nowMs: number;
+}
+
+export function situationOf(state: LeaderState): Situation {
+  const { swap, mapping, evidence, engines, retained, configuredRanks, control, shunned } = state;
+  return {
+    newest: swap.newest,
+    mapping,
+    members: swap.members,
+    evidence,
+    engines,
+    retained,
+    isUnretired: swap.retiredUpTo < swap.newest.version,
+    configuredRanks,
+    drained: control.drained,
+    shunned: shunned.map(({ member }) => member),
+  };
+}
+
+export function alarm(
+  step: LeaderStep,
+  kind: LeaderAlarm,
+  fields: Readonly<Record<string, unknown>>,
+): void {
+  step.effects.push({ kind: 'alarm', alarm: kind, fields });
+}
+
+export function endRequest(
+  step: LeaderStep,
+  request: LeaderRequest,
+  outcome: RequestOutcome,
+  reason: string,
+): void {
+  const requests = step.state.requests.filter((other) => other !== request);
+  step.state = { ...step.state, requests };
+  step.effects.push({ kind: 'request-ended', token: request.token, outcome, reason });
+}
+
+export function toSwap(step: LeaderStep, event: CoordinatorSwapEvent): void {
+  // What is settled by this event was open before it; afterwards another may be.
+  const { open } = step.state.swap;
+  const { state: swap, effects } = stepCoordinatorSwap(step.state.swap, event, step.nowMs);
+  step.state = { ...step.state, swap };
+  for (const effect of effects) onSwapEffect(step, effect, open);
+}
+
+function onSwapEffect(
+  step: LeaderStep,
+  effect: CoordinatorSwapEffect,
+  open: OpenSwap | null,
+): void {
+  switch (effect.kind) {
+    case 'settled':
+      onSettled(step, effect.outcome, effect.record, open);
+      return;
+    case 'experts-missing':
+      onExpertsMissing(step);
+      return;
+    case 'send-retire':
+      // From now on any buffer of an older version may be gone.
+      step.state = { ...step.state, retained: null };
+      step.effects.push(effect);
+      return;
+    case 'swap-finished': {
+      const { outcome, reason } = effect;
+      const { activity } = step.state;
+      if (activity !== null) {
+        step.state = { ...step.state, activity: { ...activity, last: { outcome, reason } } };
+      }
+      step.effects.push(effect);
+      return;
+    }
+    case 'alarm':
+      alarm(step, effect.alarm, effect.fields);
+      return;
+    default:
+      step.effects.push(effect);
+  }
+}
+
+function onSettled(
+  step: LeaderStep,
+  outcome: KnownOutcome,
+  record: MapRecord,
+  open: OpenSwap | null,
+): void {
+  const { state, nowMs } = step;
+  if (record.outcome === 'committed') {
+    const newestOutcome = { record, bytes: outcome.record };
+    const retained = retainsBuffers(state) ? state.mapping : null;
+    const mapping = mappingOfRecord(record);
+    step.state = { ...state, mapping, newestOutcome, retained, outcomes: [outcome] };
+    return;
+  }
+  const { backOffMs, retryMs } = state.timings;
+  const { version, reason } = record;
+  // What something else came in the way of has not failed.
+  const hasFailed = state.activity?.interrupted !== 'superseded';
+  step.state = {
+    ...state,
+    outcomes: [...state.outcomes, outcome],
+    backOff: hasFailed ? { untilMs: nowMs + backOffMs, version, reason } : state.backOff,
+    retryAtMs: hasFailed ? nowMs + retryMs : state.retryAtMs,
+    shunned: [...state.shunned, ...silentJoiners(state, open, nowMs + backOffMs)],
+  };
+}
+
+/** In-place engines copy into fixed addresses: nothing older is left of theirs. */
+function retainsBuffers({ engines }: LeaderState): boolean {
+  return [...engines.values()].every(({ description }) => description.activation === 'two-table');
+}
+
+/** Engines that were to join and have not voted: they must not hold others up again at once. */
+function silentJoiners(
+  { swap }: LeaderState,
+  open: OpenSwap | null,
+  untilMs: number,
+): ShunnedEngine[] {
+  if (open === null) return [];
+  return membersWithout(open.proposal.members, swap.members)
+    .filter(({ incarnation }) => !open.votes.has(incarnation))
+    .map((member) => ({ member, untilMs }));
+}
+
+/**
+ * What a rank took with it may still be in buffers of the version before: then that is not retired
+ * until an evacuation is. Where the buffers that are left can't take one, they must be freed first.
+ */
+function onExpertsMissing(step: LeaderStep): void {
+  const plan = planRemoval(situationOf(step.state));
+  const isCramped = plan.kind === 'degraded' && plan.lacks === 'buffers';
+  toSwap(step, { kind: isCramped ? 'retire' : 'withhold-retire' });
+}

@@ -1,0 +1,182 @@
+import type { ExpertMapping } from '@isobar/eplb';
+import type { Change } from '../change.js';
+import type { ControlRecord } from '../control-record.js';
+import type { DecidedVersion } from '../decided-version.js';
+import type { Fence } from '../fence.js';
+import type { IsobarError } from '../isobar-error.js';
+import type { KnownOutcome } from '../known-outcome.js';
+import type { CommittedRecord } from '../map-record.js';
+import type { Member } from '../member.js';
+import type { Evidence } from '../membership/evidence.js';
+import type { DescribedEngine } from '../membership/situation.js';
+import type { Cut, RankAnswer, RankReport, Vote } from '../messages.js';
+import type {
+  CoordinatorSwapEffect,
+  CoordinatorSwapState,
+  SwapTimings,
+} from '../swap/coordinator-swap-state.js';
+import type { Wave } from '../swap/open-swap.js';
+
+export interface LeaderTimings extends SwapTimings {
+  /** A member that all others have lost for this long is cut. */
+  readonly cutAfterMs: number;
+  /** After a void version automatic rebalances, and engines that did not vote, wait this long. */
+  readonly backOffMs: number;
+  /** After a void that no death caused the leader's own changes wait this long. */
+  readonly retryMs: number;
+}
+
+/** What a leader runs from the end of its takeover on. */
+export interface LeaderState {
+  readonly fence: Fence;
+  readonly timings: LeaderTimings;
+  readonly configuredRanks: readonly number[];
+  readonly control: ControlRecord;
+  readonly swap: CoordinatorSwapState;
+  readonly evidence: Evidence;
+  /** The newest version's. */
+  readonly mapping: ExpertMapping;
+  readonly newestOutcome: NewestOutcome | null;
+  /** The mapping before, while its buffers are not retired. */
+  readonly retained: ExpertMapping | null;
+  /** Engines that have described themselves, by rank. */
+  readonly engines: ReadonlyMap<number, DescribedEngine>;
+  /** Engines that can't be of this group: told once each. */
+  readonly strangers: readonly Member[];
+  /** The newest committed outcome and every later one, ascending. */
+  readonly outcomes: readonly KnownOutcome[];
+  /** Members that the version before let go, until it is resumed. */
+  readonly leavers: readonly Member[];
+  readonly started: boolean;
+  /** What is under way. */
+  readonly activity: Activity | null;
+  /** Requests that wait, in the order in which they came. */
+  readonly requests: readonly LeaderRequest[];
+  readonly backOff: BackOff | null;
+  /** The leader's own changes wait until then. */
+  readonly retryAtMs: number;
+  readonly shunned: readonly ShunnedEngine[];
+  /** Changes that can't be made as things are. */
+  readonly stuck: ReadonlyMap<OwnChange, StuckChange>;
+  /** It can't read what it must: nothing is told or decided any more. */
+  readonly failed: boolean;
+}
+
+export interface NewestOutcome {
+  readonly record: CommittedRecord;
+  readonly bytes: Uint8Array;
+}
+
+export interface ShunnedEngine {
+  readonly member: Member;
+  readonly untilMs: number;
+}
+
+/** A change that the leader makes on its own. */
+export type OwnChange = 'start' | 'evacuation' | 'membership' | 'drain';
+
+export interface StuckChange {
+  /** What it was planned on: not planned again until that changes. */
+  readonly plannedOn: string;
+  /** What it is for: alarmed once. */
+  readonly subject: string;
+}
+
+/** A series of waves, and for whom. */
+export interface Activity {
+  readonly change: Change;
+  readonly request: LeaderRequest | null;
+  /** Why waves that had not begun, or the open one, were given up; null where none were. */
+  readonly interrupted: 'cancelled' | 'superseded' | null;
+  readonly last: { readonly outcome: 'committed' | 'void'; readonly reason: string } | null;
+}
+
+export interface BackOff {
+  readonly untilMs: number;
+  readonly version: number;
+  readonly reason: string;
+}
+
+/** A change that is asked for, not one that the leader makes on its own. */
+export interface LeaderRequest {
+  readonly kind: 'request';
+  /** By which the answers are known; drawn by the asker, unique within the leadership. */
+  readonly token: number;
+  readonly change: 'rebalance' | 'rollback' | 'drain' | 'leave';
+  /** A rebalance that no operator asked for: refused while held or backing off. @default false */
+  readonly automatic?: boolean;
+  /** Of `rebalance` and `rollback`, each on top of the one before. */
+  readonly waves?: readonly Wave[];
+  /** Of `drain` and `leave`. A drain is for a rank that `control` lists as drained. */
+  readonly rank?: number;
+  /** The version that the request was made on. */
+  readonly base: { readonly version: number; readonly digest: string };
+}
+
+export type LeaderEvent =
+  | { readonly kind: 'vote'; readonly vote: Vote }
+  | { readonly kind: 'report'; readonly report: RankReport }
+  /** To the effect `ask`. */
+  | { readonly kind: 'answer'; readonly answer: RankAnswer }
+  | { readonly kind: 'record-created'; readonly version: number }
+  | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
+  | { readonly kind: 'record-unknown'; readonly version: number }
+  /** A record that this process can't read: it does not lead. */
+  | { readonly kind: 'unreadable'; readonly error: IsobarError }
+  | { readonly kind: 'cancel'; readonly reason: string }
+  /** The control record as it was written. */
+  | { readonly kind: 'control'; readonly control: ControlRecord }
+  | LeaderRequest
+  | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
+  | { readonly kind: 'tick' };
+
+/**
+ * `superseded`: something of higher rank was due, the waves that had not begun never will.
+ * `outdated`: the version that it was made on was replaced before it could begin. `degraded`: with
+ * the ranks there are it can't be done.
+ */
+export type RequestOutcome =
+  | 'committed'
+  | 'void'
+  | 'cancelled'
+  | 'superseded'
+  | 'outdated'
+  | 'degraded';
+
+export type LeaderEffect =
+  | Exclude<CoordinatorSwapEffect, { readonly kind: 'alarm' | 'settled' | 'experts-missing' }>
+  | { readonly kind: 'send-cut'; readonly message: Cut }
+  /** Ranks are to be asked, as at a takeover, for engines that no record lists. */
+  | { readonly kind: 'ask'; readonly ranks: readonly number[] }
+  | { readonly kind: 'request-accepted'; readonly token: number }
+  | { readonly kind: 'request-refused'; readonly token: number; readonly error: IsobarError }
+  | {
+      readonly kind: 'request-ended';
+      readonly token: number;
+      readonly outcome: RequestOutcome;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'outcomes-answer';
+      readonly token: number;
+      readonly outcomes: readonly KnownOutcome[];
+    }
+  | {
+      readonly kind: 'alarm';
+      readonly alarm: LeaderAlarm;
+      readonly fields: Readonly<Record<string, unknown>>;
+    }
+  /** This process can't lead; nothing is told or decided any more. */
+  | { readonly kind: 'failed'; readonly error: IsobarError };
+
+/**
+ * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed.
+ * `death-unproven`: as at a takeover. `engines-disagree`: an engine that would join differs from
+ * its group.
+ */
+export type LeaderAlarm = 'slow-phase' | 'degraded' | 'death-unproven' | 'engines-disagree';
+
+export interface LeaderResult {
+  readonly state: LeaderState;
+  readonly effects: readonly LeaderEffect[];
+}

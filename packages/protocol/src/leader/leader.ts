@@ -1,0 +1,288 @@
+import type { ControlRecord } from '../control-record.js';
+import { type Fence, isFenced } from '../fence.js';
+import { includesMember, type Member, sameMembers, unionOfMembers } from '../member.js';
+import {
+  deadOf,
+  hearWitness,
+  type Witness,
+  weighEvidence,
+  witnessOfAnswer,
+  witnessOfReport,
+} from '../membership/evidence.js';
+import { groupDifference } from '../membership/situation.js';
+import { watchLosses } from '../membership/watch-losses.js';
+import type { RankAnswer } from '../messages.js';
+import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
+import type { Ground } from '../swap/ground.js';
+import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
+import type {
+  Activity,
+  LeaderEvent,
+  LeaderRequest,
+  LeaderResult,
+  LeaderState,
+  LeaderTimings,
+  RequestOutcome,
+} from './leader-types.js';
+import { beginNext, dueOrder } from './next-change.js';
+import { isIdle, orderOf, refuseRequest } from './requests.js';
+
+export * from './leader-types.js';
+
+/*
+ * What a leader does: one swap after another, for what has happened to its members and for what
+ * is asked of it. One number is open at a time; what goes first stops the rest between waves.
+ *
+ * Deaths. Proven while ranks prepare: the number becomes void, since its plan counts on the dead
+ * one. While it is being created: that is settled first. After the commit all others go on; where
+ * an expert would have no live replica, older versions are not retired before an evacuation is,
+ * since one of their buffers may hold it.
+ */
+
+/** @param configuredRanks ranks of the topology */
+export function initialLeader(
+  ground: Ground,
+  control: ControlRecord,
+  fence: Fence,
+  timings: LeaderTimings,
+  configuredRanks: readonly number[],
+): LeaderState {
+  const { newest, voided, members, nextVersion, retiredUpTo } = ground;
+  const start = { fence, timings, newest, voided, members, nextVersion, retiredUpTo };
+  return {
+    fence,
+    timings,
+    configuredRanks,
+    control,
+    swap: initialCoordinatorSwap(start),
+    evidence: { ...ground.evidence, declared: control.dead },
+    mapping: ground.mapping,
+    newestOutcome: ground.newestOutcome,
+    retained: ground.retained?.mapping ?? null,
+    engines: new Map(
+      ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
+    ),
+    strangers: [],
+    outcomes: ground.outcomes,
+    leavers: ground.baseMembers,
+    started: false,
+    activity: null,
+    requests: [],
+    backOff: null,
+    retryAtMs: Number.NEGATIVE_INFINITY,
+    shunned: [],
+    stuck: new Map(),
+    failed: false,
+  };
+}
+
+/**
+ * One step of the machine; `nowMs` is the leader's own monotonic clock. What takeover left to do
+ * begins with the first event.
+ */
+export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
+  if (state.swap.deposed || state.failed) return { state, effects: [] };
+  const step: LeaderStep = { state, effects: [], nowMs };
+  take(step, event);
+  if (!step.state.swap.deposed && !step.state.failed) advance(step);
+  return { state: step.state, effects: step.effects };
+}
+
+function take(step: LeaderStep, event: LeaderEvent): void {
+  switch (event.kind) {
+    case 'report':
+      hear(step, event.report.rank, witnessOfReport(event.report, step.nowMs));
+      toSwap(step, event);
+      return;
+    case 'answer':
+      onAnswer(step, event.answer);
+      return;
+    case 'unreadable':
+      step.state = { ...step.state, failed: true };
+      step.effects.push({ kind: 'failed', error: event.error });
+      return;
+    case 'cancel':
+      onCancel(step, event.reason);
+      return;
+    case 'control':
+      onControl(step, event.control);
+      return;
+    case 'request':
+      onRequest(step, event);
+      return;
+    case 'outcomes-question': {
+      const outcomes = step.state.outcomes.filter(({ version }) => version > event.since);
+      step.effects.push({ kind: 'outcomes-answer', token: event.token, outcomes });
+      return;
+    }
+    case 'tick':
+      onTick(step);
+      return;
+    default:
+      toSwap(step, event);
+  }
+}
+
+function hear(step: LeaderStep, rank: number, witness: Witness): void {
+  const { evidence, news } = hearWitness(step.state.evidence, rank, witness);
+  step.state = { ...step.state, evidence };
+  if (news) weigh(step);
+}
+
+/** Weighs all proofs of death; a newly proven one interrupts what counted on that member. */
+function weigh(step: LeaderStep): void {
+  const { swap, evidence: before } = step.state;
+  const voters = unionOfMembers(swap.members, swap.open?.voters ?? []);
+  const heard = [...before.witnesses].flatMap(([rank, { engine }]) =>
+    engine === null ? [] : [{ rank, incarnation: engine.incarnation }],
+  );
+  const evidence = weighEvidence(before, swap.members, [...voters, ...heard]);
+  step.state = { ...step.state, evidence };
+  const dead = deadOf(evidence, voters);
+  if (sameMembers(dead, swap.dead)) return;
+  if (dead.some((member) => !includesMember(swap.dead, member))) {
+    interrupt(step, 'superseded', true);
+    step.state = { ...step.state, retryAtMs: Number.NEGATIVE_INFINITY };
+  }
+  toSwap(step, { kind: 'deaths', dead });
+}
+
+/**
+ * Waves that have not begun never will.
+ * @param voidsOpen whether the open one, where ranks prepare it, comes to nothing as well
+ */
+function interrupt(
+  step: LeaderStep,
+  why: NonNullable<Activity['interrupted']>,
+  voidsOpen: boolean,
+): void {
+  const { activity, swap } = step.state;
+  if (activity === null) return;
+  const isVoided = voidsOpen && swap.open?.phase === 'preparing';
+  if (isVoided || swap.waiting.length > 0) {
+    const interrupted = activity.interrupted ?? why;
+    step.state = { ...step.state, activity: { ...activity, interrupted } };
+  }
+  toSwap(step, { kind: 'stop-between-waves' });
+}
+
+function onAnswer(step: LeaderStep, answer: RankAnswer): void {
+  const { fence } = step.state;
+  if (answer.fence !== null && isFenced(answer.fence, fence)) {
+    step.state = { ...step.state, swap: { ...step.state.swap, deposed: true } };
+    step.effects.push({ kind: 'deposed', by: answer.fence });
+    return;
+  }
+  const { engine, rank } = answer;
+  if (engine !== null) {
+    const engines = new Map(step.state.engines).set(rank, engine);
+    const difference = groupDifference(situationOf(step.state), engine.description);
+    step.state = { ...step.state, engines };
+    const member = { rank, incarnation: engine.description.incarnation };
+    if (difference !== null) tellStranger(step, member, difference);
+  }
+  hear(step, rank, witnessOfAnswer(answer, step.nowMs));
+}
+
+const strangersMax = 1_024;
+
+function tellStranger(step: LeaderStep, member: Member, field: string): void {
+  const { strangers } = step.state;
+  if (includesMember(strangers, member)) return;
+  step.state = { ...step.state, strangers: [...strangers, member].slice(-strangersMax) };
+  alarm(step, 'engines-disagree', { ...member, field });
+}
+
+function onCancel(step: LeaderStep, reason: string): void {
+  interrupt(step, 'cancelled', true);
+  toSwap(step, { kind: 'cancel', reason });
+}
+
+function onControl(step: LeaderStep, control: ControlRecord): void {
+  const evidence = { ...step.state.evidence, declared: control.dead };
+  step.state = { ...step.state, control, evidence };
+  weigh(step);
+  const { activity } = step.state;
+  // What has happened to members is seen to; what somebody wants waits.
+  const isWanted = activity !== null && (activity.request !== null || activity.change === 'drain');
+  if (control.paused && isWanted) interrupt(step, 'cancelled', false);
+}
+
+function onRequest(step: LeaderStep, request: LeaderRequest): void {
+  const { token } = request;
+  const error = refuseRequest(step.state, request, step.nowMs);
+  if (error !== null) {
+    step.effects.push({ kind: 'request-refused', token, error });
+    return;
+  }
+  step.state = { ...step.state, requests: [...step.state.requests, request] };
+  step.effects.push({ kind: 'request-accepted', token });
+}
+
+function onTick(step: LeaderStep): void {
+  const { state, nowMs } = step;
+  const { fence, timings, swap, shunned } = state;
+  const watched = watchLosses(state.evidence, swap.members, nowMs, timings.cutAfterMs);
+  step.state = {
+    ...state,
+    evidence: watched.evidence,
+    shunned: shunned.filter(({ untilMs }) => nowMs < untilMs),
+  };
+  for (const member of watched.toCut) {
+    step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
+  }
+  if (watched.unproven.length > 0) {
+    alarm(step, 'death-unproven', { members: watched.unproven });
+  }
+  const ranks = ranksToAsk(step.state);
+  if (ranks.length > 0) step.effects.push({ kind: 'ask', ranks });
+  toSwap(step, { kind: 'tick' });
+}
+
+/** Ranks whose engine is another than the one that has described itself. */
+function ranksToAsk({ evidence, engines }: LeaderState): number[] {
+  return [...evidence.witnesses]
+    .filter(([rank, { engine }]) => {
+      const known = engines.get(rank)?.description.incarnation;
+      return engine !== null && engine.incarnation !== known;
+    })
+    .map(([rank]) => rank);
+}
+
+/** Ends what is over, and begins what goes first, for as long as that settles at once. */
+function advance(step: LeaderStep): void {
+  for (let round = 0; round < roundsMax; round += 1) {
+    if (!isIdle(step.state)) {
+      const { activity } = step.state;
+      const due = dueOrder(step.state, step.nowMs);
+      if (activity !== null && due < orderOf(activity.change)) interrupt(step, 'superseded', false);
+      return;
+    }
+    conclude(step);
+    weigh(step);
+    beginNext(step);
+    if (step.state.activity === null) return;
+  }
+}
+
+/** A version that nobody need follow is over at once: a few may be, one after another. */
+const roundsMax = 8;
+
+function conclude(step: LeaderStep): void {
+  const { activity } = step.state;
+  if (activity === null) return;
+  step.state = { ...step.state, activity: null };
+  const { request, last } = activity;
+  if (request === null) return;
+  const outcome = outcomeOf(activity);
+  // A leave has no waves of its own making: it is planned again.
+  if (request.change === 'leave' && outcome === 'superseded') {
+    step.state = { ...step.state, requests: [request, ...step.state.requests] };
+    return;
+  }
+  endRequest(step, request, outcome, last?.reason ?? '');
+}
+
+function outcomeOf({ interrupted, last }: Activity): RequestOutcome {
+  return interrupted ?? last?.outcome ?? 'void';
+}

@@ -1,0 +1,225 @@
+import {
+  firstWave,
+  joinersOf,
+  type MembershipPlan,
+  planEmptying,
+  planJoin,
+  planRemoval,
+  ranksToDrain,
+} from '../membership/membership.js';
+import {
+  candidates,
+  deadMembers,
+  isJoining,
+  isStarting,
+  livingMembers,
+  type Situation,
+} from '../membership/situation.js';
+import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
+import type { Activity, LeaderRequest, LeaderState, OwnChange } from './leader-types.js';
+import { isOnNewest, orderOf } from './requests.js';
+
+/*
+ * What comes next once nothing is open: what takeover left to do, numbers that strangers have
+ * voted for, evacuations, joins and leaves, rollbacks, drains, rebalances.
+ */
+
+/** The leader's own changes that are due, but for those that are stuck as things are. */
+function ownChangesDue(state: LeaderState, situation: Situation, nowMs: number): OwnChange[] {
+  if (nowMs < state.retryAtMs) return [];
+  const due: OwnChange[] = [];
+  // What the dead held comes first: nobody joins before they are removed.
+  if (deadMembers(situation).length > 0) due.push('evacuation');
+  else {
+    if (situation.newest.version === 0) due.push('start');
+    else if (joinersOf(situation).length > 0) due.push('membership');
+    if (!state.control.paused && ranksToDrain(situation).length > 0) due.push('drain');
+  }
+  return due.filter((change) => {
+    const stuck = state.stuck.get(change);
+    return stuck === undefined || stuck.plannedOn !== plannedOn(situation);
+  });
+}
+
+/** All that a plan's feasibility rests on, but for buffers, which come and go. */
+function plannedOn(situation: Situation): string {
+  const incarnations = (members: readonly { readonly incarnation: string }[]) =>
+    members.map(({ incarnation }) => incarnation).join();
+  const fresh = candidates(situation, (engine) => isJoining(engine) || isStarting(engine));
+  const { newest, drained, retained } = situation;
+  const parts = [incarnations(deadMembers(situation)), incarnations(fresh), drained.join()];
+  return [newest.version, ...parts, retained !== null].join('/');
+}
+
+/** Requests that may begin now; a drain begins on its own. */
+function requestsDue({ control, requests }: LeaderState): readonly LeaderRequest[] {
+  return control.paused ? [] : requests.filter(({ change }) => change !== 'drain');
+}
+
+/** The least order of what is due and not under way; infinite where nothing is. */
+export function dueOrder(state: LeaderState, nowMs: number): number {
+  const own = ownChangesDue(state, situationOf(state), nowMs);
+  return Math.min(...own.map(orderOf), ...requestsDue(state).map(({ change }) => orderOf(change)));
+}
+
+/** Begins what goes first. Nothing may be open. */
+export function beginNext(step: LeaderStep): void {
+  if (!step.state.started) {
+    resumeNewest(step);
+    if (step.state.activity !== null) return;
+  }
+  if (settleStrayNumber(step)) return;
+  endDrains(step);
+  const own = ownChangesDue(step.state, situationOf(step.state), step.nowMs);
+  const due = [
+    ...own.map((change) => ({ order: orderOf(change), begin: () => beginOwn(step, change) })),
+    ...requestsDue(step.state).map((request) => ({
+      order: orderOf(request.change),
+      begin: () => beginRequest(step, request),
+    })),
+  ].sort((a, b) => a.order - b.order);
+  for (const change of due) if (change.begin()) return;
+}
+
+/** What takeover left to do: the newest version is followed by all. */
+function resumeNewest(step: LeaderStep): void {
+  const { newestOutcome, leavers } = step.state;
+  step.state = { ...step.state, started: true };
+  if (newestOutcome === null) return;
+  const { record, bytes } = newestOutcome;
+  step.state = { ...step.state, activity: activityOf(record.change) };
+  toSwap(step, { kind: 'resume', record, bytes, baseMembers: leavers });
+}
+
+function activityOf(change: Activity['change'], request: LeaderRequest | null = null): Activity {
+  return { change, request, interrupted: null, last: null };
+}
+
+/**
+ * An engine that no record lists may have voted for a number that nobody else knows of, for a
+ * leader that is gone. Its vote binds it until the number has an outcome; as all that live have
+ * answered this term without a vote for it, that can only be void.
+ */
+function settleStrayNumber(step: LeaderStep): boolean {
+  const { newest, voided, reports } = step.state.swap;
+  if (livingMembers(situationOf(step.state)).length === 0) return false;
+  for (const { rank, engine } of reports.values()) {
+    const version = engine?.openVote ?? null;
+    if (version === null || version <= newest.version || voided.includes(version)) continue;
+    const activity = { ...activityOf('membership'), interrupted: 'superseded' } as const;
+    step.state = { ...step.state, activity };
+    const reason = `only rank ${rank} has voted for it, for a leader that is gone`;
+    toSwap(step, { kind: 'settle-number', version, reason });
+    return true;
+  }
+  return false;
+}
+
+/** @returns whether something is under way now */
+function beginOwn(step: LeaderStep, change: OwnChange): boolean {
+  const situation = situationOf(step.state);
+  switch (change) {
+    case 'start': {
+      const waves = [firstWave(situation)];
+      return beginPlan(step, change, { kind: 'waves', change, waves });
+    }
+    case 'membership':
+      return beginPlan(step, change, planJoin(situation, joinersOf(situation)));
+    case 'drain':
+      return beginPlan(step, change, planEmptying(situation, ranksToDrain(situation), false));
+    case 'evacuation':
+      return beginRemoval(step, situation);
+  }
+}
+
+function beginRemoval(step: LeaderStep, situation: Situation): boolean {
+  const plan = planRemoval(situation);
+  const { newestOutcome } = step.state;
+  const isCramped = plan.kind === 'degraded' && plan.lacks === 'buffers' && situation.isUnretired;
+  if (!isCramped || newestOutcome === null) return beginPlan(step, 'evacuation', plan);
+  // What older versions retain is in the way: they are retired first, whatever that loses.
+  const { record, bytes } = newestOutcome;
+  step.state = { ...step.state, activity: activityOf(record.change) };
+  toSwap(step, { kind: 'resume', record, bytes });
+  return true;
+}
+
+function beginPlan(
+  step: LeaderStep,
+  own: OwnChange,
+  plan: MembershipPlan,
+  request: LeaderRequest | null = null,
+): boolean {
+  if (plan.kind === 'degraded') {
+    noteStuck(step, own, plan);
+    return false;
+  }
+  const stuck = new Map(step.state.stuck);
+  stuck.delete(own);
+  step.state = { ...step.state, stuck, activity: activityOf(plan.change, request) };
+  toSwap(step, { kind: 'begin', waves: plan.waves });
+  return true;
+}
+
+type DegradedPlan = Extract<MembershipPlan, { readonly kind: 'degraded' }>;
+
+function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): void {
+  const situation = situationOf(step.state);
+  const dead = deadMembers(situation).map(({ incarnation }) => incarnation);
+  const subject = [change, ...(change === 'drain' ? situation.drained : dead)].join();
+  // Buffers are freed by the ranks in their own time: planned again at every tick.
+  const key = plan.lacks === 'buffers' ? '' : plannedOn(situation);
+  const isTold = step.state.stuck.get(change)?.subject === subject;
+  const stuck = new Map(step.state.stuck).set(change, { plannedOn: key, subject });
+  step.state = { ...step.state, stuck };
+  if (!isTold) alarm(step, 'degraded', { change, ...plan.fields });
+}
+
+/** A drain is done when its rank holds nothing, given up when it can't be, or is not wanted. */
+function endDrains(step: LeaderStep): void {
+  const holding = ranksToDrain(situationOf(step.state));
+  for (const request of step.state.requests) {
+    const { change, rank = -1 } = request;
+    if (change !== 'drain') continue;
+    const isMember = step.state.swap.members.some((member) => member.rank === rank);
+    if (!step.state.control.drained.includes(rank) || !isMember) {
+      endRequest(step, request, 'cancelled', `rank ${rank} is not to be drained any more`);
+    } else if (!holding.includes(rank)) {
+      endRequest(step, request, 'committed', `rank ${rank} holds nothing`);
+    } else if (step.state.stuck.has('drain')) {
+      endRequest(step, request, 'degraded', `what rank ${rank} holds has no other place`);
+    }
+  }
+}
+
+/** @returns whether it is under way now */
+function beginRequest(step: LeaderStep, request: LeaderRequest): boolean {
+  const { change, rank = -1, waves = [] } = request;
+  if (change === 'leave') return beginLeave(step, request, rank);
+  if (change === 'drain') return false;
+  if (!isOnNewest(step.state, request)) {
+    endRequest(step, request, 'outdated', `version ${step.state.swap.newest.version} is in force`);
+    return false;
+  }
+  step.state = withoutRequest(step.state, request);
+  return beginPlan(step, 'membership', { kind: 'waves', change, waves }, request);
+}
+
+function beginLeave(step: LeaderStep, request: LeaderRequest, rank: number): boolean {
+  const situation = situationOf(step.state);
+  if (!livingMembers(situation).some((member) => member.rank === rank)) {
+    endRequest(step, request, 'superseded', `rank ${rank} is no living member any more`);
+    return false;
+  }
+  const plan = planEmptying(situation, [rank], true);
+  if (plan.kind === 'degraded') {
+    endRequest(step, request, 'degraded', `what rank ${rank} holds has no other place`);
+    return false;
+  }
+  step.state = withoutRequest(step.state, request);
+  return beginPlan(step, 'membership', plan, request);
+}
+
+function withoutRequest(state: LeaderState, request: LeaderRequest): LeaderState {
+  return { ...state, requests: state.requests.filter((other) => other !== request) };
+}

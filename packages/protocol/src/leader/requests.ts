@@ -1,0 +1,143 @@
+import type { Change } from '../change.js';
+import { IsobarError } from '../isobar-error.js';
+import { joinersOf } from '../membership/membership.js';
+import { deadMembers, livingMembers } from '../membership/situation.js';
+import type { Wave } from '../swap/open-swap.js';
+import { situationOf } from './leader-step.js';
+import type { LeaderRequest, LeaderState } from './leader-types.js';
+
+const wavesMax = 4_096;
+
+/** What goes first, the least number first. */
+const order: Readonly<Record<Change, number>> = {
+  evacuation: 0,
+  start: 0,
+  membership: 1,
+  rollback: 2,
+  drain: 3,
+  rebalance: 4,
+};
+
+/** Nothing is open and no wave waits. */
+export function isIdle({ swap }: LeaderState): boolean {
+  return swap.open === null && swap.waiting.length === 0;
+}
+
+export function orderOf(change: Change | LeaderRequest['change']): number {
+  return order[change === 'leave' ? 'membership' : change];
+}
+
+/**
+ * Why a request is not taken, null where it is.
+ * Codes: ISOBAR_COORDINATOR_PAUSED, ISOBAR_COORDINATOR_PLAN_OUTDATED, ISOBAR_COORDINATOR_HELD,
+ * ISOBAR_COORDINATOR_BACKING_OFF, ISOBAR_COORDINATOR_REQUEST_INVALID, ISOBAR_COORDINATOR_SWAP_OPEN
+ */
+export function refuseRequest(
+  state: LeaderState,
+  request: LeaderRequest,
+  nowMs: number,
+): IsobarError | null {
+  const { control, swap, backOff } = state;
+  if (control.paused) {
+    return new IsobarError('ISOBAR_COORDINATOR_PAUSED', 'paused: nothing is begun until resumed');
+  }
+  if (!isOnNewest(state, request)) return outdated(request, swap.newest.version);
+  if (request.automatic === true && control.held !== null) {
+    const text = `automatic balancing is held: ${control.held}`;
+    return new IsobarError('ISOBAR_COORDINATOR_HELD', text, { reason: control.held });
+  }
+  if (request.automatic === true && backOff !== null && nowMs < backOff.untilMs) {
+    const { version, reason } = backOff;
+    const forMs = Math.ceil(backOff.untilMs - nowMs);
+    const text = `version ${version} came to nothing, next attempt in ${forMs} ms: ${reason}`;
+    return new IsobarError('ISOBAR_COORDINATOR_BACKING_OFF', text, { version, reason, forMs });
+  }
+  return refuseContent(state, request) ?? refuseOrder(state, request);
+}
+
+export function isOnNewest({ swap }: LeaderState, { base }: LeaderRequest): boolean {
+  return base.version === swap.newest.version && base.digest === swap.newest.digest;
+}
+
+function outdated(request: LeaderRequest, version: number): IsobarError {
+  return new IsobarError(
+    'ISOBAR_COORDINATOR_PLAN_OUTDATED',
+    `the ${request.change} was made for version ${request.base.version}; ${version} is in force`,
+    { base: request.base.version, version },
+  );
+}
+
+function refuseContent(state: LeaderState, request: LeaderRequest): IsobarError | null {
+  const { change, waves, rank } = request;
+  if (change === 'drain' || change === 'leave') {
+    if (waves !== undefined) return invalid(request, 'waves', 'its waves are not the asker’s');
+    const living = livingMembers(situationOf(state)).map((member) => member.rank);
+    if (rank === undefined || !living.includes(rank)) {
+      return invalid(request, 'rank', `rank ${rank ?? '?'} is no living member`);
+    }
+    if (change === 'leave' || state.control.drained.includes(rank)) return null;
+    return invalid(request, 'rank', `rank ${rank} is not drained in the control record`);
+  }
+  if (waves === undefined || waves.length === 0 || waves.length > wavesMax) {
+    return invalid(request, 'waves', `it has ${waves?.length ?? 0} waves, not 1 to ${wavesMax}`);
+  }
+  for (const wave of waves) {
+    const field = faultOfWave(state, request, wave);
+    if (field !== null) return invalid(request, `waves.${field}`, `a wave's ${field} does not fit`);
+  }
+  return null;
+}
+
+function invalid(request: LeaderRequest, field: string, why: string): IsobarError {
+  const text = `the ${request.change} is refused: ${why}`;
+  return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
+}
+
+/** The field of a wave that does not fit the group; experts are for members that are not drained. */
+function faultOfWave(state: LeaderState, request: LeaderRequest, wave: Wave): string | null {
+  const { mapping, swap, control } = state;
+  if (wave.change !== request.change) return 'change';
+  if (wave.members !== undefined) return 'members';
+  const { slotOffsets, physicalToLogical, numLayers } = wave.mapping;
+  const slots = mapping.numPhysicalExperts;
+  const isOfShape =
+    numLayers === mapping.numLayers &&
+    slotOffsets.join() === mapping.slotOffsets.join() &&
+    physicalToLogical.length === numLayers * slots;
+  if (!isOfShape) return 'mapping';
+  const drained = new Set(control.drained);
+  const holding = new Set(
+    swap.members.map(({ rank }) => rank).filter((rank) => !drained.has(rank)),
+  );
+  const isMisplaced = physicalToLogical.some((expert, index) => {
+    if (expert < 0 || holding.has(mapping.rankOfSlot(index % slots))) return false;
+    // What a drained rank still holds stays until its drain takes it.
+    return mapping.physicalToLogical[index] !== expert;
+  });
+  return isMisplaced ? 'mapping' : null;
+}
+
+function refuseOrder(state: LeaderState, request: LeaderRequest): IsobarError | null {
+  const before = busyWith(state, request);
+  if (before === null) return null;
+  return new IsobarError(
+    'ISOBAR_COORDINATOR_SWAP_OPEN',
+    `a ${request.change} can't begin: ${before} comes first`,
+    { change: request.change, before, open: state.swap.open?.proposal.version ?? null },
+  );
+}
+
+/** What is under way or waits and goes first; null where nothing does. */
+function busyWith(state: LeaderState, request: LeaderRequest): string | null {
+  const { activity, requests, started } = state;
+  const asked = orderOf(request.change);
+  if (!started) return 'what was left open';
+  const situation = situationOf(state);
+  if (deadMembers(situation).length > 0) return 'evacuation';
+  if (asked >= order.membership && joinersOf(situation).length > 0) return 'membership';
+  // Drains are one matter, and are taken up together.
+  const goesFirst = (change: Change | LeaderRequest['change']) =>
+    orderOf(change) < asked || (orderOf(change) === asked && change !== 'drain');
+  if (activity !== null && goesFirst(activity.change)) return activity.change;
+  return requests.find(({ change }) => goesFirst(change))?.change ?? null;
+}

@@ -1,0 +1,134 @@
+import { includesMember, type Member, membersWithout, sameMember } from '../member.js';
+import type { RankAnswer, RankReport } from '../messages.js';
+import { agreedByOthers } from './agreed-by-others.js';
+
+/*
+ * Who is proven dead, and whom to cut. A proof is a fact that can't be taken back: the end of the
+ * process as the agent beside it saw it, an operator's or the platform's word, or a cut, by which
+ * every survivor has refused that incarnation for good. Silence, a time-out and a broken
+ * connection are none: they only say whom to ask to be cut.
+ *
+ * Each leader gathers its own evidence, from nothing. What the one before knew is repeated by
+ * those who witnessed it: agents keep the ends that they saw, engines keep cuts. A word in the
+ * record `control` may be lost with it, and then proves nothing any more.
+ */
+
+export interface Evidence {
+  /** ControlRecord.dead */
+  readonly declared: readonly Member[];
+  /** The newest word of each rank. */
+  readonly witnesses: ReadonlyMap<number, Witness>;
+  /** Members proven dead, and how; none is taken back. */
+  readonly proven: readonly ProvenDeath[];
+  /** Members that some other has lost, and since when. */
+  readonly lost: readonly LostMember[];
+  /** Members that are being cut: to stop half-way would leave a group that can't talk. */
+  readonly cutting: readonly Member[];
+}
+
+export interface Witness {
+  readonly heardAtMs: number;
+  readonly exited: readonly string[];
+  readonly engine: RankReport['engine'];
+}
+
+export interface ProvenDeath {
+  readonly member: Member;
+  readonly proof: 'exited' | 'declared' | 'cut';
+}
+
+export interface LostMember {
+  readonly member: Member;
+  readonly sinceMs: number;
+  /** Since when all others have lost it and are a majority; null where that is not so. */
+  readonly agreedSinceMs: number | null;
+  readonly alarmed: boolean;
+}
+
+export function initialEvidence(declared: readonly Member[]): Evidence {
+  return { declared, witnesses: new Map(), proven: [], lost: [], cutting: [] };
+}
+
+/** @returns whether the word may prove a death that was not proven before, beside the evidence */
+export function hearWitness(
+  evidence: Evidence,
+  rank: number,
+  witness: Witness,
+): { readonly evidence: Evidence; readonly news: boolean } {
+  const before = evidence.witnesses.get(rank);
+  const witnesses = new Map(evidence.witnesses).set(rank, witness);
+  return { evidence: { ...evidence, witnesses }, news: isNews(before, witness) };
+}
+
+function isNews(before: Witness | undefined, after: Witness): boolean {
+  if (before === undefined) return true;
+  if (before.engine?.incarnation !== after.engine?.incarnation) return true;
+  if (before.exited.join() !== after.exited.join()) return true;
+  const cuts = (witness: Witness) =>
+    (witness.engine?.cuts ?? []).map(({ incarnation }) => incarnation).join();
+  return cuts(before) !== cuts(after);
+}
+
+export function witnessOfReport(report: RankReport, heardAtMs: number): Witness {
+  return { heardAtMs, exited: report.exited, engine: report.engine };
+}
+
+export function witnessOfAnswer(answer: RankAnswer, heardAtMs: number): Witness {
+  const { exited } = answer;
+  if (answer.engine === null) return { heardAtMs, exited, engine: null };
+  const { description, state } = answer.engine;
+  const { incarnation } = description;
+  const openVote = state.vote?.version ?? null;
+  return { heardAtMs, exited, engine: { ...state, incarnation, openVote } };
+}
+
+export function isProvenDead(evidence: Evidence, member: Member): boolean {
+  return evidence.proven.some((death) => sameMember(death.member, member));
+}
+
+export function livingOf(evidence: Evidence, members: readonly Member[]): Member[] {
+  return members.filter((member) => !isProvenDead(evidence, member));
+}
+
+export function deadOf(evidence: Evidence, members: readonly Member[]): Member[] {
+  return members.filter((member) => isProvenDead(evidence, member));
+}
+
+/**
+ * Weighs every proof there may be.
+ * @param members of the newest committed record: its living must agree on a cut, and be a majority
+ * @param others incarnations, not of `members`, whose death matters too
+ */
+export function weighEvidence(
+  evidence: Evidence,
+  members: readonly Member[],
+  others: readonly Member[] = [],
+): Evidence {
+  const known = evidence.proven.filter(({ member }) =>
+    includesMember([...members, ...others], member),
+  );
+  const proven: ProvenDeath[] = [...known];
+  const prove = (member: Member, proof: ProvenDeath['proof']) => {
+    if (!proven.some((death) => sameMember(death.member, member))) proven.push({ member, proof });
+  };
+  for (const member of [...members, ...others]) {
+    // Only the agent beside an engine can have seen its process end.
+    const exited = evidence.witnesses.get(member.rank)?.exited ?? [];
+    if (exited.includes(member.incarnation)) prove(member, 'exited');
+    if (includesMember(evidence.declared, member)) prove(member, 'declared');
+  }
+  const dead = proven.map(({ member }) => member);
+  const cut = agreedByOthers(
+    members,
+    membersWithout(members, dead),
+    (member) => engineOf(evidence, member)?.cuts ?? [],
+  );
+  for (const member of cut) prove(member, 'cut');
+  return { ...evidence, proven };
+}
+
+/** The member's engine by its newest word; null where that is of another incarnation, or none. */
+export function engineOf(evidence: Evidence, member: Member): RankReport['engine'] {
+  const engine = evidence.witnesses.get(member.rank)?.engine ?? null;
+  return engine?.incarnation === member.incarnation ? engine : null;
+}

@@ -1,0 +1,326 @@
+import {
+  type EvacuationPlan,
+  type EvacuationRequest,
+  type EvacuationWave,
+  type ExpertMapping,
+  planEvacuation,
+} from '@isobar/eplb';
+import type { Change } from '../change.js';
+import { mappingFromWhole, wholeMapping } from '../map-record.js';
+import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
+import { encodeTransfers } from '../proposal.js';
+import { differingField } from '../swap/differing-field.js';
+import type { Wave } from '../swap/open-swap.js';
+import { engineOf } from './evidence.js';
+import {
+  candidates,
+  deadMembers,
+  describedEngine,
+  incomingMax,
+  isJoining,
+  isStarting,
+  livingMembers,
+  type Situation,
+} from './situation.js';
+
+/*
+ * The next change of members, as waves. All of them are versions like any other: those who live
+ * of base and target vote, so whoever is listed has agreed, whoever leaves has too, and whoever is
+ * dropped is proven dead. Nobody is dropped for being silent.
+ */
+
+export type MembershipPlan =
+  | {
+      readonly kind: 'waves';
+      readonly change: Change;
+      readonly waves: readonly Wave[];
+    }
+  /** Nothing can be committed as things are. */
+  | {
+      readonly kind: 'degraded';
+      readonly lacks: 'slots' | 'buffers' | 'members';
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+/**
+ * A version without the dead, and before it whatever brings their experts back. Where too few
+ * slots live, engines that would join take part with what their ranks' slots hold. Where nobody
+ * lives the group begins anew.
+ */
+export function planRemoval(situation: Situation): MembershipPlan {
+  const dead = deadMembers(situation);
+  if (livingMembers(situation).length === 0) return planRestart(situation, dead);
+  const reason = reasonOf(situation, dead);
+  const targets = { dead, joiners: [] };
+  const spared = planEvacuation(removalRequest(situation, [], situation.drained));
+  if (spared.kind === 'waves') return removal(situation, spared.waves, targets, reason);
+  // A drained rank holds nothing for as long as others can.
+  const all = planEvacuation(removalRequest(situation, [], []));
+  if (all.kind === 'waves') return removal(situation, all.waves, targets, reason);
+  const joiners = returning(situation);
+  if (joiners.length === 0) return degraded(all);
+  const returned = planEvacuation(removalRequest(situation, joiners, []));
+  if (returned.kind === 'degraded') return degraded(returned);
+  return removal(situation, returned.waves, { dead, joiners }, reason);
+}
+
+/** Engines that would join, at ranks where no member lives. */
+function returning(situation: Situation): Member[] {
+  const living = new Set(livingMembers(situation).map(({ rank }) => rank));
+  return candidates(situation, isJoining).filter(({ rank }) => !living.has(rank));
+}
+
+function reasonOf({ evidence }: Situation, dead: readonly Member[]): string {
+  const deaths = evidence.proven
+    .filter(({ member }) => includesMember(dead, member))
+    .map(({ member, proof }) => `rank ${member.rank} has died (${proof})`);
+  return deaths.join(', ').slice(0, 1_000);
+}
+
+function removalRequest(
+  situation: Situation,
+  joiners: readonly Member[],
+  spared: readonly number[],
+): EvacuationRequest {
+  const living = livingMembers(situation);
+  const maxIncomingPerRank = incomingMax(situation, false);
+  for (const rank of spared) maxIncomingPerRank[rank] = 0;
+  return evacuationRequest(situation, [...living, ...joiners], {
+    leavingRanks: [],
+    returningRanks: joiners.map(({ rank }) => rank),
+    retained: retainedBy(situation, living),
+    maxIncomingPerRank,
+  });
+}
+
+/** @param staying members of the target; all other ranks end empty, and can give nothing */
+function evacuationRequest(
+  situation: Situation,
+  staying: readonly Member[],
+  fields: Omit<EvacuationRequest, 'current' | 'outRanks' | 'pinnedSlots'>,
+): EvacuationRequest {
+  const { mapping } = situation;
+  const ranks = new Set(staying.map(({ rank }) => rank));
+  const outRanks = Array.from({ length: mapping.numRanks }, (_, rank) => rank).filter(
+    (rank) => !ranks.has(rank),
+  );
+  const described = staying.flatMap((member) => describedEngine(situation, member) ?? []);
+  const pinnedSlots = described[0]?.description.pinnedSlots ?? new Int32Array(0);
+  return { current: mapping, outRanks, pinnedSlots, ...fields };
+}
+
+/** Only ranks whose newest word shows that they have not retired it: a buffer that is gone is no source. */
+function retainedBy(
+  { evidence, newest, retained }: Situation,
+  living: readonly Member[],
+): NonNullable<EvacuationRequest['retained']> | null {
+  if (retained === null) return null;
+  const ranks = living
+    .filter((member) => {
+      const engine = engineOf(evidence, member);
+      return engine !== null && engine.retiredUpTo < newest.version;
+    })
+    .map(({ rank }) => rank);
+  return { mapping: retained, ranks };
+}
+
+function removal(
+  situation: Situation,
+  waves: readonly EvacuationWave[],
+  { dead, joiners }: { readonly dead: readonly Member[]; readonly joiners: readonly Member[] },
+  reason: string,
+): MembershipPlan {
+  // Until its experts are back a dead member stays listed, unless its rank has returned.
+  const replaced = dead.filter(({ rank }) => joiners.some((joiner) => joiner.rank === rank));
+  const during = unionOfMembers(membersWithout(situation.members, replaced), joiners);
+  const last = membersWithout(during, dead);
+  const wavesMade = wavesOf(situation.mapping, waves, {
+    change: 'evacuation',
+    reason,
+    during,
+    last,
+  });
+  return { kind: 'waves', change: 'evacuation', waves: wavesMade };
+}
+
+interface WaveContent {
+  readonly change: Change;
+  readonly reason: string;
+  /** Members of every wave but the last, and of the last. */
+  readonly during: readonly Member[];
+  readonly last: readonly Member[];
+}
+
+function wavesOf(
+  from: ExpertMapping,
+  waves: readonly EvacuationWave[],
+  { change, reason, during, last }: WaveContent,
+): Wave[] {
+  let before = from;
+  return waves.map(({ mapping, transfers }, index) => {
+    const { layers, rows } = before.delta(mapping);
+    before = mapping;
+    return {
+      change,
+      reason: waves.length === 1 ? reason : `${reason}; wave ${index + 1} of ${waves.length}`,
+      mapping: wholeMapping(mapping),
+      digest: mapping.digest(),
+      layers,
+      rows,
+      transfers: encodeTransfers(transfers),
+      members: index + 1 < waves.length ? during : last,
+    };
+  });
+}
+
+function degraded(plan: Extract<EvacuationPlan, { readonly kind: 'degraded' }>): MembershipPlan {
+  const { lacks, layer, expert, liveSlots } = plan;
+  return { kind: 'degraded', lacks, fields: { lacks, layer, expert, liveSlots } };
+}
+
+/**
+ * All members are dead. Only with every configured rank: each of two leaders that would begin the
+ * group anew then needs the votes of all. Engines that hold one identical start mapping keep it;
+ * otherwise the newest mapping holds, from the backing store.
+ */
+function planRestart(situation: Situation, dead: readonly Member[]): MembershipPlan {
+  const fresh = candidates(situation, (engine) => isJoining(engine) || isStarting(engine));
+  const present = new Set(fresh.map(({ rank }) => rank));
+  const missingRanks = situation.configuredRanks.filter((rank) => !present.has(rank));
+  if (missingRanks.length > 0) {
+    return { kind: 'degraded', lacks: 'members', fields: { lacks: 'members', missingRanks } };
+  }
+  const differing = differingEngine(situation, fresh);
+  if (differing !== null) return { kind: 'degraded', lacks: 'members', fields: differing };
+  const start = commonStart(situation, fresh);
+  if (start !== null) return startWave(situation, start, fresh);
+  const request = evacuationRequest(situation, fresh, {
+    leavingRanks: [],
+    returningRanks: fresh.map(({ rank }) => rank),
+    maxIncomingPerRank: new Int32Array(situation.mapping.numRanks),
+  });
+  const plan = planEvacuation(request);
+  if (plan.kind === 'degraded') return degraded(plan);
+  const reason = 'the whole group has started again, with mappings that differ';
+  return removal(situation, plan.waves, { dead, joiners: fresh }, reason);
+}
+
+function differingEngine(
+  situation: Situation,
+  fresh: readonly Member[],
+): Readonly<Record<string, unknown>> | null {
+  const descriptions = fresh.flatMap(
+    (member) => describedEngine(situation, member)?.description ?? [],
+  );
+  const [first] = descriptions;
+  for (const description of descriptions) {
+    const field = first === undefined ? null : differingField(first, description);
+    if (field !== null) return { lacks: 'members', rank: description.rank, differsIn: field };
+  }
+  return null;
+}
+
+/** The start mapping that all engines hold, null where they differ or hold something else. */
+function commonStart(situation: Situation, fresh: readonly Member[]): ExpertMapping | null {
+  const states = fresh.flatMap((member) => describedEngine(situation, member)?.state ?? []);
+  const [first] = states;
+  if (first === undefined) return null;
+  const isCommon = states.every(
+    ({ mappingVersion, mappingDigest }) =>
+      mappingVersion === 0 && mappingDigest === first.mappingDigest,
+  );
+  if (!isCommon) return null;
+  const { numLayers, numLogicalExperts, slotOffsets } = situation.mapping;
+  const { physicalToLogical } = first;
+  return mappingFromWhole({ numLayers, numLogicalExperts, slotOffsets, physicalToLogical });
+}
+
+function startWave(
+  { mapping }: Situation,
+  start: ExpertMapping,
+  members: readonly Member[],
+): MembershipPlan {
+  const reason = 'the whole group has started again, with one mapping';
+  const content = { change: 'start', reason, during: members, last: members } as const;
+  const waves = wavesOf(mapping, [{ mapping: start, transfers: [] }], content);
+  return { kind: 'waves', change: 'start', waves };
+}
+
+/** The version that writes down what the engines hold at the start, as version 1. */
+export function firstWave({ mapping, members }: Situation): Wave {
+  return {
+    change: 'start',
+    reason: 'first version: what the engines hold at their start',
+    mapping: wholeMapping(mapping),
+    digest: mapping.digest(),
+    layers: new Int32Array(0),
+    rows: new Int32Array(0),
+    transfers: new Int32Array(0),
+    members,
+  };
+}
+
+/**
+ * Engines that may be listed now, where their ranks are not: an old incarnation that is still listed
+ * must be proven dead and removed first.
+ */
+export function joinersOf(situation: Situation): Member[] {
+  const listed = new Set(situation.members.map(({ rank }) => rank));
+  const joiners = candidates(situation, isJoining).filter(({ rank }) => !listed.has(rank));
+  return joiners.sort((a, b) => a.rank - b.rank);
+}
+
+/** A version that lists new engines; a rank that is no member has only empty slots, and keeps them. */
+export function planJoin(situation: Situation, joiners: readonly Member[]): MembershipPlan {
+  const members = unionOfMembers(situation.members, joiners);
+  const request = evacuationRequest(situation, members, {
+    leavingRanks: [],
+    returningRanks: joiners.map(({ rank }) => rank),
+    maxIncomingPerRank: incomingMax(situation, true),
+  });
+  const plan = planEvacuation(request);
+  if (plan.kind === 'degraded') return degraded(plan);
+  const ranks = joiners.map(({ rank }) => rank).join(', ');
+  const reason = `rank ${ranks} joins`;
+  const content = { change: 'membership', reason, during: members, last: members } as const;
+  const waves = wavesOf(situation.mapping, plan.waves, content);
+  return { kind: 'waves', change: 'membership', waves };
+}
+
+/**
+ * Waves that empty ranks which live and give what they hold.
+ * @param isLeaving whether the last wave no longer lists them
+ */
+export function planEmptying(
+  situation: Situation,
+  ranks: readonly number[],
+  isLeaving: boolean,
+): MembershipPlan {
+  const { members, drained } = situation;
+  const maxIncomingPerRank = incomingMax(situation, true);
+  for (const rank of drained) maxIncomingPerRank[rank] = 0;
+  const leavingRanks = [...ranks];
+  const request = evacuationRequest(situation, members, { leavingRanks, maxIncomingPerRank });
+  const plan = planEvacuation(request);
+  if (plan.kind === 'degraded') return degraded(plan);
+  const change = isLeaving ? 'membership' : 'drain';
+  const reason = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
+  const last = isLeaving ? members.filter(({ rank }) => !ranks.includes(rank)) : members;
+  const waves = wavesOf(situation.mapping, plan.waves, { change, reason, during: members, last });
+  return { kind: 'waves', change, waves };
+}
+
+/** Drained ranks of living members that still hold something. */
+export function ranksToDrain(situation: Situation): number[] {
+  const { mapping, drained } = situation;
+  const living = new Set(livingMembers(situation).map(({ rank }) => rank));
+  return drained.filter((rank) => {
+    if (!living.has(rank)) return false;
+    for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+      const row = mapping.row(layer);
+      const own = row.subarray(mapping.slotOffsets[rank] ?? 0, mapping.slotOffsets[rank + 1] ?? 0);
+      if (own.some((expert) => expert >= 0)) return true;
+    }
+    return false;
+  });
+}

@@ -1,0 +1,165 @@
+import type { Records } from '@isobar/bus';
+import {
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  controlRecordKey,
+  IsobarError,
+  leaderRecordKey,
+  mapRecordKey,
+  readDecidedVersion,
+  type StoredBytes,
+  type WriteResult,
+} from '@isobar/protocol';
+import type { Logger } from '@isobar/telemetry';
+
+export type StoreEffect = Extract<
+  CoordinatorEffect,
+  {
+    readonly kind:
+      | 'read-leader'
+      | 'write-leader'
+      | 'read-records'
+      | 'create-record'
+      | 'read-control'
+      | 'write-control';
+  }
+>;
+
+const mapPrefix = 'map.';
+/**
+ * Committed versions that a new leader reads, the newest: one in force, those whose buffers may
+ * still be retained, and some to show what has been lost.
+ */
+const committedRead = 8;
+const readAtATime = 16;
+
+/** What the machine asks of the store, carried out; every outcome comes back as an event. */
+export class Store {
+  readonly #records: Records;
+  readonly #logger: Logger;
+
+  constructor(records: Records, logger: Logger) {
+    this.#records = records;
+    this.#logger = logger;
+  }
+
+  async perform(effect: StoreEffect): Promise<CoordinatorEvent> {
+    const { token } = effect;
+    switch (effect.kind) {
+      case 'read-leader': {
+        const read = await this.#read(leaderRecordKey);
+        return read === 'failed'
+          ? { kind: 'leader-read-failed', token }
+          : { kind: 'leader-read', token, stored: read };
+      }
+      case 'write-leader': {
+        const result = await this.#write(leaderRecordKey, effect);
+        return { kind: 'leader-written', token, result };
+      }
+      case 'read-control': {
+        const read = await this.#read(controlRecordKey);
+        return read === 'failed'
+          ? { kind: 'control-read-failed', token }
+          : { kind: 'control-read', token, stored: read };
+      }
+      case 'write-control': {
+        const result = await this.#write(controlRecordKey, effect);
+        return { kind: 'control-written', token, result };
+      }
+      case 'read-records':
+        return this.#readRecords(token);
+      case 'create-record':
+        return this.#create(effect);
+    }
+  }
+
+  /** The outcome of one version, null where there is none. @throws IsobarError of the bus */
+  async readVersion(version: number): Promise<Uint8Array | null> {
+    return (await this.#records.get(mapRecordKey(version)))?.value ?? null;
+  }
+
+  async #read(key: string): Promise<StoredBytes | null | 'failed'> {
+    try {
+      const stored = await this.#records.get(key);
+      return stored === null ? null : { bytes: stored.value, revision: stored.revision };
+    } catch (error) {
+      this.#tell(error, `record ${key} not read`);
+      return 'failed';
+    }
+  }
+
+  async #write(
+    key: string,
+    effect: { readonly bytes: Uint8Array; readonly expectedRevision: number },
+  ): Promise<WriteResult> {
+    const { bytes, expectedRevision } = effect;
+    const result = await this.#records.compareAndSet(key, bytes, expectedRevision);
+    if (result.kind === 'set' || result.kind === 'conflict') return result;
+    this.#tell(result.cause, `record ${key} ${result.kind === 'refused' ? 'refused' : 'in doubt'}`);
+    return { kind: result.kind };
+  }
+
+  async #create(
+    effect: Extract<StoreEffect, { readonly kind: 'create-record' }>,
+  ): Promise<CoordinatorEvent> {
+    const { token, version, bytes } = effect;
+    const settled = { kind: 'record-settled', token, version } as const;
+    const created = await this.#records.createOnce(mapRecordKey(version), bytes);
+    if (created.kind === 'created') return { ...settled, result: { kind: 'created' } };
+    if (created.kind === 'exists') {
+      return { ...settled, result: { kind: 'exists', bytes: created.value } };
+    }
+    this.#tell(created.cause, `record of version ${version} not created, or in doubt`);
+    return { ...settled, result: { kind: 'unknown' } };
+  }
+
+  async #readRecords(token: number): Promise<CoordinatorEvent> {
+    try {
+      const maps = await this.#newestMaps();
+      const control = await this.#records.get(controlRecordKey);
+      const stored = control === null ? null : { bytes: control.value, revision: control.revision };
+      return { kind: 'records-read', token, maps, control: stored };
+    } catch (error) {
+      this.#tell(error, 'records not read');
+      return { kind: 'records-read-failed', token };
+    }
+  }
+
+  /** From the newest down, until enough committed ones are among them. */
+  async #newestMaps(): Promise<Uint8Array[]> {
+    const keys = await this.#records.keys(mapPrefix);
+    const versions = keys
+      .map((key) => Number(key.slice(mapPrefix.length)))
+      .filter((version) => Number.isSafeInteger(version) && version >= 0)
+      .sort((a, b) => b - a);
+    const maps: Uint8Array[] = [];
+    let committed = 0;
+    for (
+      let start = 0;
+      start < versions.length && committed < committedRead;
+      start += readAtATime
+    ) {
+      const next = versions.slice(start, start + readAtATime).map(mapRecordKey);
+      for (const { value } of await this.#records.getAll(next)) {
+        maps.push(value);
+        committed += isCommitted(value) ? 1 : 0;
+      }
+    }
+    return maps;
+  }
+
+  #tell(error: unknown, what: string): void {
+    if (!(error instanceof IsobarError)) throw error;
+    this.#logger.warn({ err: error }, what);
+  }
+}
+
+/** Not for a record that can't be read: the machine finds that out by itself. */
+function isCommitted(bytes: Uint8Array): boolean {
+  try {
+    return readDecidedVersion(bytes).known.outcome === 'committed';
+  } catch (error) {
+    if (error instanceof IsobarError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import type { CaseReport } from './src/case-report.js';
+import { chaosCases } from './src/chaos-cases.js';
+import { runCases } from './src/run-cases.js';
+
+/** What CI runs of the list; `npm run chaos` runs all of it. */
+const round = [
+  'agent/kill/activating/two-table',
+  'stream-leader/pause/deciding/two-table',
+  'every-server/kill/preparing/two-table',
+  'agent/pause/retiring/in-place',
+];
+
+describe('a round of chaos', () => {
+  it('leaves one version everywhere and every token right', async () => {
+    const cases = chaosCases.filter(({ name }) => round.includes(name));
+    expect(cases.map(({ name }) => name).sort()).toEqual([...round].sort());
+    const reports: CaseReport[] = [];
+    await runCases(cases, {
+      lease: 'short',
+      round: 1,
+      onReport: async (report) => void reports.push(report),
+    });
+    for (const report of reports) {
+      expect(report).toMatchObject({ ok: report.skipped === undefined, violations: [] });
+    }
+    expect(reports).toHaveLength(round.length);
+  });
+});

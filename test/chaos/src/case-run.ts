@@ -1,0 +1,160 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { IsobarError } from '@isobar/protocol';
+import type { ChaosCase } from './chaos-case.js';
+import { leases } from './chaos-cluster.js';
+import type { ChaosScene } from './chaos-scene.js';
+import { faults } from './fault.js';
+import type { SeenPhase } from './swap-phase.js';
+import { processesOf, streamServers } from './victim.js';
+
+/** A strike of a case's fault, and what it met. */
+export interface Strike {
+  readonly processes: readonly string[];
+  readonly atMs: number;
+  /** The fault was over, and whatever it took away is back. */
+  readonly healedAtMs: number;
+  /** The swap was in the case's phase when it struck, and did not go on before it had effect. */
+  readonly met: boolean;
+}
+
+/** For a phase to come, and for whatever a fault leads to. */
+export const seenDeadlineMs = 90_000;
+const flushDeadlineMs = 500;
+/** What lasts, lasts this many leases. */
+const faultLeases = 1.3;
+
+/** Waits for the case's phase, strikes, and heals once the fault has shown. */
+export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<Strike> {
+  const { watch } = scene;
+  const before = watch.phase;
+  const servers = await streamServers(watch, seenDeadlineMs);
+  const met = await watch.until(
+    `a swap that is ${chaosCase.phase}`,
+    () => {
+      const { phase } = watch;
+      if (phase === null || isSame(phase, before) || phase.phase !== chaosCase.phase) return null;
+      const names = processesOf(chaosCase.victim, watch, servers);
+      return names.length === 0 ? null : { phase, names };
+    },
+    seenDeadlineMs,
+  );
+  const atMs = performance.now();
+  const fault = faults[chaosCase.fault];
+  await fault.begin(scene, met.names);
+  const stillMet = await holds(scene, chaosCase, met.phase);
+  await shown(scene, chaosCase, atMs, met.phase.fence.term);
+  await fault.end(scene, met.names);
+  return { processes: met.names, atMs, healedAtMs: performance.now(), met: stillMet };
+}
+
+/** Where the leader was struck: nothing later came from it. Others do not make phases end. */
+async function holds(scene: ChaosScene, { victim }: ChaosCase, met: SeenPhase): Promise<boolean> {
+  if (victim !== 'leader') return true;
+  const { watch } = scene;
+  // What it sent before is on its way; a server that is cut off itself has none of it.
+  const flushed = watch.buses.map((bus) => Promise.race([bus.flush(), delay(flushDeadlineMs)]));
+  await Promise.allSettled(flushed);
+  const { phase } = watch;
+  return phase === null || isSame(phase, met) || phase.fence.term > met.fence.term;
+}
+
+function isSame(left: SeenPhase, right: SeenPhase | null): boolean {
+  if (right === null) return false;
+  const { fence, version, phase } = right;
+  return left.fence.term === fence.term && left.version === version && left.phase === phase;
+}
+
+/** Resolves once the fault has had its effect: it may end. */
+async function shown(
+  scene: ChaosScene,
+  { victim, fault }: ChaosCase,
+  sinceMs: number,
+  termBefore: number,
+): Promise<void> {
+  const { watch, lease } = scene;
+  if (victim === 'leader') {
+    await watch.until(
+      `a leader after term ${termBefore}`,
+      () => ((watch.leading?.state.fence.term ?? 0) > termBefore ? true : null),
+      seenDeadlineMs,
+    );
+  }
+  if (!faults[fault].lasts) return;
+  const untilMs = sinceMs + leases[lease].leaseMs * faultLeases;
+  await delay(Math.max(0, untilMs - performance.now()));
+}
+
+/** Waits for a swap, begun after `sinceMs`, that is committed and complete. */
+export async function recover(scene: ChaosScene): Promise<number> {
+  const { watch } = scene;
+  const sinceMs = performance.now();
+  const { version = 0 } = watch.phase ?? {};
+  await watch.until(
+    `a swap after version ${version} that is committed and complete`,
+    () => {
+      const found = watch.events.some(
+        (event) =>
+          event.kind === 'swap-finished' &&
+          event.outcome === 'committed' &&
+          (event.version ?? 0) > version,
+      );
+      return found ? true : null;
+    },
+    seenDeadlineMs,
+  );
+  return performance.now() - sinceMs;
+}
+
+/**
+ * Waits until nothing is under way and every member routes by the newest version alone.
+ * @returns that version
+ */
+export function settled(scene: ChaosScene, spareBuffers: number): Promise<number> {
+  const { watch } = scene;
+  return watch.until(
+    'one version everywhere, and no buffer kept',
+    () => {
+      const state = watch.leading?.state;
+      if (state === undefined || state.open !== null) return null;
+      const { version, digest } = state.newest;
+      const told = watch.outcomes.get(version)?.get(digest);
+      if (told?.outcome !== 'committed') return null;
+      const settled = told.members.every(({ rank, incarnation }) => {
+        const engine = watch.reports.get(rank)?.engine;
+        return (
+          engine?.incarnation === incarnation &&
+          engine.standing === 'serving' &&
+          engine.mappingVersion === version &&
+          engine.mappingDigest === digest &&
+          engine.activatedVersion === version &&
+          engine.retiredUpTo === version &&
+          engine.openVote === null &&
+          engine.freeBuffers === spareBuffers
+        );
+      });
+      return settled ? version : null;
+    },
+    seenDeadlineMs,
+  );
+}
+
+/** The longest time without a sign of a leader, stalls of the store not counted. */
+export function longestWithoutLeader(
+  { watch, acknowledgements }: ChaosScene,
+  fromMs: number,
+  toMs: number,
+): number {
+  let longestMs = 0;
+  let last = fromMs;
+  for (const { atMs } of [...watch.heartbeats, { atMs: toMs }]) {
+    if (atMs < fromMs || atMs > toMs) continue;
+    longestMs = Math.max(longestMs, atMs - last - acknowledgements.stalledMs(last, atMs));
+    last = atMs;
+  }
+  return longestMs;
+}
+
+export function describeFailure(error: unknown): string {
+  if (error instanceof IsobarError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,91 @@
+import { type DemoOptions, demoCluster } from '@isobar/operator-cli';
+import type { Faults } from '@isobar/reference-engine';
+import type { ClusterOptions, Placement } from '@isobar/testing';
+import { generateTrace } from '@isobar/trace';
+import type { ChaosCase } from './chaos-case.js';
+
+export const numRanks = 8;
+export const numNatsServers = 3;
+export const numCoordinators = 2;
+export const spareBuffers = 6;
+
+/** Settings of the lease, by the names that `--lease` takes. */
+export const leases = {
+  short: { leaseMs: 3_000, renewDeadlineMs: 2_000, renewMs: 1_000, retryMs: 400 },
+  default: { leaseMs: 15_000, renewDeadlineMs: 10_000, renewMs: 5_000, retryMs: 2_000 },
+} as const;
+export type LeaseName = keyof typeof leases;
+
+/** Leadership must be back this long after its loss, stalls of the store not counted. */
+export const leadershipBackMs: Readonly<Record<LeaseName, number>> = {
+  short: 6_000,
+  default: 30_000,
+};
+
+export interface ChaosClusterOptions {
+  readonly activation: ChaosCase['activation'];
+  readonly lease: LeaseName;
+  /** Of every engine. */
+  readonly engineFaults: Faults;
+  readonly placementOf?: (name: string) => Placement;
+  readonly storeDirectoryOf?: (name: string) => string;
+}
+
+/**
+ * Eight ranks with a small model, whose traffic changes its subject every 16 steps, and experts
+ * that travel slowly: swaps never cease, and each phase lasts long enough to be met.
+ */
+export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOptions {
+  const { activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
+  const trace = generateTrace({
+    seed: 11,
+    numLayers: 4,
+    numExperts: 16,
+    topK: 2,
+    tokensPerStep: 64,
+    numSteps: 96,
+    numDomains: 6,
+  });
+  const demo: DemoOptions = {
+    ranks: numRanks,
+    nodes: 4,
+    slots: 32,
+    durationMs: 0,
+    seed: 11,
+    activation,
+    json: true,
+  };
+  const cluster = demoCluster(demo, trace);
+  return {
+    ...cluster,
+    numNatsServers,
+    numCoordinators,
+    engine: {
+      ...cluster.engine,
+      spareBuffers,
+      reserveBuffers: 2,
+      meanLayerMillis: 10,
+      loadIntervalMs: 100,
+      stagingBytesPerSecond: 256 * 1_024,
+      faults: engineFaults,
+    },
+    coordinator: {
+      ...cluster.coordinator,
+      passMs: 300,
+      planIntervalMs: 500,
+      balancednessMax: 1,
+      // Moves shall pay however little they gain: swaps are what is tested.
+      gainShareMin: 0,
+      interference: 0,
+      backOffMs: 500,
+      tickMs: 100,
+      ...leaseSettings(lease),
+    },
+    ...(placementOf === undefined ? {} : { placementOf }),
+    ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
+  };
+}
+
+function leaseSettings(lease: LeaseName): Readonly<Record<string, number>> {
+  return { renewMs: leases[lease].renewMs };
+}

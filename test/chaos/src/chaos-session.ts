@@ -1,0 +1,214 @@
+import { join } from 'node:path';
+import { recordsBucket } from '@isobar/protocol';
+import {
+  compareWithOracle,
+  type Faults,
+  type RankResults,
+  readResults,
+} from '@isobar/reference-engine';
+import { Cluster } from '@isobar/testing';
+import { Acknowledgements } from './acknowledgements.js';
+import { command } from './ask-any.js';
+import { type CaseReport, emptyReport } from './case-report.js';
+import { describeFailure, longestWithoutLeader, recover, settled, strike } from './case-run.js';
+import type { ChaosCase } from './chaos-case.js';
+import {
+  chaosClusterOptions,
+  type LeaseName,
+  leadershipBackMs,
+  numNatsServers,
+  numRanks,
+  spareBuffers,
+} from './chaos-cluster.js';
+import type { ChaosScene } from './chaos-scene.js';
+import { ClusterWatch } from './cluster-watch.js';
+import { createEnvironment, type EnvironmentName, removeEnvironment } from './environment.js';
+import { contradictions } from './outcome-checks.js';
+import { StoreProber } from './store-prober.js';
+
+/** A phase that lasts for milliseconds may be over before a signal is there. */
+const strikesMax = 8;
+const commandDeadlineMs = 60_000;
+
+export interface ChaosSessionOptions {
+  readonly lease: LeaseName;
+  readonly activation: ChaosCase['activation'];
+  readonly environment: EnvironmentName;
+  readonly engineFaults: Faults;
+}
+
+interface PendingReport {
+  readonly report: CaseReport;
+  /** Unix times between which its traffic was served. */
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/**
+ * One cluster under traffic, on which cases are run one after another: each begins and ends with one
+ * version everywhere. Tokens are compared with the oracle when all are run.
+ */
+export class ChaosSession {
+  readonly #scene: ChaosScene;
+  readonly #probers: readonly StoreProber[];
+  readonly #pending: PendingReport[] = [];
+
+  private constructor(scene: ChaosScene, probers: readonly StoreProber[]) {
+    this.#scene = scene;
+    this.#probers = probers;
+  }
+
+  static async start(options: ChaosSessionOptions): Promise<ChaosSession> {
+    const { lease, activation, engineFaults } = options;
+    const environment = await createEnvironment(options.environment);
+    const { network, disks } = environment;
+    let cluster: Cluster | null = null;
+    try {
+      cluster = await Cluster.start(
+        chaosClusterOptions({
+          lease,
+          activation,
+          engineFaults,
+          ...(network && { placementOf: (name) => network.placementOf(name) }),
+          ...(disks && { storeDirectoryOf: (name) => disks.directoryOf(name) }),
+        }),
+      );
+      const watch = await ClusterWatch.connect(cluster.options.deployment, cluster.natsUrls);
+      const acknowledgements = new Acknowledgements();
+      const probers = await startProbers(cluster, acknowledgements);
+      const scene = { cluster, watch, acknowledgements, lease, ...environment };
+      return new ChaosSession(scene, probers);
+    } catch (error) {
+      await cluster?.close();
+      await removeEnvironment(environment);
+      throw error;
+    }
+  }
+
+  /** Folder of the cluster's logs. */
+  get logDirectory(): string {
+    return join(this.#scene.cluster.directory, 'logs');
+  }
+
+  /** @returns false where something is wrong: no further case belongs on this cluster */
+  async run(chaosCase: ChaosCase, round: number): Promise<boolean> {
+    const { lease, watch } = this.#scene;
+    const fromMs = Date.now();
+    const startedMs = performance.now();
+    const report = emptyReport(chaosCase.name, lease, round);
+    try {
+      await command(watch, 'resume', commandDeadlineMs);
+      await this.#strikeUntilMet(chaosCase, report);
+      await command(watch, 'pause', commandDeadlineMs);
+      report.mappingVersion = await settled(this.#scene, spareBuffers);
+      report.violations.push(...(await contradictions(watch, numNatsServers)));
+    } catch (error) {
+      report.violations.push(describeFailure(error));
+    }
+    const withoutLeaderMs = longestWithoutLeader(this.#scene, startedMs, performance.now());
+    report.withoutLeaderMs = Math.round(withoutLeaderMs);
+    report.storeStalledMs = Math.round(
+      this.#scene.acknowledgements.stalledMs(startedMs, performance.now()),
+    );
+    if (withoutLeaderMs > leadershipBackMs[lease]) {
+      const text = `without a leader for ${report.withoutLeaderMs} ms, stalls of the store not counted`;
+      report.violations.push(text);
+    }
+    report.durationMs = Math.round(performance.now() - startedMs);
+    this.#pending.push({ report, fromMs, toMs: Date.now() });
+    return report.violations.length === 0;
+  }
+
+  async #strikeUntilMet(
+    chaosCase: ChaosCase,
+    report: { strikes: number; recoveredMs: number; violations: string[] },
+  ): Promise<void> {
+    for (let met = false; !met; ) {
+      if (report.strikes === strikesMax) {
+        report.violations.push(`none of ${strikesMax} strikes met the phase ${chaosCase.phase}`);
+        return;
+      }
+      const struck = await strike(this.#scene, chaosCase);
+      report.strikes += 1;
+      report.recoveredMs = Math.round(await recover(this.#scene));
+      met = struck.met;
+    }
+  }
+
+  /** Stops the engines and compares every token that was served with the oracle. */
+  async conclude(): Promise<CaseReport[]> {
+    const { cluster } = this.#scene;
+    let results: readonly RankResults[] = [];
+    const violations: string[] = [];
+    try {
+      await cluster.stopEngines();
+      const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
+      results = await Promise.all(ranks.map((rank) => readResults(cluster.resultsDirectory, rank)));
+      const versions = new Set(results.map(({ steps }) => steps.at(-1)?.mappingVersion));
+      if (versions.size > 1)
+        violations.push(`engines ended on versions ${[...versions].join(', ')}`);
+    } catch (error) {
+      violations.push(describeFailure(error));
+    }
+    const reports: CaseReport[] = [];
+    for (const pending of this.#pending) {
+      reports.push(await this.#compare(pending, results, violations));
+    }
+    return reports;
+  }
+
+  async #compare(
+    { report, fromMs, toMs }: PendingReport,
+    results: readonly RankResults[],
+    violationsOfAll: readonly string[],
+  ): Promise<CaseReport> {
+    const { cluster } = this.#scene;
+    const own = results.map((rank) => ({
+      ...rank,
+      steps: rank.steps.filter(({ startedAtMs }) => startedAtMs >= fromMs && startedAtMs < toMs),
+    }));
+    const violations = [...report.violations, ...violationsOfAll];
+    try {
+      const comparison = await compareWithOracle(
+        cluster.checkpointDirectory,
+        cluster.tracePath,
+        own,
+      );
+      const { tokens, tokensLost, tokensMisrouted, tokensChanged } = comparison;
+      if (tokens === 0) violations.push('no token was served');
+      if (tokensLost + tokensMisrouted + tokensChanged > 0) {
+        violations.push(
+          `tokens: ${tokensLost} lost, ${tokensMisrouted} misrouted, ${tokensChanged} changed`,
+        );
+      }
+      return { ...report, ...comparison, violations, ok: violations.length === 0 };
+    } catch (error) {
+      return { ...report, violations: [...violations, describeFailure(error)], ok: false };
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#probers.map((prober) => prober.stop()));
+    await this.#scene.watch.close();
+    await this.#scene.cluster.close();
+    await removeEnvironment(this.#scene);
+  }
+}
+
+function startProbers(
+  { natsUrls, options }: Cluster,
+  acknowledgements: Acknowledgements,
+): Promise<StoreProber[]> {
+  const bucket = recordsBucket(options.deployment);
+  return Promise.all(
+    natsUrls.map((server, index) =>
+      StoreProber.start({
+        server,
+        bucket,
+        replicas: numNatsServers,
+        key: `chaos-probe-${index}`,
+        acknowledgements,
+      }),
+    ),
+  );
+}
