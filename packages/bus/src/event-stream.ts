@@ -168,7 +168,8 @@ export async function openEventStreamOn(
 ): Promise<EventStream> {
   const timeout = options.timeoutMs ?? 5_000;
   try {
-    const manager = await connection.jetstreamManager({ timeout });
+    // Not asked whether JetStream answers: events wait until it does.
+    const manager = await connection.jetstreamManager({ timeout, checkAPI: false });
     return new EventStream(options, connection.jetstream({ timeout }), manager);
   } catch (cause) {
     throw coded(`stream ${options.stream}`, cause);
