@@ -167,8 +167,7 @@ export class EngineGroup {
     await writeFile(settingsPath, JSON.stringify(settings));
     const process_ = new ManagedProcess({
       name: `engine-${rank}`,
-      command: process.execPath,
-      args: [engineScript, settingsPath],
+      command: [process.execPath, engineScript, settingsPath],
       guard: this.#guard,
       logPath: this.logPath(rank),
       isReady: (line) => line.includes('"msg":"serving"'),

@@ -8,6 +8,7 @@ import {
   type CoordinatorEvent,
   type CoordinatorState,
   encode,
+  eventStreamName,
   type Fence,
   heldFence,
   IsobarError,
@@ -21,6 +22,7 @@ import {
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { Topology } from '@isobar/topology';
+import { AuditTrail } from './audit-trail.js';
 import { Leadership, type Request } from './leadership.js';
 import { type CommandTarget, operatorCommands } from './operator-commands.js';
 import type { StatusAnswer } from './operator-messages.js';
@@ -39,6 +41,8 @@ export interface CoordinatorOptions {
 }
 
 const serviceVersion = '0.1.0';
+/** For events that wait to be stored when the process is asked to end. */
+const auditStopDeadlineMs = 2_000;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
@@ -73,6 +77,7 @@ export class Coordinator implements CommandTarget {
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
+  #audit: AuditTrail | null = null;
   #timer: NodeJS.Timeout | undefined;
   #leadership: Leadership | null = null;
   /** Commands served, one service after the other. */
@@ -121,6 +126,7 @@ export class Coordinator implements CommandTarget {
   async start(): Promise<void> {
     const { settings, logger } = this.#options;
     this.#store = new Store(await this.#openRecords(), logger);
+    this.#audit = await this.#openAudit();
     this.#timer = setInterval(() => this.#send({ kind: 'tick' }), settings.tickMs);
     this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
@@ -145,6 +151,19 @@ export class Coordinator implements CommandTarget {
     }
   }
 
+  async #openAudit(): Promise<AuditTrail> {
+    const { bus, settings, logger } = this.#options;
+    const { deployment, replicas, retryMs } = settings;
+    const stream = await bus.openEventStream({
+      stream: eventStreamName(deployment),
+      subjects: this.#subjects.event('>'),
+      replicas,
+      timeoutMs: retryMs,
+    });
+    const writer = randomBytes(8).toString('hex');
+    return new AuditTrail({ subjects: this.#subjects, stream, logger, writer, retryMs });
+  }
+
   /** Gives up the lease, so that another may lead at once, and ends. */
   async stop(): Promise<void> {
     this.#stopping.abort();
@@ -155,6 +174,7 @@ export class Coordinator implements CommandTarget {
     clearInterval(this.#timer);
     await this.#actor.stop();
     await this.#service;
+    await this.#audit?.stop(auditStopDeadlineMs);
   }
 
   #send(event: CoordinatorEvent): void {
@@ -392,11 +412,7 @@ export class Coordinator implements CommandTarget {
   }
 
   #tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
-    const { bus, logger } = this.#options;
-    const level = kind === 'alarm' || kind === 'plan-failed' ? 'error' : 'info';
-    logger[level](fields, kind);
-    const event = { schema: 1, at: Date.now(), kind, ...fields };
-    bus.publish(this.#subjects.event(kind), encode(event));
+    this.#audit?.tell(kind, fields);
   }
 }
 

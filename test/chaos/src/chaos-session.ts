@@ -143,8 +143,11 @@ export class ChaosSession {
     try {
       await cluster.stopEngines();
       const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
-      results = await Promise.all(ranks.map((rank) => readResults(cluster.resultsDirectory, rank)));
-      const versions = new Set(results.map(({ steps }) => steps.at(-1)?.mappingVersion));
+      const byRank = await Promise.all(
+        ranks.map((rank) => readResults(cluster.resultsDirectory, rank)),
+      );
+      results = byRank.flat();
+      const versions = new Set(byRank.map((lives) => lives.at(-1)?.steps.at(-1)?.mappingVersion));
       if (versions.size > 1)
         violations.push(`engines ended on versions ${[...versions].join(', ')}`);
     } catch (error) {

@@ -44,9 +44,7 @@ export class EnginePeers {
     // A new group routes by its start mapping until it is listed; the base lists others.
     const { committed, mappingVersion } = engine.swap;
     const version = engine.swap.listed ? committed.version : mappingVersion;
-    return engine
-      .membersOf(version)
-      .some(({ incarnation }) => incarnation === peer.incarnation);
+    return engine.membersOf(version).some(({ incarnation }) => incarnation === peer.incarnation);
   }
 
   #isReplaced(peer: SimulatedEngine): boolean {
