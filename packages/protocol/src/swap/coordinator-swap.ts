@@ -360,7 +360,7 @@ function settle(
     case 'retiring':
       return finish({ ...state, retiredUpTo: version }, open, nowMs, effects);
     case 'discarding':
-      return isUntaken(state, open) ? { state, effects } : finish(state, open, nowMs, effects);
+      return finish(state, open, nowMs, effects);
     case 'preparing':
     case 'deciding':
       return { state, effects };

@@ -130,6 +130,18 @@ describe('a cut', () => {
     expect(group.memberRanks).toEqual([0, 1, 2]);
   });
 
+  it('is no proof while one survivor has not made it, however many have', () => {
+    const group = settledGroup(5);
+    const member = group.member(4);
+    group.rank(4).isSilent = true;
+    for (const rank of [0, 1, 2]) group.rank(rank).cuts = [member];
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2, 3, 4]);
+    group.rank(3).cuts = [member];
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+  });
+
   it('counts dead members against the majority', () => {
     const group = settledGroup(5);
     group.storeIsDown = true;

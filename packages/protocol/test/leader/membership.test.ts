@@ -177,6 +177,20 @@ describe('a death in each phase', () => {
     expect(group.memberRanks).toEqual([0, 1, 3]);
   });
 
+  it('does not count on buffers of a rank that has retired them, under the leader before', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    rebalance(group, [[1, 3]]);
+    for (const rank of group.ranks) rank.retiredUpTo = 1;
+    group.rank(1).retiredUpTo = 2;
+    group.die(0);
+    group.lead(2);
+    group.settle();
+    const evacuation = proposals(group).at(-1);
+    expect(evacuation?.change).toBe('evacuation');
+    const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
+    expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
+  });
+
   it('does not count on retained buffers of engines that activate in place', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     group.activation = 'in-place';
@@ -231,7 +245,7 @@ describe('a joining engine', () => {
     group.restart(2, 1);
     group.adopt(2);
     group.settle();
-    expect(group.version).toBe(1);
+    expect(proposals(group)).toHaveLength(1);
     group.rank(2).exited = [incarnation];
     group.tick();
     expect(proposals(group).at(-1)?.change).toBe('evacuation');
@@ -260,6 +274,17 @@ describe('a joining engine', () => {
       group.tick();
     }
     expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+  });
+
+  it('is not listed where it is dead by an operator’s word', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.send({ kind: 'control', control: controlOf({ dead: [group.member(2)] }) });
+    group.adopt(2);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 3]);
   });
 
   it('gives way to a death at once', () => {
@@ -330,6 +355,15 @@ describe('a leave', () => {
     expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
+  it('does not wait for the leaver to retire: it has activated, and may be gone', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.rank(1).missesRetire = true;
+    const { newest } = group.state.swap;
+    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.settle();
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
+  });
+
   it('is taken up again after a death', () => {
     const group = settledGroup(5);
     group.rank(4).isSilent = true;
@@ -395,6 +429,19 @@ describe('a degraded group', () => {
     expect(alarms(group, 'degraded')).toMatchObject([
       { change: 'evacuation', lacks: 'slots', liveSlots: 4 },
     ]);
+  });
+
+  it('lists no engine that does not help', () => {
+    const group = settledGroup(4, { numLogicalExperts: 6 });
+    group.die(3);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2]);
+    for (const rank of [1, 2]) group.die(rank);
+    group.settle();
+    group.restart(3, 1);
+    group.adopt(3);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2]);
   });
 
   it('takes engines that would join with what their ranks’ slots hold, in one version', () => {

@@ -289,7 +289,7 @@ describe('an outcome', () => {
     expect(group.effectsOf('decided')).toMatchObject([{ record: { version: 2 } }]);
   });
 
-  it('is not announced by reports under another fence', () => {
+  it('is not announced by reports under another fence, or of engines that had no vote', () => {
     const group = settledGroup(3);
     for (const rank of group.ranks) rank.missesOutcomes = true;
     ask(group, 1, 'rebalance', [[0, 3]]);
@@ -298,6 +298,8 @@ describe('an outcome', () => {
     if (report.engine === null) throw new Error('rank 1 has no engine');
     const engine = { ...report.engine, committedVersion: 2, openVote: null };
     group.send({ kind: 'report', report: { ...report, fence: null, engine } });
+    const stranger = { ...engine, incarnation: 'ffffffffffffffff' };
+    group.send({ kind: 'report', report: { ...report, engine: stranger } });
     expect(group.effectsOf('decided')).toEqual([]);
   });
 
@@ -379,6 +381,15 @@ describe('a leader', () => {
     group.effects.length = 0;
     group.tick();
     expect(group.effects).toEqual([]);
+  });
+
+  it('numbers on above what any engine has voted for', () => {
+    const group = settledGroup(3);
+    group.rank(1).votedUpTo = 20;
+    group.tick();
+    ask(group, 1, 'rebalance', [[0, 3]]);
+    group.settle();
+    expect(group.version).toBe(21);
   });
 
   it('settles a number that only a stranger has voted for, so that it is bound no longer', () => {

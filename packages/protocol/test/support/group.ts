@@ -54,6 +54,8 @@ export interface TestRank {
   refusal: string | null;
   /** Hears nothing of outcomes. */
   missesOutcomes: boolean;
+  /** Hears nothing of what is retired. */
+  missesRetire: boolean;
 }
 
 export const timings: LeaderTimings = {
@@ -132,6 +134,7 @@ export class Group {
       isGone: false,
       refusal: null,
       missesOutcomes: false,
+      missesRetire: false,
     };
   }
 
@@ -358,7 +361,8 @@ export class Group {
         return;
       case 'send-retire':
         for (const rank of this.ranks) {
-          if (rank.isSilent || rank.activatedVersion < effect.message.version) continue;
+          const hears = !rank.isSilent && !rank.isGone && !rank.missesRetire;
+          if (!hears || rank.activatedVersion < effect.message.version) continue;
           rank.retiredUpTo = Math.max(rank.retiredUpTo, effect.message.version);
         }
         return;

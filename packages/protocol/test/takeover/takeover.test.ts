@@ -183,6 +183,28 @@ describe('who must answer', () => {
     expect(groundOf(group)).toMatchObject({ newest: { version: 2 }, members: [newer] });
   });
 
+  it('is every configured rank where no member of an open target lives either', () => {
+    const group = settledGroup(4);
+    group.storeIsDown = true;
+    const base = group.state.swap.newest;
+    group.send({ kind: 'request', token: 1, change: 'leave', rank: 0, base });
+    const left = group.rank(0).vote;
+    expect(left?.version).toBe(2);
+    for (const rank of [1, 2, 3]) group.die(rank);
+    group.restart(3, 1);
+    const members = [{ rank: 3, incarnation: incarnationOf(3, 1) }];
+    const later = committedRecord(group, 5, { members });
+    acted(group, [3], later);
+    group.storeIsDown = false;
+    group.beginTakeover(2);
+    group.toTakeover({ kind: 'report', report: group.report(3) });
+    group.answerTakeover([0, 1, 2]);
+    expect(created(group)).toEqual([]);
+    for (const rank of [1, 2]) group.restart(rank, 1);
+    group.answerTakeover([1, 2, 3]);
+    expect(groundOf(group)).toMatchObject({ newest: { version: 5 }, members });
+  });
+
   it('is told anew by each answer: members of a version that the store has lost', () => {
     const group = settledGroup(4);
     group.die(3);
@@ -281,27 +303,15 @@ describe('an open number', () => {
     expect(groundOf(group)).toMatchObject({ newest: { version: 1 }, voided: [2] });
   });
 
-  it('counts no vote of an earlier incarnation', () => {
-    const group = settledGroup(3);
-    openSwap(group, []);
-    const vote = group.rank(2).vote;
-    group.die(2);
-    group.restart(2, 1);
-    group.rank(2).vote = vote;
-    group.rank(0).vote = null;
-    group.lead(2);
-    expect(groundOf(group).voided).toEqual([2]);
-  });
-
   it('is void where its base is not the newest', () => {
     const group = settledGroup(3);
+    group.rank(0).votedUpTo = 8;
+    group.tick();
     openSwap(group, []);
-    const later = committedRecord(group, 5);
-    acted(group, [1], later);
-    group.rank(1).vote = null;
+    expect(group.rank(0).vote?.version).toBe(9);
+    acted(group, [1], committedRecord(group, 5));
     group.lead(2);
-    expect(groundOf(group).newest.version).toBe(5);
-    expect(group.store.has(2)).toBe(false);
+    expect(groundOf(group)).toMatchObject({ newest: { version: 5 }, voided: [9] });
   });
 
   it('that this process can not read ends the takeover', () => {
@@ -406,6 +416,15 @@ describe('an open number that a joiner voted for', () => {
     expect(groundOf(group).voided).toEqual([3]);
   });
 
+  it('is void where its vote is of another incarnation', () => {
+    const group = joining([]);
+    const { vote } = group.rank(3);
+    if (vote === null) throw new Error('no vote');
+    group.rank(3).vote = { ...vote, incarnation: incarnationOf(3) };
+    group.lead(2);
+    expect(groundOf(group).voided).toEqual([3]);
+  });
+
   it('is void where the joiner was heard without a vote', () => {
     const group = joining([]);
     group.rank(3).vote = null;
@@ -470,9 +489,19 @@ describe('records and ranks', () => {
     acted(group, [3], voidRecord(2));
     group.die(3);
     acted(group, [0, 1, 2], committedRecord(group, 2));
-    group.lead(2);
+    group.beginTakeover(2);
+    group.answerTakeover([3, 0, 1, 2]);
     expect(groundOf(group).newest.version).toBe(2);
-    expect(failure(group)).toBeUndefined();
+  });
+
+  it('nor does one that has been cut, though it answers', () => {
+    const group = settledGroup(4);
+    acted(group, [3], voidRecord(2));
+    acted(group, [0, 1, 2], committedRecord(group, 2));
+    for (const rank of [0, 1, 2]) group.rank(rank).cuts = [group.member(3)];
+    group.beginTakeover(2);
+    group.answerTakeover([3, 0, 1, 2]);
+    expect(groundOf(group).newest.version).toBe(2);
   });
 
   it('a removed rank that wakes up and knows another outcome changes nothing', () => {
@@ -480,7 +509,8 @@ describe('records and ranks', () => {
     acted(group, [3], voidRecord(2));
     const members = [0, 1, 2].map((rank) => group.member(rank));
     acted(group, [0, 1, 2], committedRecord(group, 2, { members }));
-    group.lead(2);
+    group.beginTakeover(2);
+    group.answerTakeover([3, 0, 1, 2]);
     expect(groundOf(group)).toMatchObject({ newest: { version: 2 }, members });
     group.settle();
     expect(group.memberRanks).toEqual([0, 1, 2]);
@@ -606,6 +636,10 @@ describe('what a leader stands on', () => {
     const ground = groundOf(group);
     expect(ground.retained?.mapping.equals(first)).toBe(true);
     expect(ground.retiredUpTo).toBe(1);
+    group.activation = 'in-place';
+    group.lead(2);
+    expect(groundOf(group).retained).toBeNull();
+    group.activation = 'two-table';
     for (const rank of group.ranks) rank.missesOutcomes = false;
     group.settle();
     group.lead(3);
@@ -631,6 +665,20 @@ describe('what a leader stands on', () => {
     expect(groundOf(group).baseMembers).toEqual([]);
     group.settle();
     expect(group.state.swap.open).toBeNull();
+  });
+
+  it('does not name the dead that the newest version has removed: their proof may be lost', () => {
+    const group = settledGroup(4);
+    group.rank(3).isSilent = true;
+    for (const rank of [0, 1, 2]) group.rank(rank).missesRetire = true;
+    group.send({ kind: 'control', control: controlOf({ dead: [group.member(3)] }) });
+    group.tick();
+    expect(group.version).toBe(2);
+    for (const rank of [0, 1, 2]) group.rank(rank).missesRetire = false;
+    group.lead(2);
+    expect(groundOf(group).baseMembers).toEqual([]);
+    group.settle();
+    expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
   it('numbers on above everything that anybody has seen', () => {
