@@ -19,6 +19,9 @@ const eventSchema = z.looseObject({
   outcome: z.string().optional(),
   reason: z.string().optional(),
   wavesCommitted: z.number().optional(),
+  term: z.number().optional(),
+  holder: z.string().optional(),
+  change: z.string().optional(),
 });
 export type ClusterEvent = z.infer<typeof eventSchema>;
 
@@ -128,8 +131,31 @@ export class SmallCluster {
     );
   }
 
+  /** A coordinator leads under that term, or a later one. */
+  ledUnder(term: number): Promise<ClusterEvent> {
+    return this.event((event) => event.kind === 'leading' && (event.term ?? 0) >= term);
+  }
+
   status(): Promise<StatusAnswer> {
     return this.client.ask('status', {}, statusAnswerSchema);
+  }
+
+  /** Resolves once no swap is open, after one that was seen to be decided. */
+  async idle(): Promise<void> {
+    const { swap } = await this.status();
+    if (swap === null) return;
+    await this.event(
+      ({ kind, version = 0 }) => kind === 'swap-finished' && version >= swap.version,
+    );
+    await this.idle();
+  }
+
+  /** Every answer that a command gets, of whoever feels addressed, within a time that is enough. */
+  async answersTo(command: string, answersMax: number): Promise<unknown[]> {
+    const subject = `${subjectsOf(deployment).commandPrefix}.${command}`;
+    const wait = { answersMax, timeoutMs: 1_000 };
+    const answers = await this.client.bus.requestMany(subject, new Uint8Array(0), wait);
+    return answers.map((answer) => JSON.parse(new TextDecoder().decode(answer)));
   }
 
   /** Resolves once `rank` has told of `steps` further steps by its own count. */

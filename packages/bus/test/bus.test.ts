@@ -77,6 +77,43 @@ describe('commands', () => {
   });
 });
 
+describe('two processes that serve the same commands', () => {
+  const options = (queueGroup: string) => ({
+    name: 'pair',
+    version: '1.0.0',
+    description: 'test',
+    subjectPrefix: `pair`,
+    queueGroup,
+  });
+
+  it('in groups of their own both get each command, and one may leave it to the other', async () => {
+    let silent = 0;
+    const quiet = await bus.serveCommands(options('one'), [
+      {
+        name: 'who',
+        description: 'says nothing',
+        handle: () => {
+          silent += 1;
+          return null;
+        },
+      },
+    ]);
+    const speaking = await bus.serveCommands(options('two'), [
+      { name: 'who', description: 'answers', handle: () => text('two') },
+    ]);
+    await bus.flush();
+    for (let asked = 1; asked <= 5; asked += 1) {
+      expect(new TextDecoder().decode(await bus.request('pair.who', text(''), 5_000))).toBe('two');
+    }
+    expect(silent).toBe(5);
+    await quiet.stop();
+    await speaking.stop();
+    await expect(bus.request('pair.who', text(''), 5_000)).rejects.toMatchObject({
+      code: 'ISOBAR_BUS_NO_RESPONDERS',
+    });
+  });
+});
+
 describe('a request to many', () => {
   it('ends with the last answer that is expected, long before its time', async () => {
     for (const name of ['a', 'b', 'c']) bus.subscribe('many', (m) => void m.respond(text(name)));

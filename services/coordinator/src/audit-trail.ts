@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EventStream } from '@isobar/bus';
-import { encode, IsobarError, type Subjects } from '@isobar/protocol';
+import type { Bus, EventStream } from '@isobar/bus';
+import { encode, eventStreamName, IsobarError, type Subjects, subjectsOf } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
+import type { CoordinatorSettings } from './settings.js';
 
 export interface AuditTrailOptions {
   readonly subjects: Subjects;
@@ -107,4 +109,21 @@ export class AuditTrail {
       if (!(error instanceof Error && error.name === 'AbortError')) throw error;
     }
   }
+}
+
+/** The audit trail of a deployment; its stream is made when the first event is told. */
+export async function openAuditTrail(
+  bus: Bus,
+  { deployment, replicas, retryMs }: CoordinatorSettings,
+  logger: Logger,
+): Promise<AuditTrail> {
+  const subjects = subjectsOf(deployment);
+  const stream = await bus.openEventStream({
+    stream: eventStreamName(deployment),
+    subjects: subjects.event('>'),
+    replicas,
+    timeoutMs: retryMs,
+  });
+  const writer = randomBytes(8).toString('hex');
+  return new AuditTrail({ subjects, stream, logger, writer, retryMs });
 }

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import { Actor, type Bus, type CommandService, Intake, type Records } from '@isobar/bus';
+import { Actor, type Bus, Intake } from '@isobar/bus';
 import {
   type ControlChange,
   type ControlRecord,
@@ -8,28 +7,28 @@ import {
   type CoordinatorEvent,
   type CoordinatorState,
   encode,
-  eventStreamName,
   type Fence,
+  type Ground,
   heldFence,
   IsobarError,
   initialCoordinator,
   type LeaderState,
   notLeading,
-  recordsBucket,
   type Subjects,
   stepCoordinator,
   subjectsOf,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
-import type { Topology } from '@isobar/topology';
-import { AuditTrail } from './audit-trail.js';
+import { type Topology, TopologyError } from '@isobar/topology';
+import { type AuditTrail, openAuditTrail } from './audit-trail.js';
+import { CommandServer } from './command-server.js';
 import { Leadership, type Request } from './leadership.js';
-import { type CommandTarget, operatorCommands } from './operator-commands.js';
+import type { CommandTarget } from './operator-commands.js';
 import type { StatusAnswer } from './operator-messages.js';
 import { RankMessages } from './rank-messages.js';
 import { type CoordinatorSettings, timingsOf } from './settings.js';
 import { statusOf } from './status.js';
-import { Store } from './store.js';
+import { openStore, type Store } from './store.js';
 
 export interface CoordinatorOptions {
   readonly settings: CoordinatorSettings;
@@ -40,7 +39,6 @@ export interface CoordinatorOptions {
   readonly onFailure: (error: IsobarError) => void;
 }
 
-const serviceVersion = '0.1.0';
 /** For events that wait to be stored when the process is asked to end. */
 const auditStopDeadlineMs = 2_000;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
@@ -71,6 +69,7 @@ export class Coordinator implements CommandTarget {
   readonly #intake: Intake;
   readonly #actor: Actor<CoordinatorState, CoordinatorEvent, CoordinatorEffect>;
   readonly #ranks: RankMessages;
+  readonly #commands: CommandServer;
   readonly #stopping = new AbortController();
   readonly #waiting = new Map<number, Waiting>();
   readonly #reportedAtMs = new Map<number, number>();
@@ -80,8 +79,6 @@ export class Coordinator implements CommandTarget {
   #audit: AuditTrail | null = null;
   #timer: NodeJS.Timeout | undefined;
   #leadership: Leadership | null = null;
-  /** Commands served, one service after the other. */
-  #service: Promise<CommandService | null> = Promise.resolve(null);
   #lastToken = 0;
 
   constructor(options: CoordinatorOptions) {
@@ -95,7 +92,7 @@ export class Coordinator implements CommandTarget {
       this.#onReleased = resolve;
     });
     const { holder, mode, queryDeadlineMs } = settings;
-    const send = (event: CoordinatorEvent) => this.#send(event);
+    const send = (event: CoordinatorEvent) => void this.#send(event);
     this.#actor = new Actor({
       name: 'coordinator',
       initial: initialCoordinator({
@@ -120,48 +117,23 @@ export class Coordinator implements CommandTarget {
       onSample: (sample) => this.#leadership?.addSample(sample),
       onReport: (rank) => this.#reportedAtMs.set(rank, performance.now()),
     });
+    this.#commands = new CommandServer({
+      bus,
+      deployment: settings.deployment,
+      subjectPrefix: this.#subjects.commandPrefix,
+      target: this,
+      onFailure: (cause) => this.#fail('commands are not served as they should be', cause),
+    });
   }
 
   /** Resolves once it takes part: as the leader or as a standby. */
   async start(): Promise<void> {
-    const { settings, logger } = this.#options;
-    this.#store = new Store(await this.#openRecords(), logger);
-    this.#audit = await this.#openAudit();
+    const { bus, settings, logger } = this.#options;
+    this.#store = await openStore(bus, settings, logger, this.#stopping.signal);
+    this.#audit = await openAuditTrail(bus, settings, logger);
     this.#timer = setInterval(() => this.#send({ kind: 'tick' }), settings.tickMs);
     this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
-  }
-
-  /** Tries for as long as it takes, and says once what is wrong. */
-  async #openRecords(): Promise<Records> {
-    const { bus, settings, logger } = this.#options;
-    const { deployment, replicas, retryMs } = settings;
-    const options = { bucket: recordsBucket(deployment), replicas, timeoutMs: retryMs };
-    let told = '';
-    for (;;) {
-      try {
-        return await bus.openRecords(options);
-      } catch (error) {
-        this.#stopping.signal.throwIfAborted();
-        const text = String(error);
-        if (text !== told) logger.error({ err: error }, 'records not reached yet');
-        told = text;
-      }
-      await delay(retryMs, undefined, { signal: this.#stopping.signal });
-    }
-  }
-
-  async #openAudit(): Promise<AuditTrail> {
-    const { bus, settings, logger } = this.#options;
-    const { deployment, replicas, retryMs } = settings;
-    const stream = await bus.openEventStream({
-      stream: eventStreamName(deployment),
-      subjects: this.#subjects.event('>'),
-      replicas,
-      timeoutMs: retryMs,
-    });
-    const writer = randomBytes(8).toString('hex');
-    return new AuditTrail({ subjects: this.#subjects, stream, logger, writer, retryMs });
   }
 
   /** Gives up the lease, so that another may lead at once, and ends. */
@@ -173,17 +145,17 @@ export class Coordinator implements CommandTarget {
     }
     clearInterval(this.#timer);
     await this.#actor.stop();
-    await this.#service;
+    await this.#commands.settled();
     await this.#audit?.stop(auditStopDeadlineMs);
   }
 
-  #send(event: CoordinatorEvent): void {
-    if (!this.#actor.send(event) && !this.#stopping.signal.aborted) {
-      this.#options.logger.warn(
-        { kind: event.kind, dropped: this.#actor.dropped },
-        'event dropped',
-      );
+  #send(event: CoordinatorEvent): boolean {
+    const isSent = this.#actor.send(event);
+    if (!isSent && !this.#stopping.signal.aborted) {
+      const { dropped } = this.#actor;
+      this.#options.logger.warn({ kind: event.kind, dropped }, 'event dropped');
     }
+    return isSent;
   }
 
   #perform(effect: CoordinatorEffect): void {
@@ -265,7 +237,7 @@ export class Coordinator implements CommandTarget {
 
   #askStore(effect: Parameters<Store['perform']>[0]): void {
     this.#store?.perform(effect).then(
-      (event) => this.#send(event),
+      (event) => void this.#send(event),
       (cause: unknown) => this.#fail('the store failed in a way that is not known', cause),
     );
   }
@@ -279,36 +251,14 @@ export class Coordinator implements CommandTarget {
     const { term } = fence;
     this.#options.logger.info({ term }, 'lease held');
     this.#ranks.listen();
-    this.#serve(fence);
-  }
-
-  /**
-   * Serves commands in a queue group of this leadership alone: a leader before it that is paused
-   * can't take them, and one that wakes finds that it is not to answer.
-   */
-  #serve(fence: Fence): void {
-    const { bus, settings } = this.#options;
-    const { deployment } = settings;
-    const options = {
-      name: `isobar-${deployment}`,
-      version: serviceVersion,
-      description: `Commands of the Isobar deployment ${deployment}`,
-      subjectPrefix: this.#subjects.commandPrefix,
-      queueGroup: `term-${fence.term}-${fence.nonce}`,
-    };
-    this.#service = this.#service.then(async (before) => {
-      await before?.stop();
-      return bus.serveCommands(options, operatorCommands(this));
-    });
-    this.#service.catch((cause: unknown) => this.#fail('commands are not served', cause));
+    this.#commands.serve(fence);
   }
 
   #onLed({ fence, ground, control }: Extract<CoordinatorEffect, { readonly kind: 'led' }>): void {
     const { settings, topology, logger } = this.#options;
-    try {
-      for (const { numRanks } of ground.descriptions) topology.assertFits(numRanks);
-    } catch (cause) {
-      this.#send({ kind: 'unfit', error: unfit(cause) });
+    const error = misfit(topology, ground);
+    if (error !== null) {
+      this.#send({ kind: 'unfit', error });
       return;
     }
     this.#leadership = new Leadership({
@@ -338,11 +288,7 @@ export class Coordinator implements CommandTarget {
     const { logger } = this.#options;
     logger.warn({ term, why }, 'deposed');
     this.#ranks.stop();
-    this.#service = this.#service.then(async (service) => {
-      await service?.stop();
-      return null;
-    });
-    this.#service.catch((cause: unknown) => this.#fail('commands could not be stopped', cause));
+    this.#commands.stop();
     const leadership = this.#leadership;
     this.#leadership = null;
     leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));
@@ -370,7 +316,10 @@ export class Coordinator implements CommandTarget {
     const done = new Promise<ControlRecord>((resolve, reject) => {
       this.#waiting.set(token, { resolve, reject });
     });
-    this.#send(event(token));
+    if (!this.#send(event(token))) {
+      const error = new IsobarError('ISOBAR_COORDINATOR_BUSY', 'too many events wait already');
+      this.#settle(token)?.reject(error);
+    }
     return { token, done };
   }
 
@@ -431,8 +380,13 @@ type LeadingEffect = Extract<
   }
 >;
 
-function unfit(cause: unknown): IsobarError {
-  if (cause instanceof IsobarError) return cause;
-  const text = cause instanceof Error ? cause.message : String(cause);
-  return new IsobarError('ISOBAR_COORDINATOR_UNFIT', text, {}, { cause });
+/** Why the topology is not that of the engines, null where it is. */
+function misfit(topology: Topology, { descriptions }: Ground): IsobarError | null {
+  try {
+    for (const { numRanks } of descriptions) topology.assertFits(numRanks);
+    return null;
+  } catch (cause) {
+    if (!(cause instanceof TopologyError)) throw cause;
+    return new IsobarError(cause.code, cause.message, cause.fields, { cause });
+  }
 }

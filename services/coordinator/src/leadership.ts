@@ -54,6 +54,8 @@ export class Leadership {
   readonly swaps = { committed: 0, void: 0 };
   readonly #options: LeadershipOptions;
   readonly #passTimer: NodeJS.Timeout;
+  /** What was asked for and has not ended, by token. */
+  readonly #requested = new Map<number, Request['change']>();
   #lastPass: LoadPass | null = null;
 
   constructor(options: LeadershipOptions) {
@@ -76,10 +78,13 @@ export class Leadership {
         newest: () => this.leader.swap.newest,
         request: (waves, base, automatic) => {
           const request: Request = { change: 'rebalance', automatic, waves, base };
-          const { token, done } = options.operate(null, request);
+          const { token, done } = this.#operate(null, request);
           return { token, accepted: done.then(() => undefined) };
         },
-        tell: options.tell,
+        // What becomes of a plan once the leadership is over is nobody's concern.
+        tell: (kind, fields) => {
+          if (options.leader() !== null) options.tell(kind, fields);
+        },
         now: () => performance.now(),
       },
       mapping,
@@ -172,7 +177,19 @@ export class Leadership {
 
   onRequestEnded(token: number, outcome: RequestOutcome, reason: string): void {
     this.rebalancing.onRequestEnded(token, outcome);
-    this.#options.tell('request-ended', { outcome, reason });
+    const change = this.#requested.get(token);
+    this.#requested.delete(token);
+    this.#options.tell('request-ended', { change, outcome, reason });
+  }
+
+  #operate(
+    change: ControlChange | null,
+    request: Request,
+  ): ReturnType<LeadershipOptions['operate']> {
+    const { token, done } = this.#options.operate(change, request);
+    this.#requested.set(token, request.change);
+    done.catch(() => this.#requested.delete(token));
+    return { token, done };
   }
 
   #takePass(): void {
@@ -189,13 +206,13 @@ export class Leadership {
   drain(rank: number): Promise<ControlRecord> {
     const { newest } = this.leader.swap;
     const request: Request = { change: 'drain', rank, base: newest };
-    return this.#options.operate({ kind: 'drain', rank }, request).done;
+    return this.#operate({ kind: 'drain', rank }, request).done;
   }
 
   /** Moves a rank's experts away, after which it is no member any more. */
   leave(rank: number): Promise<ControlRecord> {
     const { newest } = this.leader.swap;
-    return this.#options.operate(null, { change: 'leave', rank, base: newest }).done;
+    return this.#operate(null, { change: 'leave', rank, base: newest }).done;
   }
 
   /**
@@ -223,7 +240,7 @@ export class Leadership {
       throw new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { version });
     }
     const request: Request = { change: 'rollback', waves, base: newest };
-    await this.#options.operate({ kind: 'hold', reason }, request).done;
+    await this.#operate({ kind: 'hold', reason }, request).done;
     return { waves: waves.length, moves: current.moves(target).length };
   }
 

@@ -1,4 +1,5 @@
-import type { Records } from '@isobar/bus';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Bus, Records } from '@isobar/bus';
 import {
   type CoordinatorEffect,
   type CoordinatorEvent,
@@ -7,10 +8,12 @@ import {
   leaderRecordKey,
   mapRecordKey,
   readDecidedVersion,
+  recordsBucket,
   type StoredBytes,
   type WriteResult,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
+import type { CoordinatorSettings } from './settings.js';
 
 export type StoreEffect = Extract<
   CoordinatorEffect,
@@ -32,6 +35,28 @@ const mapPrefix = 'map.';
  */
 const committedRead = 8;
 const readAtATime = 16;
+
+/** Opens the deployment's records: tries for as long as it takes, and says once what is wrong. */
+export async function openStore(
+  bus: Bus,
+  { deployment, replicas, retryMs }: CoordinatorSettings,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<Store> {
+  const options = { bucket: recordsBucket(deployment), replicas, timeoutMs: retryMs };
+  let told = '';
+  for (;;) {
+    try {
+      return new Store(await bus.openRecords(options), logger);
+    } catch (error) {
+      signal.throwIfAborted();
+      const text = String(error);
+      if (text !== told) logger.error({ err: error }, 'records not reached yet');
+      told = text;
+    }
+    await delay(retryMs, undefined, { signal });
+  }
+}
 
 /** What the machine asks of the store, carried out; every outcome comes back as an event. */
 export class Store {

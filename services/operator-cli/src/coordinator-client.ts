@@ -1,6 +1,17 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Bus, connectBus } from '@isobar/bus';
+import { type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
 import { IsobarError, subjectsOf } from '@isobar/protocol';
 import type { z } from 'zod';
+import { errorCodeOf } from './exit-codes.js';
+
+/** What is said where nobody leads, and where somebody is about to. */
+const leaderlessCodes: ReadonlySet<string> = new Set([
+  'ISOBAR_BUS_NO_RESPONDERS',
+  'ISOBAR_BUS_TIMEOUT',
+  'ISOBAR_COORDINATOR_NOT_LEADING',
+]);
+const askAgainMs = 200;
 
 /** Where a deployment is found. */
 export interface DeploymentAddress {
@@ -60,6 +71,23 @@ export class CoordinatorClient {
     const field = parsed.error.issues[0]?.path.join('.') ?? '';
     const text = `the answer to ${command} is malformed at field ${field}`;
     throw new IsobarError('ISOBAR_CLI_ANSWER', text, { command, field });
+  }
+
+  /**
+   * Resolves once somebody leads the deployment; a standby that waits for the lease says nothing.
+   * @throws the newest refusal, when the deadline is over
+   */
+  async awaitLeader(deadlineMs: number, signal: AbortSignal): Promise<StatusAnswer> {
+    const endMs = performance.now() + deadlineMs;
+    for (;;) {
+      try {
+        return await this.ask('status', {}, statusAnswerSchema);
+      } catch (error) {
+        const isLeaderless = leaderlessCodes.has(errorCodeOf(error) ?? '');
+        if (!isLeaderless || performance.now() > endMs) throw error;
+      }
+      await delay(askAgainMs, undefined, { signal });
+    }
   }
 
   close(): Promise<void> {

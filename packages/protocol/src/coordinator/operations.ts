@@ -1,4 +1,6 @@
+import { encode } from '../codec.js';
 import type { ControlRecord } from '../control-record.js';
+import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { Member } from '../member.js';
 import { newestCommitted } from '../swap/known-versions.js';
@@ -41,7 +43,9 @@ function refusalOf(state: CoordinatorState, { change }: Operation): IsobarError 
     const text = `${operations.length} operations wait already`;
     return new IsobarError('ISOBAR_COORDINATOR_BUSY', text, { waiting: operations.length });
   }
-  return change === null ? null : unknownMember(membersOf(state), change);
+  // While it takes over, answers may tell of members that no record names yet.
+  if (change === null || role.kind !== 'leading') return null;
+  return unknownMember(role.leader.swap.members, change);
 }
 
 /** The refusal of whoever does not lead: who does, or what it waits for, as far as it knows. */
@@ -61,7 +65,7 @@ export function notLeading(state: CoordinatorState): IsobarError {
 
 /** Those without whose answer the takeover can't go on, with the incarnation that is listed. */
 export function membersUnheard(takeover: TakeoverState): UnheardMember[] {
-  const listed = membersStored(takeover);
+  const listed = newestCommitted(takeover.stored)?.members ?? [];
   return ranksUnheard(takeover).map((rank) => ({
     rank,
     incarnation: listed.find((member) => member.rank === rank)?.incarnation ?? null,
@@ -72,15 +76,6 @@ export interface UnheardMember {
   readonly rank: number;
   /** Null where no record that was read lists the rank. */
   readonly incarnation: string | null;
-}
-
-function membersStored({ stored }: TakeoverState): readonly Member[] {
-  return newestCommitted(stored)?.members ?? [];
-}
-
-function membersOf({ role }: CoordinatorState): readonly Member[] {
-  if (role.kind === 'leading') return role.leader.swap.members;
-  return role.kind === 'taking-over' ? membersStored(role.takeover) : [];
 }
 
 function unknownMember(members: readonly Member[], change: ControlChange): IsobarError | null {
@@ -105,7 +100,7 @@ export function recordFor(
   const { change, requested } = operation;
   if (change === null || requested) return null;
   const changed = changeControl(control, change);
-  return JSON.stringify(changed) === JSON.stringify(control) ? null : changed;
+  return sameBytes(encode(changed), encode(control)) ? null : changed;
 }
 
 /** The first operation's change is durable; `before` is the record as it was. */

@@ -1,4 +1,5 @@
 import {
+  type ControlChange,
   type ControlRecord,
   type CoordinatorEffect,
   type CoordinatorEvent,
@@ -10,6 +11,7 @@ import {
   type Fence,
   initialCoordinator,
   isFenced,
+  type LeaderRequest,
   type LeaderState,
   type StoredBytes,
   stepCoordinator,
@@ -311,4 +313,34 @@ export function testWorld(numRanks = 3): {
   const a = new TestCoordinator(store, group, 'a');
   const b = new TestCoordinator(store, group, 'b');
   return { store, group, a, b };
+}
+
+/** With a leader that has recorded the start as version 1. */
+export function leadingWorld(numRanks = 3) {
+  const world = testWorld(numRanks);
+  world.a.lead();
+  return world;
+}
+
+export function operate(
+  coordinator: TestCoordinator,
+  token: number,
+  change: ControlChange | null,
+  request: Omit<LeaderRequest, 'kind' | 'token'> | null = null,
+): void {
+  coordinator.send({ kind: 'operate', token, change, request });
+}
+
+export function takeTurns(coordinators: readonly TestCoordinator[], forMs: number): void {
+  for (let elapsedMs = 0; elapsedMs < forMs; elapsedMs += 100) {
+    for (const coordinator of coordinators) coordinator.run(100);
+  }
+}
+
+export function settledTokens(coordinator: TestCoordinator): string[] {
+  return coordinator.effects.flatMap((effect) => {
+    if (effect.kind === 'operation-done') return [`done ${effect.token}`];
+    if (effect.kind !== 'operation-refused') return [];
+    return [`refused ${effect.token} ${effect.error.code}`];
+  });
 }

@@ -20,6 +20,7 @@ import { LiveView } from './live-view.js';
 const deployment = 'demo';
 const askTimeoutMs = 5_000;
 const statusIntervalMs = 500;
+const leaderDeadlineMs = 60_000;
 /** For the swap that is under way when the run ends. */
 const settleDeadlineMs = 60_000;
 
@@ -129,6 +130,7 @@ async function watch(
       if (kind === 'rebalance-finished' && outcome === 'applied')
         rebalances.push({ version, waves });
     });
+    await client.awaitLeader(leaderDeadlineMs, signal);
     view.say(`serving on ${server}; balancing for ${options.durationMs / 1_000} s`);
     const endMs = performance.now() + options.durationMs;
     while (performance.now() < endMs) {

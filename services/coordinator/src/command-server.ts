@@ -1,0 +1,58 @@
+import type { Bus, CommandService, CommandServiceOptions } from '@isobar/bus';
+import type { Fence } from '@isobar/protocol';
+import { type CommandTarget, operatorCommands } from './operator-commands.js';
+
+const serviceVersion = '0.1.0';
+
+export interface CommandServerOptions {
+  readonly bus: Bus;
+  readonly deployment: string;
+  readonly subjectPrefix: string;
+  readonly target: CommandTarget;
+  readonly onFailure: (cause: unknown) => void;
+}
+
+/**
+ * Serves operators' commands while the process holds the lease, in a queue group of that leadership
+ * alone: a leader before it that is paused can't take any from the one that leads, and one that
+ * wakes finds that it is not to answer.
+ */
+export class CommandServer {
+  readonly #options: CommandServerOptions;
+  /** One service after the other. */
+  #service: Promise<CommandService | null> = Promise.resolve(null);
+
+  constructor(options: CommandServerOptions) {
+    this.#options = options;
+  }
+
+  serve({ term, nonce }: Fence): void {
+    const { bus, deployment, subjectPrefix, target } = this.#options;
+    const options: CommandServiceOptions = {
+      name: `isobar-${deployment}`,
+      version: serviceVersion,
+      description: `Commands of the Isobar deployment ${deployment}`,
+      subjectPrefix,
+      queueGroup: `term-${term}-${nonce}`,
+    };
+    this.#follow(() => bus.serveCommands(options, operatorCommands(target)));
+  }
+
+  /** Takes no command from now on. */
+  stop(): void {
+    this.#follow(() => Promise.resolve(null));
+  }
+
+  /** Resolves once what was asked for so far is done. */
+  async settled(): Promise<void> {
+    await this.#service;
+  }
+
+  #follow(next: () => Promise<CommandService | null>): void {
+    this.#service = this.#service.then(async (before) => {
+      await before?.stop();
+      return next();
+    });
+    this.#service.catch(this.#options.onFailure);
+  }
+}
