@@ -22,6 +22,8 @@ export const caseReportSchema = z.object({
   recoveredMs: z.number(),
   tokens: z.number(),
   tokensLost: z.number(),
+  /** Of these, while every member was connected. */
+  tokensLostUnmasked: z.number(),
   tokensMisrouted: z.number(),
   tokensChanged: z.number(),
   mappingVersion: z.number(),
@@ -43,6 +45,7 @@ export function emptyReport(name: string, lease: string, round: number): CaseRep
     recoveredMs: 0,
     tokens: 0,
     tokensLost: 0,
+    tokensLostUnmasked: 0,
     tokensMisrouted: 0,
     tokensChanged: 0,
     mappingVersion: 0,

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { IsobarError } from '@isobar/protocol';
+import { type CommittedRecord, IsobarError } from '@isobar/protocol';
 import type { ChaosCase } from './chaos-case.js';
 import { leases } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
@@ -84,14 +84,19 @@ async function shown(
   await delay(Math.max(0, untilMs - performance.now()));
 }
 
-/** Waits for a swap, begun after `sinceMs`, that is committed and complete. */
-export async function recover(scene: ChaosScene): Promise<number> {
+/**
+ * Waits for as many members as there are to be, and for a swap, begun from now on, that is committed
+ * and complete.
+ * @returns how long it took
+ */
+export async function recover(scene: ChaosScene, numMembers: number): Promise<number> {
   const { watch } = scene;
   const sinceMs = performance.now();
   const { version = 0 } = watch.phase ?? {};
   await watch.until(
-    `a swap after version ${version} that is committed and complete`,
+    `${numMembers} members, and a swap after version ${version} that is committed and complete`,
     () => {
+      if (newestRecord(scene)?.members.length !== numMembers) return null;
       const found = watch.events.some(
         (event) =>
           event.kind === 'swap-finished' &&
@@ -105,6 +110,14 @@ export async function recover(scene: ChaosScene): Promise<number> {
   return performance.now() - sinceMs;
 }
 
+/** The newest committed record that its leader has told of; null where it has not been heard. */
+function newestRecord({ watch }: ChaosScene): CommittedRecord | null {
+  const newest = watch.leading?.state.newest;
+  if (newest === undefined) return null;
+  const told = watch.outcomes.get(newest.version)?.get(newest.digest);
+  return told?.outcome === 'committed' ? told : null;
+}
+
 /**
  * Waits until nothing is under way and every member routes by the newest version alone.
  * @returns that version
@@ -114,12 +127,11 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
   return watch.until(
     'one version everywhere, and no buffer kept',
     () => {
-      const state = watch.leading?.state;
-      if (state === undefined || state.open !== null) return null;
-      const { version, digest } = state.newest;
-      const told = watch.outcomes.get(version)?.get(digest);
-      if (told?.outcome !== 'committed') return null;
-      const settled = told.members.every(({ rank, incarnation }) => {
+      if (watch.leading?.state.open !== null) return null;
+      const newest = newestRecord(scene);
+      if (newest === null) return null;
+      const { version, digest, members } = newest;
+      const settled = members.every(({ rank, incarnation }) => {
         const engine = watch.reports.get(rank)?.engine;
         return (
           engine?.incarnation === incarnation &&

@@ -30,6 +30,11 @@ function caseOf(
   return { name: [victim, fault, phase, activation].join('/'), victim, fault, phase, activation };
 }
 
+/** An engine that does not return: it is removed, and its experts are brought back. */
+const removals = bothWays.flatMap((activation) =>
+  swapPhases.map((phase) => caseOf('engine', 'kill-for-good', phase, activation)),
+);
+
 /** All servers at once: nothing is decided meanwhile, and inference goes on (rule L2). */
 const withoutServers = (['kill', 'pause'] as const).flatMap((fault) =>
   swapPhases.map((phase) => caseOf('every-server', fault, phase, 'two-table')),
@@ -49,6 +54,7 @@ const fullDisks = (['stream-leader', 'stream-follower', 'every-server'] as const
 
 export const chaosCases: readonly ChaosCase[] = [
   ...signals,
+  ...removals,
   ...withoutServers,
   ...partitions,
   ...fullDisks,

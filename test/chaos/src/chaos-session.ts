@@ -9,7 +9,7 @@ import {
 import { Cluster } from '@isobar/testing';
 import { Acknowledgements } from './acknowledgements.js';
 import { command } from './ask-any.js';
-import { type CaseReport, emptyReport } from './case-report.js';
+import { type CaseReport, caseReportSchema, emptyReport } from './case-report.js';
 import { describeFailure, longestWithoutLeader, recover, settled, strike } from './case-run.js';
 import type { ChaosCase } from './chaos-case.js';
 import {
@@ -25,6 +25,7 @@ import { ClusterWatch } from './cluster-watch.js';
 import { createEnvironment, type EnvironmentName, removeEnvironment } from './environment.js';
 import { contradictions } from './outcome-checks.js';
 import { StoreProber } from './store-prober.js';
+import { endViolations, tokenViolations } from './token-checks.js';
 
 /** A phase that lasts for milliseconds may be over before a signal is there. */
 const strikesMax = 8;
@@ -38,6 +39,7 @@ export interface ChaosSessionOptions {
 }
 
 interface PendingReport {
+  readonly chaosCase: ChaosCase;
   readonly report: CaseReport;
   /** Unix times between which its traffic was served. */
   readonly fromMs: number;
@@ -115,7 +117,7 @@ export class ChaosSession {
       report.violations.push(text);
     }
     report.durationMs = Math.round(performance.now() - startedMs);
-    this.#pending.push({ report, fromMs, toMs: Date.now() });
+    this.#pending.push({ chaosCase, report, fromMs, toMs: Date.now() });
     return report.violations.length === 0;
   }
 
@@ -130,7 +132,7 @@ export class ChaosSession {
       }
       const struck = await strike(this.#scene, chaosCase);
       report.strikes += 1;
-      report.recoveredMs = Math.round(await recover(this.#scene));
+      report.recoveredMs = Math.round(await recover(this.#scene, numMembersAfter(chaosCase)));
       met = struck.met;
     }
   }
@@ -143,13 +145,9 @@ export class ChaosSession {
     try {
       await cluster.stopEngines();
       const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
-      const byRank = await Promise.all(
-        ranks.map((rank) => readResults(cluster.resultsDirectory, rank)),
-      );
-      results = byRank.flat();
-      const versions = new Set(byRank.map((lives) => lives.at(-1)?.steps.at(-1)?.mappingVersion));
-      if (versions.size > 1)
-        violations.push(`engines ended on versions ${[...versions].join(', ')}`);
+      const read = ranks.map((rank) => readResults(cluster.resultsDirectory, rank));
+      results = (await Promise.all(read)).flat();
+      violations.push(...endViolations(results));
     } catch (error) {
       violations.push(describeFailure(error));
     }
@@ -161,30 +159,25 @@ export class ChaosSession {
   }
 
   async #compare(
-    { report, fromMs, toMs }: PendingReport,
+    { chaosCase, report, fromMs, toMs }: PendingReport,
     results: readonly RankResults[],
     violationsOfAll: readonly string[],
   ): Promise<CaseReport> {
-    const { cluster } = this.#scene;
+    const { checkpointDirectory, tracePath } = this.#scene.cluster;
     const own = results.map((rank) => ({
       ...rank,
       steps: rank.steps.filter(({ startedAtMs }) => startedAtMs >= fromMs && startedAtMs < toMs),
     }));
     const violations = [...report.violations, ...violationsOfAll];
     try {
-      const comparison = await compareWithOracle(
-        cluster.checkpointDirectory,
-        cluster.tracePath,
-        own,
-      );
-      const { tokens, tokensLost, tokensMisrouted, tokensChanged } = comparison;
-      if (tokens === 0) violations.push('no token was served');
-      if (tokensLost + tokensMisrouted + tokensChanged > 0) {
-        violations.push(
-          `tokens: ${tokensLost} lost, ${tokensMisrouted} misrouted, ${tokensChanged} changed`,
-        );
-      }
-      return { ...report, ...comparison, violations, ok: violations.length === 0 };
+      const comparison = await compareWithOracle(checkpointDirectory, tracePath, own);
+      violations.push(...tokenViolations(chaosCase, comparison, own));
+      return caseReportSchema.parse({
+        ...report,
+        ...comparison,
+        violations,
+        ok: violations.length === 0,
+      });
     } catch (error) {
       return { ...report, violations: [...violations, describeFailure(error)], ok: false };
     }
@@ -196,6 +189,10 @@ export class ChaosSession {
     await this.#scene.cluster.close();
     await removeEnvironment(this.#scene);
   }
+}
+
+function numMembersAfter({ fault }: ChaosCase): number {
+  return fault === 'kill-for-good' ? numRanks - 1 : numRanks;
 }
 
 function startProbers(

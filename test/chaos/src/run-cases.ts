@@ -22,8 +22,10 @@ const failuresFolder = 'chaos-failures';
 export async function runCases(cases: readonly ChaosCase[], options: RunOptions): Promise<void> {
   const groups = new Map<string, ChaosCase[]>();
   for (const chaosCase of cases) {
-    const { activation, phase } = chaosCase;
-    const key = [activation, environmentOf(chaosCase), phase === 'discarding'].join();
+    const { activation, phase, fault } = chaosCase;
+    // What is killed for good is missing ever after.
+    const own = fault === 'kill-for-good' ? chaosCase.name : '';
+    const key = [activation, environmentOf(chaosCase), phase === 'discarding', own].join();
     groups.set(key, [...(groups.get(key) ?? []), chaosCase]);
   }
   for (const group of groups.values()) {
