@@ -149,8 +149,6 @@ class Run {
       if (random.next() < 0.5) at({ kind: 'undrain', rank }, 250_000);
     }
     if (random.next() < 0.1) at({ kind: 'pause' });
-    // What holds balancing up is lifted in the end.
-    scheduler.after(course.heal - 20_000, () => this.#ask({ kind: 'resume' }));
   }
 
   #settle(): void {
@@ -173,6 +171,8 @@ class Run {
   #askOnceMore(): void {
     const { operator } = this.#world;
     const accepted = operator.swapsAccepted;
+    // What holds balancing up is lifted first.
+    this.#ask({ kind: 'resume' });
     this.#ask({ kind: 'rebalance', automatic: false });
     const { scheduler } = this.#world;
     const untilMs = scheduler.nowMs + course.settleWithin;

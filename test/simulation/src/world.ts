@@ -60,6 +60,7 @@ export class World {
   readonly #keepsTranscript: boolean;
   readonly #drift: number;
   #starts = 0;
+  #sparesTaken = 0;
   readonly #processes: VirtualProcess[] = [];
   /** Told when a coordinator that leads, or is about to, enters a phase. */
   onPhase: (phase: LeaderPhase) => void = () => {};
@@ -163,6 +164,13 @@ export class World {
       this.engineAt(rank).start();
       this.agentAt(rank).start();
     }
+  }
+
+  /** A machine that stands by, once; null where none is left. */
+  takeSpare(): SimulatedEngine | null {
+    const spare = this.engines[this.numRanks + this.#sparesTaken] ?? null;
+    this.#sparesTaken += 1;
+    return spare;
   }
 
   get processes(): readonly VirtualProcess[] {

@@ -131,8 +131,10 @@ function hear(step: LeaderStep, rank: number, witness: Witness): void {
 
 /** Weighs all proofs of death; a newly proven one interrupts what counted on that member. */
 function weigh(step: LeaderStep): void {
-  const { swap, evidence: before } = step.state;
-  const voters = unionOfMembers(swap.members, swap.open?.voters ?? []);
+  const { swap, evidence: before, leavers } = step.state;
+  // Leavers of the version that takeover left to be followed are waited for as well.
+  const members = unionOfMembers(swap.members, leavers);
+  const voters = unionOfMembers(members, swap.open?.voters ?? []);
   const heard = [...before.witnesses].flatMap(([rank, { engine }]) =>
     engine === null ? [] : [{ rank, incarnation: engine.incarnation }],
   );

@@ -190,6 +190,7 @@ export class SimulatedEngine implements FabricEnd {
   died(): void {
     this.#agent?.connection.close();
     this.#agent = null;
+    this.traffic.cutAll();
     this.#world.fabric.died(this);
   }
 

@@ -87,6 +87,11 @@ export class TokenTraffic {
     this.#open = this.#open.filter((open) => open !== token);
   }
 
+  /** The engine that routed them is gone. */
+  cutAll(): void {
+    for (const token of this.#open) this.cut(token);
+  }
+
   /** The connection with a station is gone: tokens on their way there, or back, are lost. */
   cutStation(station: number): void {
     for (const token of this.#open) if (token.station === station) this.cut(token);

@@ -90,9 +90,10 @@ export function movedElsewhere(forMs: number): Fault {
     name: 'rank moved while its machine lives',
     strike: (world, clock) => {
       const { random, numRanks, engines, supervisor, scheduler } = world;
-      const spare = engines.find(({ station, process }) => station >= numRanks && !process.alive);
       const engine = world.engineAt(random.integer(numRanks));
-      if (spare === undefined || !engine.process.alive) return;
+      if (!engine.process.alive) return;
+      const spare = world.takeSpare();
+      if (spare === null) return;
       world.situations.count('rank moved while its machine lives');
       const agent = world.agentAt(engine.station);
       const newAgent = world.agentAt(spare.station);

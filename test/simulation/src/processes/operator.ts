@@ -188,13 +188,11 @@ export class Operator {
     });
   }
 
-  /** Engines that live on though most of their peers refuse them for good. */
+  /** Engines that live on though their peers refuse them for good. */
   #restartCutEngines(): void {
-    const { engines, scheduler } = this.#world;
-    const running = engines.filter(({ process, phase }) => process.alive && phase === 'running');
-    for (const engine of running) {
-      const cutters = running.filter((other) => other.hasCut(engine)).length;
-      if (2 * cutters < running.length) continue;
+    const { engines, scheduler, rules } = this.#world;
+    for (const engine of engines) {
+      if (!engine.process.alive || !rules.isCut(engine)) continue;
       this.#world.log(() => `an operator ends ${engine.name}, which its peers have cut`);
       scheduler.crash(engine.process);
     }

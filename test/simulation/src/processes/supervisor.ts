@@ -88,6 +88,18 @@ export class Supervisor {
     const { scheduler, engines } = this.#world;
     scheduler.after(watchMs, () => this.#watch());
     for (const engine of engines) if (this.#hasStopped(engine)) this.#endSoon(engine);
+    if (this.#left.size > 0 && engines.every(({ routes }) => !routes)) this.#bringBack();
+  }
+
+  /** A whole group that starts again needs every rank: those that have left return. */
+  #bringBack(): void {
+    const { engines } = this.#world;
+    const ranks = [...this.#left];
+    this.#left.clear();
+    for (const rank of ranks) {
+      const engine = engines.find((one) => one.rank === rank);
+      if (engine !== undefined && !engine.process.alive) this.#startSoon(engine.process);
+    }
   }
 
   #hasStopped(engine: SimulatedEngine): boolean {

@@ -44,6 +44,11 @@ export class Rules {
     this.residency = new ResidencyRules(engines, isProvenDead);
   }
 
+  /** Its peers refuse it for good: it is dead to them, though it may live. */
+  isCut(engine: SimulatedEngine): boolean {
+    return this.#cut.has(engine);
+  }
+
   afterEvent(): void {
     const { missing } = this.residency;
     this.residency.check();
