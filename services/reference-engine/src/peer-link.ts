@@ -3,14 +3,17 @@ import type { ForwardFrame } from './forward-frames.js';
 import type { FrameSocket } from './frame-socket.js';
 import type { PeerGreeting } from './peer-greeting.js';
 
+/** What carries a link's frames. */
+export type LinkSocket = Pick<FrameSocket, 'isOpen' | 'send' | 'sent' | 'close'>;
+
 /** The connection for the forward pass with one engine process, once both have greeted. */
 export class PeerLink {
   readonly greeting: PeerGreeting;
-  readonly #socket: FrameSocket;
+  readonly #socket: LinkSocket;
   #knownVersion: number;
   #routedVersion = -1;
 
-  constructor(greeting: PeerGreeting, socket: FrameSocket) {
+  constructor(greeting: PeerGreeting, socket: LinkSocket) {
     this.greeting = greeting;
     this.#socket = socket;
     this.#knownVersion = greeting.committedVersion;

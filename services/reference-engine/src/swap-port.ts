@@ -36,7 +36,7 @@ export interface SwapPortOptions {
   readonly incarnation: string;
   readonly residency: Residency;
   readonly members: MembershipView;
-  readonly stager: Stager;
+  readonly stager: Pick<Stager, 'stage'>;
   readonly work: SwapWork;
   readonly currentStep: () => number;
   readonly brokenPeers: () => readonly Member[];
