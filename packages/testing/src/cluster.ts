@@ -39,6 +39,8 @@ export interface ClusterOptions {
   readonly placementOf?: (name: string) => Placement;
   /** Folder for the store of a nats-server, by its name. @default in the cluster's folder */
   readonly storeDirectoryOf?: (name: string) => string;
+  /** Settings of every agent over the defaults. */
+  readonly agent?: Readonly<Record<string, unknown>>;
   /** Settings of every coordinator over the defaults. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
   /** For each service to say that it serves. @default 90,000 */
@@ -207,6 +209,7 @@ export class Cluster {
       servers: this.natsUrls,
       engine: this.#engineAddress(rank),
       stateDirectory: join(this.directory, 'agents'),
+      ...this.options.agent,
     });
   }
 

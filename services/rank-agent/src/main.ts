@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   const [path] = process.argv.slice(2);
   if (path === undefined) throw new Error('usage: main.js SETTINGS.json');
   const settings = await readSettings(path);
-  const { deployment, rank, servers, stateDirectory } = settings;
+  const { deployment, rank, servers, stateDirectory, pingIntervalMs, connectTimeoutMs } = settings;
   const logger = createLogger({ name: 'rank-agent', fields: { deployment, rank } });
   const stopping = new AbortController();
   let bus: Bus | null = null;
@@ -30,6 +30,8 @@ async function main(): Promise<void> {
   bus = await awaitBus(
     {
       servers,
+      pingIntervalMs,
+      connectTimeoutMs,
       name: `isobar agent ${deployment} ${rank}`,
       onError: (error) => logger.error({ err: error }, 'bus'),
       onStatus: (status) => logger.warn({ status }, 'bus status'),

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CommittedRecord, IsobarError } from '@isobar/protocol';
+import { type CommittedRecord, IsobarError, mappingOfRecord } from '@isobar/protocol';
 import type { ChaosCase } from './chaos-case.js';
 import { leases } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
@@ -92,11 +92,15 @@ async function shown(
 export async function recover(scene: ChaosScene, numMembers: number): Promise<number> {
   const { watch } = scene;
   const sinceMs = performance.now();
+  await watch.until(
+    `${numMembers} members`,
+    () => (newestRecord(scene)?.members.length === numMembers ? true : null),
+    seenDeadlineMs,
+  );
   const { version = 0 } = watch.phase ?? {};
   await watch.until(
-    `${numMembers} members, and a swap after version ${version} that is committed and complete`,
+    `a swap after version ${version} that is committed and complete`,
     () => {
-      if (newestRecord(scene)?.members.length !== numMembers) return null;
       const found = watch.events.some(
         (event) =>
           event.kind === 'swap-finished' &&
@@ -141,13 +145,25 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
           engine.activatedVersion === version &&
           engine.retiredUpTo === version &&
           engine.openVote === null &&
-          engine.freeBuffers === spareBuffers
+          engine.freeBuffers === spareBuffers + emptySlots(newest, rank)
         );
       });
       return settled ? version : null;
     },
     seenDeadlineMs,
   );
+}
+
+/** Slots of a rank without an expert, over all layers: their buffers are free too. */
+function emptySlots(record: CommittedRecord, rank: number): number {
+  const mapping = mappingOfRecord(record);
+  let empty = 0;
+  for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+    mapping.row(layer).forEach((expert, slot) => {
+      if (expert < 0 && mapping.rankOfSlot(slot) === rank) empty += 1;
+    });
+  }
+  return empty;
 }
 
 /** The longest time without a sign of a leader, stalls of the store not counted. */
