@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CommittedRecord, IsobarError, mappingOfRecord } from '@isobar/protocol';
 import type { ChaosCase } from './chaos-case.js';
-import { leases } from './chaos-cluster.js';
+import { leases, spareBuffers } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
 import { faults } from './fault.js';
 import type { SeenPhase } from './swap-phase.js';
@@ -126,8 +126,10 @@ function newestRecord({ watch }: ChaosScene): CommittedRecord | null {
  * Waits until nothing is under way and every member routes by the newest version alone.
  * @returns that version
  */
-export function settled(scene: ChaosScene, spareBuffers: number): Promise<number> {
+export function settled(scene: ChaosScene, { activation }: ChaosCase): Promise<number> {
   const { watch } = scene;
+  // In place a slot keeps its own buffer, also while it is empty.
+  const emptyBuffers = activation === 'in-place' ? () => 0 : emptySlots;
   return watch.until(
     'one version everywhere, and no buffer kept',
     () => {
@@ -145,7 +147,7 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
           engine.activatedVersion === version &&
           engine.retiredUpTo === version &&
           engine.openVote === null &&
-          engine.freeBuffers === spareBuffers + emptySlots(newest, rank)
+          engine.freeBuffers === spareBuffers + emptyBuffers(newest, rank)
         );
       });
       return settled ? version : null;
@@ -154,7 +156,7 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
   );
 }
 
-/** Slots of a rank without an expert, over all layers: their buffers are free too. */
+/** Slots of a rank without an expert, over all layers. */
 function emptySlots(record: CommittedRecord, rank: number): number {
   const mapping = mappingOfRecord(record);
   let empty = 0;
