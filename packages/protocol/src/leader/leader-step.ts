@@ -125,10 +125,20 @@ function onSettled(
   step.state = {
     ...state,
     outcomes: [...state.outcomes, outcome],
-    backOff: hasFailed ? { untilMs: nowMs + backOffMs, version, reason } : state.backOff,
-    retryAtMs: hasFailed ? nowMs + retryMs : state.retryAtMs,
+    backOff: hasFailed
+      ? { untilMs: nowMs + backOffMs * patience(state, 64), version, reason }
+      : state.backOff,
+    retryAtMs: hasFailed ? nowMs + retryMs * patience(state, 8) : state.retryAtMs,
     shunned: [...state.shunned, ...silentJoiners(state, open, nowMs + backOffMs)],
   };
+}
+
+/**
+ * How often the least wait goes into the next one: doubled with each void since the last commit. A
+ * number costs a record and a line in every later proposal, so failures must become rare.
+ */
+function patience({ swap }: LeaderState, most: number): number {
+  return Math.min(most, 2 ** Math.max(0, swap.voided.length - 1));
 }
 
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */

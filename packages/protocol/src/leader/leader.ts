@@ -71,6 +71,7 @@ export function initialLeader(
     backOff: null,
     retryAtMs: Number.NEGATIVE_INFINITY,
     shunned: [],
+    silent: [],
     stuck: new Map(),
     failed: false,
   };

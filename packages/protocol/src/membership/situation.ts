@@ -34,6 +34,19 @@ export function deadMembers({ evidence, members }: Situation): Member[] {
   return deadOf(evidence, members);
 }
 
+/** Living members whose engines have not been heard for so long: nothing can have their votes. */
+export function silentMembers(
+  situation: Situation,
+  nowMs: number,
+  silentAfterMs: number,
+): Member[] {
+  const { evidence } = situation;
+  return livingMembers(situation).filter((member) => {
+    const heardAtMs = evidence.witnesses.get(member.rank)?.heardAtMs ?? Number.NEGATIVE_INFINITY;
+    return engineOf(evidence, member) === null || nowMs - heardAtMs > silentAfterMs;
+  });
+}
+
 /** What an engine said of itself, null where this incarnation has not been asked. */
 export function describedEngine(situation: Situation, member: Member): DescribedEngine | null {
   const engine = situation.engines.get(member.rank);

@@ -45,15 +45,31 @@ describe('a removal', () => {
     expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
-  it('waits for a living member that is silent', () => {
+  it('waits for a living member that is silent, without a number, and tells once', () => {
     const group = settledGroup(4);
     group.rank(0).isSilent = true;
+    for (let ticks = 0; ticks < 12; ticks += 1) group.tick();
     group.die(2);
-    group.settle();
-    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    for (let ticks = 0; ticks < 80; ticks += 1) group.tick();
+    expect([...group.store.keys()]).toEqual([1]);
+    expect(alarms(group, 'members-silent')).toEqual([
+      { changes: ['evacuation'], members: [group.member(0)] },
+    ]);
     group.rank(0).isSilent = false;
     group.settle();
     expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  it('that comes to nothing is tried again, less and less often', () => {
+    const group = settledGroup(4);
+    group.rank(0).refusal = 'never';
+    group.die(2);
+    const numbers = () => group.store.size;
+    for (let ticks = 0; ticks < 60; ticks += 1) group.tick();
+    const early = numbers();
+    for (let ticks = 0; ticks < 60; ticks += 1) group.tick();
+    expect(early).toBeGreaterThan(3);
+    expect(numbers() - early).toBeLessThan(early - 1);
   });
 
   it('takes several waves where the spare buffers need them, the last one without the dead', () => {
