@@ -220,6 +220,7 @@ export {
   type Ground,
   initialTakeover,
   type PendingRecord,
+  type RetainedMapping,
   ranksUnheard,
   stepTakeover,
   type TakeoverAlarm,
