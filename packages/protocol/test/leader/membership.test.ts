@@ -507,7 +507,10 @@ describe('a whole group that starts again', () => {
     const group = restarted('serving');
     group.rank(2).missesOutcomes = true;
     for (let ticks = 0; ticks < 5; ticks += 1) group.tick();
-    expect(group.state.swap.open).toMatchObject({ phase: 'activating', proposal: { version: 3 } });
+    expect(group.state.swap.open).toMatchObject({
+      phase: 'activating',
+      proposal: { change: 'start' },
+    });
     // Under version 2 rank 0 held expert 3; the engine that is there now never has.
     group.die(1);
     group.tick();
