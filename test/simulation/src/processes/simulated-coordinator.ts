@@ -130,7 +130,9 @@ export class SimulatedCoordinator {
 
   #toEachAgent(deliver: (agent: SimulatedAgent) => void): void {
     const { agents, network } = this.#world;
-    for (const agent of agents) network.send(this.client, agent.client, () => deliver(agent));
+    for (const agent of agents) {
+      if (agent.process.alive) network.send(this.client, agent.client, () => deliver(agent));
+    }
   }
 
   #broadcast(event: RankSwapEvent): void {

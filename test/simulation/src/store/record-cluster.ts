@@ -111,39 +111,50 @@ export class RecordCluster {
     return probability > 0 && this.#options.random.next() < probability;
   }
 
-  /** Sends `act` to the leader; its answer, or null where none comes in time. */
+  /**
+   * Sends `act` to the leader. `settle` is told its answer; or null when the client gives up, where
+   * the answer is lost or late. Where a server dies with the request nothing is told: the machines
+   * must not wait for ever.
+   */
   #request<T>(
     client: BusClient,
     timeoutMs: number,
     act: () => T | null,
     settle: (result: T | null) => void,
   ): void {
-    const { scheduler, network } = this.#options;
+    const { scheduler, network, random } = this.#options;
     const { process } = client;
     const { life } = process;
-    let settled = false;
-    const once = (result: T | null) => {
-      if (settled) return;
-      settled = true;
-      settle(result);
+    const deadlineMs = scheduler.nowMs + timeoutMs / process.clockRate;
+    const giveUp = () => {
+      if (process.life !== life) return;
+      const leftMs = Math.max(0, deadlineMs - scheduler.nowMs);
+      scheduler.toLife(process, leftMs, () => settle(null));
     };
-    scheduler.timer(process, timeoutMs, () => once(null));
     const { leader } = this;
-    network.toServer(client, leader, () => {
-      if (!this.#answers) {
-        // Some requests are kept until there is a leader again, and carried out then.
-        if (this.#chance(0.5)) return;
-        const waitMs = this.#options.random.next() * 6_000;
-        scheduler.toAny(leader.process, waitMs, () => {
-          if (this.#answers) answer();
-        });
-        return;
-      }
-      answer();
-    });
     const answer = () => {
       const result = act();
-      if (result !== null) network.fromServer(leader, client, life, () => once(result));
+      const sent =
+        result !== null &&
+        network.fromServer(leader, client, life, () => {
+          if (scheduler.nowMs < deadlineMs) settle(result);
+          else settle(null);
+        });
+      if (!sent) giveUp();
+    };
+    const arrive = () => {
+      if (this.#answers) answer();
+      // Some requests are kept until there is a leader again, and carried out then.
+      else if (this.#chance(0.5)) giveUp();
+      else scheduler.toAny(leader.process, random.next() * 6_000, this.#answersLater(answer, giveUp));
+    };
+    if (!network.toServer(client, leader, arrive)) giveUp();
+  }
+
+  #answersLater(answer: () => void, giveUp: () => void): () => void {
+    return () => {
+      if (this.#answers) answer();
+      else giveUp();
     };
   }
 
