@@ -146,7 +146,8 @@ export class RecordCluster {
       if (this.#answers) answer();
       // Some requests are kept until there is a leader again, and carried out then.
       else if (this.#chance(0.5)) giveUp();
-      else scheduler.toAny(leader.process, random.next() * 6_000, this.#answersLater(answer, giveUp));
+      else
+        scheduler.toAny(leader.process, random.next() * 6_000, this.#answersLater(answer, giveUp));
     };
     if (!network.toServer(client, leader, arrive)) giveUp();
   }
