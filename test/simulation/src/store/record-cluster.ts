@@ -56,6 +56,7 @@ export class RecordCluster {
   readonly weather: StoreWeather = { late: 0, lateMs: 0, silent: 0, stale: 0, staleWrites: 0 };
   #leader = 0;
   #stalledUntilMs = 0;
+  #delayNext: { readonly prefix: string; readonly byMs: number } | null = null;
   #electing = false;
 
   constructor(options: RecordClusterOptions) {
@@ -167,7 +168,7 @@ export class RecordCluster {
     timeoutMs: number,
     settle: (result: CompareAndSetResult) => void,
   ): void {
-    const { store, scheduler, random, onWritten } = this.#options;
+    const { store, scheduler, onWritten } = this.#options;
     const write = (): WriteResult => {
       const before = store.read(key, store.lastSequence);
       const result = store.write(key, value, expectedRevision);
@@ -175,14 +176,31 @@ export class RecordCluster {
       return result;
     };
     const act = (): WriteResult | null => {
-      if (this.#chance(this.weather.late)) {
-        scheduler.after(timeoutMs + random.next() * this.weather.lateMs, write);
+      const lateMs = this.#lateness(key, timeoutMs);
+      if (lateMs > 0) {
+        scheduler.after(lateMs, write);
         return null;
       }
       const result = write();
       return this.#chance(this.weather.silent) ? null : result;
     };
     this.#request(client, timeoutMs, act, (result) => settle(result ?? { kind: 'unknown' }));
+  }
+
+  /** How long a write is under way before it lands, 0 where it lands at once. */
+  #lateness(key: string, timeoutMs: number): number {
+    const delay = this.#delayNext;
+    if (delay !== null && key.startsWith(delay.prefix)) {
+      this.#delayNext = null;
+      return delay.byMs;
+    }
+    if (!this.#chance(this.weather.late)) return 0;
+    return timeoutMs + this.#options.random.next() * this.weather.lateMs;
+  }
+
+  /** The next write of a key that begins so lands only after so long, unanswered. */
+  delayNext(prefix: string, byMs: number): void {
+    this.#delayNext = { prefix, byMs };
   }
 
   /** A record that must never have been written; where it has been, it is told. */
