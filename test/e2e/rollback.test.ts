@@ -1,4 +1,4 @@
-import { mappingAnswerSchema } from '@isobar/coordinator';
+import { mappingAnswerSchema, rollbackAnswerSchema } from '@isobar/coordinator';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runIsobar } from './run-isobar.js';
 import { noTokenWrong, SmallCluster, type SmallClusterOptions } from './small-cluster.js';
@@ -66,6 +66,30 @@ describe('a rollback', () => {
 
     expect((await isobar(small, 'resume')).code).toBe(0);
     await small.committed(held.mapping.version + 1);
+    expect(await small.conclude()).toMatchObject(noTokenWrong);
+  });
+
+  it('comes after the wave that is open when it is asked for, and before those that wait', async () => {
+    const small = await start({
+      engine: { spareBuffers: 4, reserveBuffers: 2, stagingBytesPerSecond: 64 * 1_024 },
+    });
+    await small.event(
+      ({ kind, version = 0, wavesLeft = 0 }) =>
+        kind === 'swap-finished' && version > 1 && wavesLeft > 1,
+    );
+    const first = await small.client.ask('rollback', { version: 1 }, rollbackAnswerSchema);
+    expect(first.held).toBe('rolled back to version 1');
+    await small.event(
+      ({ kind, change, outcome }) =>
+        kind === 'request-ended' && change === 'rebalance' && outcome === 'superseded',
+    );
+    await small.event(
+      ({ kind, change, outcome }) =>
+        kind === 'request-ended' && change === 'rollback' && outcome === 'committed',
+    );
+    await small.idle();
+    const again = await isobar(small, 'rollback', '1');
+    expect(again.stderr).toContain('ISOBAR_COORDINATOR_SAME_MAPPING');
     expect(await small.conclude()).toMatchObject(noTokenWrong);
   });
 

@@ -23,6 +23,7 @@ const eventSchema = z.looseObject({
   term: z.number().optional(),
   holder: z.string().optional(),
   change: z.string().optional(),
+  wavesLeft: z.number().optional(),
 });
 export type ClusterEvent = z.infer<typeof eventSchema>;
 

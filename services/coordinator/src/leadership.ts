@@ -1,4 +1,4 @@
-import { type ExpertMapping, revalidateMapping } from '@isobar/eplb';
+import { EplbError, type ExpertMapping, revalidateMapping } from '@isobar/eplb';
 import {
   type CommittedRecord,
   type ControlChange,
@@ -56,6 +56,8 @@ export class Leadership {
   readonly #passTimer: NodeJS.Timeout;
   /** What was asked for and has not ended, by token. */
   readonly #requested = new Map<number, Request['change']>();
+  /** Rollbacks among them, by token: the version that is wanted back. */
+  readonly #rollbacks = new Map<number, number>();
   #lastPass: LoadPass | null = null;
 
   constructor(options: LeadershipOptions) {
@@ -180,6 +182,24 @@ export class Leadership {
     const change = this.#requested.get(token);
     this.#requested.delete(token);
     this.#options.tell('request-ended', { change, outcome, reason });
+    const version = this.#rollbacks.get(token);
+    this.#rollbacks.delete(token);
+    // It was accepted while a version was open, which is in force now: planned anew on top of that.
+    if (version !== undefined && outcome === 'outdated') void this.#rollBackAgain(version);
+  }
+
+  async #rollBackAgain(version: number): Promise<void> {
+    try {
+      await this.rollback(version);
+    } catch (error) {
+      const isOver = this.#options.leader() === null;
+      if (!(error instanceof IsobarError || error instanceof EplbError))
+        this.#options.onFailure(error);
+      else if (!isOver) {
+        const { code, message: reason } = error;
+        this.#options.tell('rollback-failed', { version, code, reason });
+      }
+    }
   }
 
   #operate(
@@ -216,15 +236,14 @@ export class Leadership {
   }
 
   /**
-   * Goes back to the mapping of an earlier version, as far as the members of today can have it;
-   * balancing by itself is held from now on, until resumed.
+   * Goes back to the mapping of an earlier version, as far as the members of today can have it, once
+   * the version that may be open is decided; balancing by itself is held from now on, until resumed.
    * @throws IsobarError ISOBAR_COORDINATOR_NO_VERSION, ISOBAR_COORDINATOR_DEGRADED,
    *   ISOBAR_COORDINATOR_SAME_MAPPING, those of the bus, and the leader's refusals
    */
   async rollback(version: number): Promise<{ readonly waves: number; readonly moves: number }> {
     const record = await this.#committedRecord(version);
-    const { newest } = this.leader.swap;
-    const current = this.rebalancing.mapping;
+    const { swap, mapping: current } = this.leader;
     const target = this.#revalidated(record, current);
     const { topology } = this.#options;
     const engines = this.engines;
@@ -235,13 +254,24 @@ export class Leadership {
       topology: topology.toClusterShape(engines[0]?.bytesPerExpert ?? 0),
       reason,
     });
-    if (waves.length === 0) {
-      const text = `version ${newest.version} places experts as version ${version} did`;
-      throw new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { version });
-    }
-    const request: Request = { change: 'rollback', waves, base: newest };
-    await this.#operate({ kind: 'hold', reason }, request).done;
+    if (waves.length === 0) throw this.#nothingToRollBack(version);
+    const request: Request = { change: 'rollback', waves, base: swap.newest };
+    const { token, done } = this.#operate({ kind: 'hold', reason }, request);
+    this.#rollbacks.set(token, version);
+    done.catch(() => this.#rollbacks.delete(token));
+    await done;
     return { waves: waves.length, moves: current.moves(target).length };
+  }
+
+  #nothingToRollBack(version: number): IsobarError {
+    const { newest, open } = this.leader.swap;
+    if (open !== null) {
+      const text = `version ${open.proposal.version} is open: cancel it, to stay where version ${version} was`;
+      const fields = { version, open: open.proposal.version };
+      return new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', text, fields);
+    }
+    const text = `version ${newest.version} places experts as version ${version} did`;
+    return new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { version });
   }
 
   async #committedRecord(version: number): Promise<CommittedRecord> {
