@@ -15,6 +15,7 @@ import type {
   CoordinatorSwapState,
   SwapTimings,
 } from '../swap/coordinator-swap-state.js';
+import type { RetainedMapping } from '../swap/ground.js';
 import type { Wave } from '../swap/open-swap.js';
 
 export interface LeaderTimings extends SwapTimings {
@@ -41,7 +42,7 @@ export interface LeaderState {
   readonly mapping: ExpertMapping;
   readonly newestOutcome: NewestOutcome | null;
   /** The mapping before, while its buffers are not retired. */
-  readonly retained: ExpertMapping | null;
+  readonly retained: RetainedMapping | null;
   /** Engines that have described themselves, by rank. */
   readonly engines: ReadonlyMap<number, DescribedEngine>;
   /** Engines that can't be of this group: told once each. */

@@ -32,7 +32,7 @@ import type {
   TakeoverState,
 } from './takeover-state.js';
 
-export type { Ground } from './ground.js';
+export type { Ground, RetainedMapping } from './ground.js';
 export * from './takeover-state.js';
 
 /*

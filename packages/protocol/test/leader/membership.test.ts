@@ -503,6 +503,25 @@ describe('a whole group that starts again', () => {
     );
   });
 
+  it('has nothing of the version before in its buffers', () => {
+    const group = restarted('serving');
+    group.rank(2).missesOutcomes = true;
+    for (let ticks = 0; ticks < 5; ticks += 1) group.tick();
+    expect(group.state.swap.open).toMatchObject({
+      phase: 'activating',
+      proposal: { change: 'start' },
+    });
+    // Under version 2 rank 0 held expert 3; the engine that is there now never has.
+    group.die(1);
+    group.tick();
+    group.rank(2).missesOutcomes = false;
+    group.settle();
+    const evacuation = proposals(group).at(-1);
+    expect(evacuation?.change).toBe('evacuation');
+    const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
+    expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
+  });
+
   it('waits for every configured rank', () => {
     const group = restarted('serving', [0, 1]);
     group.settle();
