@@ -29,6 +29,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'simulation',
+          include: ['test/simulation/*.test.ts'],
+          testTimeout: 120_000,
+          // What is built runs as it is: through the test's own loader it takes twice as long.
+          server: { deps: { external: [/\/dist\//] } },
+        },
+      },
+      {
+        test: {
           name: 'model',
           include: ['test/model/**/*.test.ts'],
           testTimeout: 600_000,

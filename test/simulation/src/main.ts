@@ -5,6 +5,7 @@ import * as machines from '@isobar/protocol';
 import { catchFault } from './deliberate/catch-fault.js';
 import { deliberateFaults } from './deliberate/deliberate-faults.js';
 import { enoughRuns, expectedSituations } from './expected-situations.js';
+import { describeFailedRun } from './report.js';
 import { type ManyRuns, runMany } from './run-many.js';
 import { type RunResult, runSeed } from './run-seed.js';
 
@@ -19,7 +20,6 @@ npm run sim -- --fault NAME
   --ranks R      ranks of each run; drawn where absent, mostly 8
 `;
 
-const lastEvents = 60;
 /** Failures that are told with their transcripts. */
 const toldMax = 3;
 
@@ -93,12 +93,7 @@ function replay(seed: number, numRanks: number | null): RunResult {
 }
 
 function tellFailure(result: RunResult, verbose: boolean): void {
-  const { seed, violation, transcript } = result;
-  const told = verbose ? transcript : transcript.slice(-lastEvents);
-  const left = transcript.length - told.length;
-  process.stdout.write(`\nseed ${seed}, commit ${commit()}: ${violation?.text}\n`);
-  if (left > 0) process.stdout.write(`  … ${left} events before these: --seed ${seed} --verbose\n`);
-  process.stdout.write(`${told.map((line) => `  ${line}`).join('\n')}\n`);
+  process.stdout.write(`\n${describeFailedRun(result, commit(), verbose)}`);
 }
 
 function runOne(seed: number, options: Options): number {

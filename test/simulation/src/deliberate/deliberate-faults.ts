@@ -43,7 +43,7 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     ...few,
     edits: [
       {
-        file: 'swap/coordinator-swap.js',
+        file: 'swap/decide.js',
         find: "        effects: [{ kind: 'create-record', version: record.version, bytes: recordBytes }],",
         replace: `        effects: [
             { kind: 'send-outcome', message: { schema: 1, fence: state.fence, record: recordBytes } },

@@ -11,6 +11,7 @@ export class EnginePeers {
   readonly #engine: SimulatedEngine;
   /** Members of its mapping with which it has no connection. */
   broken: readonly Member[] = [];
+  #asking = false;
 
   constructor(world: World, engine: SimulatedEngine) {
     this.#world = world;
@@ -20,10 +21,13 @@ export class EnginePeers {
   /** The process is new. */
   reset(): void {
     this.broken = [];
+    this.#asking = false;
   }
 
-  /** Begins to ask around, for as long as the process lives. */
-  start(): void {
+  /** A vote has been given: what became of it is asked of peers until its outcome is known. */
+  awaitOutcome(): void {
+    if (this.#asking) return;
+    this.#asking = true;
     this.#world.scheduler.timer(this.#engine.process, askMs, () => this.#askSome());
   }
 
@@ -81,11 +85,11 @@ export class EnginePeers {
     return !same;
   }
 
-  /** While a vote waits, peers are asked what became of it: they may have acted on its outcome. */
   #askSome(): void {
-    const { scheduler, random, engines } = this.#world;
-    scheduler.timer(this.#engine.process, askMs, () => this.#askSome());
+    this.#asking = false;
     if (this.#engine.swap.vote === null) return;
+    this.awaitOutcome();
+    const { random, engines } = this.#world;
     const peer = engines[random.integer(engines.length)];
     if (peer !== undefined && peer !== this.#engine) this.ask(peer);
   }

@@ -34,7 +34,7 @@ export interface EngineListener {
 
 const boundary = { leastMs: 1, spreadMs: 40 };
 const computing = { usualMs: 15, slow: 0.08, slowMs: 2_500 };
-const tokenEveryMs = 12_000;
+const tokenEveryMs = 20_000;
 const burst = 3;
 
 /**
@@ -193,7 +193,6 @@ export class SimulatedEngine implements FabricEnd {
     this.#world.scheduler.timer(this.process, tokenEveryMs * this.#world.random.next(), () =>
       this.#routeTokens(),
     );
-    this.peers.start();
   }
 
   /** Called by the world when the process is dead. */
@@ -332,6 +331,7 @@ export class SimulatedEngine implements FabricEnd {
     this.#members.set(proposal.version, proposal.members);
     const { machines } = this.#world;
     this.#take(machines.recordVote(this.swap, proposal, proposalBytes), { proposal });
+    this.peers.awaitOutcome();
     this.#world.log(() => `${this.name} has staged version ${proposal.version}`);
   }
 

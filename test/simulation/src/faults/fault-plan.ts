@@ -21,6 +21,7 @@ import {
   victims,
 } from './process-faults.js';
 import { badStore, recordsLost, storeStall } from './store-faults.js';
+import { claimLost, voidOvertaken } from './story-faults.js';
 
 /** How many faults a run has, at least two. */
 const faultCount = { least: 2, spread: 6 };
@@ -41,6 +42,8 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [3, (random) => storeStall(2_000 + random.next() * 25_000)],
   [4, (random) => recordsLost(random.integer(4), random.next() < 0.5)],
   [3, (random) => badStore(5_000 + random.next() * 80_000)],
+  [2, () => claimLost],
+  [1, () => voidOvertaken],
   [2, (random) => badStaging('fails', 1 + random.integer(2))],
   [1, (random) => badStaging('stalls', 1 + random.integer(2))],
   [1, (random) => badStaging('corrupts', 1 + random.integer(2))],
@@ -77,11 +80,12 @@ function drawPhase(random: Random): LeaderPhase | null {
 /** What goes wrong in a run between `fromMs` and `untilMs`. */
 export function drawFaults(random: Random, fromMs: number, untilMs: number): PlannedFault[] {
   const count = faultCount.least + random.integer(faultCount.spread);
-  return Array.from({ length: count }, () => ({
-    fault: drawFault(random),
-    notBeforeMs: fromMs + random.next() * (untilMs - fromMs),
-    phase: drawPhase(random),
+  return Array.from({ length: count }, () => {
+    const fault = drawFault(random);
+    const notBeforeMs = fromMs + random.next() * (untilMs - fromMs);
+    const phase = fault.phase ?? drawPhase(random);
     // Within a phase, from at once to its middle: from a message's way to a staging's length.
-    delayMs: random.next() < 0.3 ? 0 : 10 ** (random.next() * 3.3),
-  }));
+    const delayMs = random.next() < 0.3 ? 0 : 10 ** (random.next() * 3.3);
+    return { fault, notBeforeMs, phase, delayMs: fault.phase === undefined ? delayMs : 0 };
+  });
 }

@@ -53,6 +53,12 @@ export class FaultSchedule implements FaultClock {
     this.#world.scheduler.after(delayMs, () => finish(ending));
   }
 
+  next(delayMs: number, strike: () => void): void {
+    this.#world.scheduler.after(delayMs, () => {
+      if (!this.#healed) strike();
+    });
+  }
+
   /** Nothing goes wrong any more, and what was broken is mended. */
   heal(): void {
     this.#healed = true;

@@ -125,20 +125,28 @@ export class MessageNetwork {
     });
   }
 
-  /** From a client to one of the servers, as requests to the store go. */
-  toServer(from: BusClient, server: BusServer, receive: () => void): void {
+  /**
+   * From a client to one of the servers, as requests to the store go.
+   * @returns false where it is lost on the way
+   */
+  toServer(from: BusClient, server: BusServer, receive: () => void): boolean {
     const entry = this.serverOf(from);
-    if (!entry.process.alive || !this.#reachability.passes(from.host, entry.host)) return;
-    if (!this.#reachability.passes(entry.host, server.host) || this.#isLost()) return;
+    if (!entry.process.alive || !this.#reachability.passes(from.host, entry.host)) return false;
+    if (!this.#reachability.passes(entry.host, server.host) || this.#isLost()) return false;
     this.#scheduler.toAny(server.process, this.latencyMs(), receive);
+    return true;
   }
 
-  /** The answer of a server to one life of a client. */
-  fromServer(server: BusServer, to: BusClient, life: number, receive: () => void): void {
+  /**
+   * The answer of a server to one life of a client.
+   * @returns false where it is lost on the way
+   */
+  fromServer(server: BusServer, to: BusClient, life: number, receive: () => void): boolean {
     const exit = this.serverOf(to);
-    if (!this.#reachability.passes(server.host, exit.host) || this.#isLost()) return;
+    if (!this.#reachability.passes(server.host, exit.host) || this.#isLost()) return false;
     this.#carry(exit, to, () => {
       if (to.process.life === life) receive();
     });
+    return true;
   }
 }

@@ -256,7 +256,9 @@ function membersIn({ members }: IsobarError['fields']): Member[] {
 }
 
 function isMember(value: unknown): value is Member {
-  return typeof value === 'object' && value !== null && 'rank' in value && 'incarnation' in value;
+  if (typeof value !== 'object' || value === null || !('rank' in value)) return false;
+  // A rank whose engine nobody knows is told without an incarnation.
+  return 'incarnation' in value && typeof value.incarnation === 'string';
 }
 
 function describeWish(wish: Wish): string {

@@ -130,7 +130,9 @@ export class SimulatedCoordinator {
 
   #toEachAgent(deliver: (agent: SimulatedAgent) => void): void {
     const { agents, network } = this.#world;
-    for (const agent of agents) network.send(this.client, agent.client, () => deliver(agent));
+    for (const agent of agents) {
+      if (agent.process.alive) network.send(this.client, agent.client, () => deliver(agent));
+    }
   }
 
   #broadcast(event: RankSwapEvent): void {
@@ -294,6 +296,8 @@ export class SimulatedCoordinator {
       if (!ranks.includes(agent.rank)) continue;
       network.send(this.client, agent.client, () => {
         agent.ask(query, (answer) => {
+          const fenced = answer.fence !== null && answer.fence.term > fence.term;
+          if (fenced) this.#world.situations.count('fenced message: query');
           network.send(agent.client, this.client, () => {
             if (this.listens) this.step({ kind: 'answer', answer });
           });

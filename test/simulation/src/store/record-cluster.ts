@@ -56,6 +56,7 @@ export class RecordCluster {
   readonly weather: StoreWeather = { late: 0, lateMs: 0, silent: 0, stale: 0, staleWrites: 0 };
   #leader = 0;
   #stalledUntilMs = 0;
+  #delayNext: { readonly prefix: string; readonly byMs: number } | null = null;
   #electing = false;
 
   constructor(options: RecordClusterOptions) {
@@ -111,39 +112,51 @@ export class RecordCluster {
     return probability > 0 && this.#options.random.next() < probability;
   }
 
-  /** Sends `act` to the leader; its answer, or null where none comes in time. */
+  /**
+   * Sends `act` to the leader. `settle` is told its answer; or null when the client gives up, where
+   * the answer is lost or late. Where a server dies with the request nothing is told: the machines
+   * must not wait for ever.
+   */
   #request<T>(
     client: BusClient,
     timeoutMs: number,
     act: () => T | null,
     settle: (result: T | null) => void,
   ): void {
-    const { scheduler, network } = this.#options;
+    const { scheduler, network, random } = this.#options;
     const { process } = client;
     const { life } = process;
-    let settled = false;
-    const once = (result: T | null) => {
-      if (settled) return;
-      settled = true;
-      settle(result);
+    const deadlineMs = scheduler.nowMs + timeoutMs / process.clockRate;
+    const giveUp = () => {
+      if (process.life !== life) return;
+      const leftMs = Math.max(0, deadlineMs - scheduler.nowMs);
+      scheduler.toLife(process, leftMs, () => settle(null));
     };
-    scheduler.timer(process, timeoutMs, () => once(null));
     const { leader } = this;
-    network.toServer(client, leader, () => {
-      if (!this.#answers) {
-        // Some requests are kept until there is a leader again, and carried out then.
-        if (this.#chance(0.5)) return;
-        const waitMs = this.#options.random.next() * 6_000;
-        scheduler.toAny(leader.process, waitMs, () => {
-          if (this.#answers) answer();
-        });
-        return;
-      }
-      answer();
-    });
     const answer = () => {
       const result = act();
-      if (result !== null) network.fromServer(leader, client, life, () => once(result));
+      const sent =
+        result !== null &&
+        network.fromServer(leader, client, life, () => {
+          if (scheduler.nowMs < deadlineMs) settle(result);
+          else settle(null);
+        });
+      if (!sent) giveUp();
+    };
+    const arrive = () => {
+      if (this.#answers) answer();
+      // Some requests are kept until there is a leader again, and carried out then.
+      else if (this.#chance(0.5)) giveUp();
+      else
+        scheduler.toAny(leader.process, random.next() * 6_000, this.#answersLater(answer, giveUp));
+    };
+    if (!network.toServer(client, leader, arrive)) giveUp();
+  }
+
+  #answersLater(answer: () => void, giveUp: () => void): () => void {
+    return () => {
+      if (this.#answers) answer();
+      else giveUp();
     };
   }
 
@@ -155,7 +168,7 @@ export class RecordCluster {
     timeoutMs: number,
     settle: (result: CompareAndSetResult) => void,
   ): void {
-    const { store, scheduler, random, onWritten } = this.#options;
+    const { store, scheduler, onWritten } = this.#options;
     const write = (): WriteResult => {
       const before = store.read(key, store.lastSequence);
       const result = store.write(key, value, expectedRevision);
@@ -163,14 +176,31 @@ export class RecordCluster {
       return result;
     };
     const act = (): WriteResult | null => {
-      if (this.#chance(this.weather.late)) {
-        scheduler.after(timeoutMs + random.next() * this.weather.lateMs, write);
+      const lateMs = this.#lateness(key, timeoutMs);
+      if (lateMs > 0) {
+        scheduler.after(lateMs, write);
         return null;
       }
       const result = write();
       return this.#chance(this.weather.silent) ? null : result;
     };
     this.#request(client, timeoutMs, act, (result) => settle(result ?? { kind: 'unknown' }));
+  }
+
+  /** How long a write is under way before it lands, 0 where it lands at once. */
+  #lateness(key: string, timeoutMs: number): number {
+    const delay = this.#delayNext;
+    if (delay !== null && key.startsWith(delay.prefix)) {
+      this.#delayNext = null;
+      return delay.byMs;
+    }
+    if (!this.#chance(this.weather.late)) return 0;
+    return timeoutMs + this.#options.random.next() * this.weather.lateMs;
+  }
+
+  /** The next write of a key that begins so lands only after so long, unanswered. */
+  delayNext(prefix: string, byMs: number): void {
+    this.#delayNext = { prefix, byMs };
   }
 
   /** A record that must never have been written; where it has been, it is told. */

@@ -1,0 +1,63 @@
+import type { World } from '../world.js';
+import type { Fault } from './fault.js';
+
+/* Several things that go wrong one after another, where chance alone would hardly bring them together. */
+
+function crashLeader(world: World): void {
+  const leader = world.coordinators.find(({ process, listens }) => process.alive && listens);
+  if (leader !== undefined) world.scheduler.crash(leader.process);
+}
+
+/**
+ * The store forgets a claim that ranks have been asked under, and its claimant dies or stands still:
+ * another claims under the same term, with a nonce of its own.
+ */
+export const claimLost: Fault = {
+  name: 'a claim is lost',
+  phase: 'taking over',
+  strike: (world, clock) => {
+    const { random, scheduler, store, coordinators } = world;
+    clock.next(20 + random.next() * 400, () => {
+      const claimant = coordinators.find(({ process, listens }) => process.alive && listens);
+      if (claimant === undefined) return;
+      world.situations.count('a claim is lost');
+      const keys = store.lose(store.depthOf('leader'));
+      world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
+      if (random.next() < 0.5) {
+        scheduler.crash(claimant.process);
+        return;
+      }
+      const pauseMs = 15_000 + random.next() * 20_000;
+      world.log(() => `${claimant.name} stands still for ${Math.round(pauseMs)} ms`);
+      const { life } = claimant.process;
+      scheduler.pause(claimant.process, pauseMs);
+      clock.later(pauseMs, () => {
+        if (claimant.process.life === life && claimant.process.paused) {
+          scheduler.resume(claimant.process);
+        }
+      });
+    });
+  },
+};
+
+/**
+ * A leader decides void and dies with its write under way; a rank votes late, and the next leader
+ * finds every vote and commits; the store forgets the commit, and the void lands after all.
+ */
+export const voidOvertaken: Fault = {
+  name: 'a void is overtaken by a commit',
+  phase: 'preparing',
+  strike: (world, clock) => {
+    const { random, store, cluster, engines } = world;
+    world.situations.count('a void is overtaken by a commit');
+    for (const engine of engines) engine.faults.stallNextMs = 14_900 + random.next() * 3_000;
+    // The leader's own deadline ends preparing 15 s from now, on its clock.
+    cluster.delayNext('map.', 60_000);
+    clock.next(18_500 + random.next() * 1_000, () => crashLeader(world));
+    clock.next(70_000, () => {
+      const keys = store.lose(store.depthOf('map.'));
+      world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
+    });
+    clock.next(80_000 + random.next() * 10_000, () => crashLeader(world));
+  },
+};
