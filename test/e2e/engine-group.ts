@@ -202,7 +202,10 @@ export class EngineGroup {
   /** Resolves once a rank's engine has ended. */
   async gone(rank: number): Promise<void> {
     const engine = this.engine(rank);
-    await engine.process.exited;
+    const late = delay(deadlineMs, 'late', { ref: false });
+    if ((await Promise.race([engine.process.exited, late])) === 'late') {
+      throw new Error(`the engine of rank ${rank} has not ended`);
+    }
     engine.disconnect();
     this.#engines.delete(rank);
   }

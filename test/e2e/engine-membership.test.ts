@@ -230,7 +230,7 @@ describe.each(['two-table', 'in-place'] as const)('a group of engines, %s', (act
 describe('in place, two ranks that differ in whether the group has switched', () => {
   it('do the step anew by the later version, and no token is changed', async () => {
     const engineOfRank = (rank: number) =>
-      rank === 3 ? { faults: { diesAfterTokensTo: [0] } } : {};
+      rank === 3 ? { faults: { diesBefore: { version: 2, tokensTo: [0] } } } : {};
     const group = await serving({ numRanks: 4, activation: 'in-place', engineOfRank });
     const mapping = withoutRanks(group.start, [0]);
     const planned = group.plan({ mapping, members: group.members, change: 'drain' });

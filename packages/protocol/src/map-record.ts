@@ -59,7 +59,7 @@ export function encodeMapRecord(record: MapRecord): Uint8Array {
   return encode(record);
 }
 
-/** Records are kept as bytes and read again and again; nobody writes into bytes that are kept. */
+/** Records that have been read, by their bytes, which nobody writes into: a rank keeps them for long. */
 const decoded = new WeakMap<Uint8Array, MapRecord>();
 
 /**
@@ -69,6 +69,12 @@ const decoded = new WeakMap<Uint8Array, MapRecord>();
 export function decodeMapRecord(bytes: Uint8Array): MapRecord {
   const known = decoded.get(bytes);
   if (known !== undefined) return known;
+  const record = readMapRecord(bytes);
+  decoded.set(bytes, record);
+  return record;
+}
+
+function readMapRecord(bytes: Uint8Array): MapRecord {
   const record = decode('map record', bytes, mapRecordSchema);
   if (record.outcome === 'committed' && mappingOfRecord(record).digest() !== record.digest) {
     throw new IsobarError(
@@ -77,7 +83,6 @@ export function decodeMapRecord(bytes: Uint8Array): MapRecord {
       { message: 'map record', field: 'digest', version: record.version },
     );
   }
-  decoded.set(bytes, record);
   return record;
 }
 

@@ -42,7 +42,8 @@ export class NodeNetwork {
 
   static async create(): Promise<NodeNetwork> {
     await removeLeftovers();
-    const network = new NodeNetwork(`10.${randomInt(64, 128)}.${randomInt(256)}`);
+    // Of the range that is kept for measurements of networks: nobody's own.
+    const network = new NodeNetwork(`198.18.${randomInt(256)}`);
     try {
       await network.#create();
       return network;
