@@ -75,7 +75,7 @@ export class World {
     this.#keepsTranscript = options.transcript === true;
     this.#drift = options.clockDrift ?? 0;
     this.shape = { spareBuffers: 6, reserveBuffers: 2 };
-    this.tickMs = { agent: 5_000, coordinator: 2_000 };
+    this.tickMs = { agent: 5_000, coordinator: 2_500 };
     this.startMapping = ExpertMapping.contiguous({
       numLayers: model.numLayers,
       numLogicalExperts: Math.max(2, numRanks * model.slotsPerRank - model.spareSlots),
