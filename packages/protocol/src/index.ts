@@ -20,7 +20,7 @@ export type {
   CreateRecordResult,
   Operation,
 } from './coordinator/coordinator-types.js';
-export { membersUnheard, notLeading, type UnheardMember } from './coordinator/operations.js';
+export { notLeading } from './coordinator/operations.js';
 export type { StoredControl } from './coordinator/stored-records.js';
 export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
@@ -219,6 +219,7 @@ export { stepRankSwap } from './swap/rank-swap.js';
 export {
   type Ground,
   initialTakeover,
+  membersUnheard,
   type PendingRecord,
   type RetainedMapping,
   ranksUnheard,
@@ -230,4 +231,5 @@ export {
   type TakeoverResult,
   type TakeoverState,
   takeoverAnswer,
+  type UnheardMember,
 } from './swap/takeover.js';

@@ -3,9 +3,7 @@ import type { ControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { Member } from '../member.js';
-import { newestCommitted } from '../swap/known-versions.js';
-import { ranksUnheard } from '../swap/takeover.js';
-import type { TakeoverState } from '../swap/takeover-state.js';
+import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
 import type {
@@ -61,21 +59,6 @@ export function notLeading(state: CoordinatorState): IsobarError {
   }
   const text = `this coordinator does not lead: ${waitsFor}`;
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
-}
-
-/** Those without whose answer the takeover can't go on, with the incarnation that is listed. */
-export function membersUnheard(takeover: TakeoverState): UnheardMember[] {
-  const listed = newestCommitted(takeover.stored)?.members ?? [];
-  return ranksUnheard(takeover).map((rank) => ({
-    rank,
-    incarnation: listed.find((member) => member.rank === rank)?.incarnation ?? null,
-  }));
-}
-
-export interface UnheardMember {
-  readonly rank: number;
-  /** Null where no record that was read lists the rank. */
-  readonly incarnation: string | null;
 }
 
 function unknownMember(members: readonly Member[], change: ControlChange): IsobarError | null {

@@ -105,7 +105,7 @@ function alarmMissing(state: TakeoverState, nowMs: number): TakeoverResult {
   const asking = { ...state, askingSinceMs };
   const isLong = nowMs - askingSinceMs >= missingAfterCuts * state.cutAfterMs;
   if (state.missingTold || !isLong) return { state: asking, effects: [] };
-  const fields = { ranks: ranksUnheard(state) };
+  const fields = { members: membersUnheard(state) };
   return {
     state: { ...asking, missingTold: true },
     effects: [{ kind: 'alarm', alarm: 'answers-missing', fields }],
@@ -122,7 +122,26 @@ function ranksToAsk(state: TakeoverState): number[] {
 
 /** Ranks whose answers are missing, of those that must answer. */
 export function ranksUnheard(state: TakeoverState): number[] {
-  return unheard(state, knownOf(state)).map(({ rank }) => rank);
+  return membersUnheard(state).map(({ rank }) => rank);
+}
+
+/**
+ * Those without whose answer the takeover can't go on: members of the newest version, and of what
+ * may have been committed on top of it.
+ */
+export function membersUnheard(state: TakeoverState): UnheardMember[] {
+  if (state.phase !== 'asking') return [];
+  const known = knownOf(state);
+  const missing = unheard(state, known);
+  if (missing.length > 0) return missing;
+  const open = decideOpen(state, known);
+  return 'unheard' in open ? [...open.unheard] : [];
+}
+
+export interface UnheardMember {
+  readonly rank: number;
+  /** Null where any engine of the rank will do. */
+  readonly incarnation: string | null;
 }
 
 function knownOf(state: TakeoverState): KnownVersions {
@@ -135,7 +154,7 @@ function wordsOf(state: TakeoverState): RankWord[] {
 }
 
 /** Members, or ranks where no member is known to live, that must answer and have not. */
-function unheard(state: TakeoverState, known: KnownVersions): { readonly rank: number }[] {
+function unheard(state: TakeoverState, known: KnownVersions): UnheardMember[] {
   const heard = wordsOf(state).flatMap((word) => memberOfWord(word) ?? []);
   const keys = memberKeys(heard);
   const living = livingOf(state.evidence, known.newest?.members ?? []);
@@ -147,7 +166,9 @@ function unheard(state: TakeoverState, known: KnownVersions): { readonly rank: n
   // Of two engines of one rank, where no record says which is the member, one must be dead first.
   const isHeard = (rank: number) =>
     known.newest === null ? numLiving.get(rank) === 1 : numLiving.has(rank);
-  return state.configuredRanks.filter((rank) => !isHeard(rank)).map((rank) => ({ rank }));
+  return state.configuredRanks
+    .filter((rank) => !isHeard(rank))
+    .map((rank) => ({ rank, incarnation: null }));
 }
 
 function onReport(state: TakeoverState, report: RankReport, nowMs: number): TakeoverResult {
@@ -224,9 +245,9 @@ function advance(heard: TakeoverState): TakeoverResult {
   if (refusal !== null) return fail(state, refusal);
   const open = decideOpen(state, known);
   if (open instanceof IsobarError) return fail(state, open);
-  if (open === null) return { state, effects: [] };
+  if ('unheard' in open) return { state, effects: [] };
   const lost = known.lost.map((decided) => ({ decided, isTold: true, inDoubt: false }));
-  const here = open.map((decided) => ({ decided, isTold: false, inDoubt: false }));
+  const here = open.decided.map((decided) => ({ decided, isTold: false, inDoubt: false }));
   const alarms = contradictions(state, known.contradicted);
   const next: TakeoverState = {
     ...state,
@@ -246,14 +267,13 @@ function contradictions(state: TakeoverState, versions: readonly number[]): Take
     .map((version) => ({ kind: 'alarm', alarm: 'record-contradicted', fields: { version } }));
 }
 
-/**
- * Every number above the newest committed one that somebody has voted for and nobody decided.
- * @returns null where somebody must be heard first
- */
-function decideOpen(
-  state: TakeoverState,
-  known: KnownVersions,
-): DecidedVersion[] | IsobarError | null {
+type OpenNumbers =
+  | { readonly decided: readonly DecidedVersion[] }
+  /** They must be heard first. */
+  | { readonly unheard: readonly UnheardMember[] };
+
+/** Every number above the newest committed one that somebody has voted for and nobody decided. */
+function decideOpen(state: TakeoverState, known: KnownVersions): OpenNumbers | IsobarError {
   const words = wordsOf(state);
   const numbers = [...new Set(openVotes(words).map(({ vote }) => vote.version))]
     .filter((version) => version > (known.newest?.version ?? 0) && !known.outcomes.has(version))
@@ -265,14 +285,14 @@ function decideOpen(
       decideOpenNumber(openGround(state, words, newest), version),
     );
     if (decision instanceof IsobarError) return decision;
-    if (decision.kind === 'unheard') return null;
+    if (decision.kind === 'unheard') return { unheard: decision.members };
     decided.push(decision.decided);
     const { record } = decision.decided;
     if (record.outcome === 'committed') newest = record;
   }
   // The target of a commit that was open has members of its own, which may know more.
   const target = newest === known.newest ? [] : unheard(state, { ...known, newest });
-  return target.length > 0 ? null : decided;
+  return target.length > 0 ? { unheard: target } : { decided };
 }
 
 function readingProposals<T>(decide: () => T): T | IsobarError {

@@ -260,7 +260,7 @@ describe('who must answer', () => {
       group.toTakeover({ kind: 'tick' });
       group.nowMs += cutAfterMs;
     }
-    expect(missing()).toEqual([{ ranks: [3] }]);
+    expect(missing()).toEqual([{ members: [group.member(3)] }]);
   });
 
   it('is asked to be cut where all others have lost it', () => {
