@@ -1,3 +1,4 @@
+import type { Activation } from '@isobar/protocol';
 import { createRandom, type Random } from '@isobar/trace';
 import { drawFaults } from './faults/fault-plan.js';
 import { FaultSchedule } from './faults/fault-schedule.js';
@@ -13,6 +14,8 @@ export interface RunOptions {
   readonly seed: number;
   /** @default drawn: mostly 8, sometimes fewer */
   readonly numRanks?: number;
+  /** @default drawn: mostly two-table */
+  readonly activation?: Activation;
   readonly faults?: ShellFaults;
   readonly transcript?: boolean;
 }
@@ -49,12 +52,14 @@ export function runSeed(options: RunOptions): RunResult {
   const random = createRandom(options.seed * 2 + 1);
   const numRanks = options.numRanks ?? drawRanks(random);
   const numCoordinators = random.next() < 0.7 ? 2 : 3;
+  const activation = random.next() < 0.75 ? 'two-table' : 'in-place';
   const world = new World({
     machines: options.machines,
     seed: options.seed * 2,
     numRanks,
     numCoordinators,
     clockDrift: random.next() < 0.5 ? 0.001 : 0.05,
+    activation: options.activation ?? activation,
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(options.transcript === undefined ? {} : { transcript: options.transcript }),
   });

@@ -1,3 +1,4 @@
+import type { Activation } from '@isobar/protocol';
 import type { Machines } from './machines.js';
 
 /** Faults of the shells, where a rule can't be broken in the machines themselves. */
@@ -10,6 +11,8 @@ export interface ShellFaults {
   readonly overwriteRecords: boolean;
   /** Engines compute no token of a version before they route by it themselves. */
   readonly serveAfterSwitch: boolean;
+  /** In place: engines switch on their own, not with the step that all can follow. */
+  readonly switchAlone: boolean;
   /** Engines say that they have activated while tokens of old versions are under way. */
   readonly activatedAtOnce: boolean;
 }
@@ -19,6 +22,7 @@ export const noShellFaults: ShellFaults = {
   agentsReadStore: false,
   overwriteRecords: false,
   serveAfterSwitch: false,
+  switchAlone: false,
   activatedAtOnce: false,
 };
 
@@ -32,6 +36,8 @@ export interface WorldOptions {
   readonly transcript?: boolean;
   /** What dies is started again after a while. @default true */
   readonly supervised?: boolean;
+  /** @default two-table */
+  readonly activation?: Activation;
   /** Fastest of all clocks against the slowest, less one. */
   readonly clockDrift?: number;
 }

@@ -1,6 +1,7 @@
 import { ExpertMapping } from '@isobar/eplb';
-import type { CoordinatorOptions, EngineDescription } from '@isobar/protocol';
+import type { Activation, CoordinatorOptions, EngineDescription } from '@isobar/protocol';
 import { createRandom, type Random } from '@isobar/trace';
+import { GroupStep } from './engine/group-step.js';
 import { SimulatedEngine } from './engine/simulated-engine.js';
 import { Scheduler } from './kernel/scheduler.js';
 import { type ProcessKind, VirtualProcess } from './kernel/virtual-process.js';
@@ -53,6 +54,8 @@ export class World {
   readonly agents: SimulatedAgent[] = [];
   readonly operator: Operator;
   readonly supervisor: Supervisor;
+  readonly activation: Activation;
+  readonly groupStep: GroupStep;
   readonly numRanks: number;
   readonly startMapping: ExpertMapping;
   readonly shape: { readonly spareBuffers: number; readonly reserveBuffers: number };
@@ -72,6 +75,8 @@ export class World {
     this.random = createRandom(options.seed);
     this.faults = options.faults ?? noShellFaults;
     this.numRanks = numRanks;
+    this.activation = options.activation ?? 'two-table';
+    this.groupStep = new GroupStep(this);
     this.#keepsTranscript = options.transcript === true;
     this.#drift = options.clockDrift ?? 0;
     this.shape = { spareBuffers: 6, reserveBuffers: 2 };
@@ -105,7 +110,7 @@ export class World {
         this.rules.outcomes.created(record, replaced);
       },
     });
-    this.rules = new Rules(this.engines, this.reader, this.situations);
+    this.rules = new Rules(this);
     this.coordinators = Array.from({ length: numCoordinators }, (_, index) => {
       const process = this.#process('coordinator', index);
       return new SimulatedCoordinator(this, process, this.network.addClient(process, index));
@@ -225,7 +230,7 @@ export class World {
       bytesPerExpert: 64,
       ...this.shape,
       replicaChoice: 'uniform',
-      activation: 'two-table',
+      activation: this.activation,
       staging: 'one-sided',
       digestAlgorithm: 'sha256',
       ownBalancer: false,

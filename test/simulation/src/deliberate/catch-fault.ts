@@ -14,12 +14,15 @@ export interface CaughtFault {
 
 /** Runs seeds with a deliberate fault until a rule breaks. */
 export async function catchFault(fault: DeliberateFault): Promise<CaughtFault> {
-  const { name, edits, numRanks, seedsMax } = fault;
+  const { name, edits, numRanks, activation, seedsMax } = fault;
   const faulty = edits.length === 0 ? machines : await loadFaultyMachines(name, edits);
   const faults = { ...noShellFaults, ...fault.shell };
   for (let seed = 1; seed <= seedsMax; seed += 1) {
-    const ranks = numRanks === undefined ? {} : { numRanks };
-    const { violation } = runSeed({ machines: faulty, seed, faults, ...ranks });
+    const fixed = {
+      ...(numRanks === undefined ? {} : { numRanks }),
+      ...(activation === undefined ? {} : { activation }),
+    };
+    const { violation } = runSeed({ machines: faulty, seed, faults, ...fixed });
     if (violation !== null) return { name, seed, text: violation.text };
   }
   return { name, seed: null, text: `not caught within ${seedsMax} seeds` };

@@ -1,3 +1,4 @@
+import type { Activation } from '@isobar/protocol';
 import type { ShellFaults } from '../world-options.js';
 
 /** One place of the built package, found exactly once, and what stands there instead. */
@@ -13,6 +14,8 @@ export interface DeliberateFault {
   readonly name: string;
   readonly edits: readonly TextEdit[];
   readonly shell?: Partial<ShellFaults>;
+  /** How engines activate; drawn where absent. */
+  readonly activation?: Activation;
   /** Seeds, from 1 on, within which it must be caught. */
   readonly seedsMax: number;
   /** Ranks of each run: few show some faults sooner. @default drawn */

@@ -316,4 +316,11 @@ function voidWhereAbsent({ durable }, engine) {
     edits: [],
     shell: { activatedAtOnce: true },
   },
+  {
+    name: 'switch in place without the others',
+    ...few,
+    activation: 'in-place',
+    edits: [],
+    shell: { switchAlone: true },
+  },
 ];

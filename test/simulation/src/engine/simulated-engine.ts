@@ -58,7 +58,6 @@ export class SimulatedEngine implements FabricEnd {
   #memory: ExpertMemory | null = null;
   readonly #members = new Map<number, readonly Member[]>();
   #agent: { readonly connection: PortConnection; readonly listener: EngineListener } | null = null;
-  #switching = false;
   #told: { readonly swap: EngineSwapState; readonly state: EngineState } | null = null;
 
   constructor(world: World, process: VirtualProcess, rank: number, station: number, host: number) {
@@ -162,7 +161,6 @@ export class SimulatedEngine implements FabricEnd {
     this.#members.clear();
     this.#stager.reset();
     this.peers.reset();
-    this.#switching = false;
     this.#agent = null;
     this.#told = null;
     this.phase = 'waiting';
@@ -191,7 +189,7 @@ export class SimulatedEngine implements FabricEnd {
     this.#world.rules.engineStarted(this);
     this.#peersChanged();
     this.#world.scheduler.timer(this.process, tokenEveryMs * this.#world.random.next(), () =>
-      this.#routeTokens(),
+      this.#routeNow(),
     );
   }
 
@@ -367,31 +365,55 @@ export class SimulatedEngine implements FabricEnd {
     this.#world.log(() => `${this.name} discards version ${version}`);
   }
 
-  #switchSoon(): void {
-    if (this.#switching) return;
-    this.#switching = true;
-    const { scheduler, random } = this.#world;
-    const waitMs = boundary.leastMs + random.next() * boundary.spreadMs;
-    scheduler.toLife(this.process, waitMs, () => this.#switch());
+  get #isInPlace(): boolean {
+    return this.#world.activation === 'in-place';
   }
 
-  /** Between two steps. */
-  #switch(): void {
-    this.#switching = false;
+  #switchSoon(): void {
+    if (this.#isInPlace && !this.#world.faults.switchAlone) {
+      this.#world.groupStep.soon();
+      return;
+    }
+    const { scheduler, random } = this.#world;
+    const waitMs = boundary.leastMs + random.next() * boundary.spreadMs;
+    scheduler.toLife(this.process, waitMs, () => {
+      if (this.swap.switchingTo === null) return;
+      this.routeTokens(burst);
+      this.switchNow();
+      this.routeTokens(burst);
+      this.#settleDrained();
+    });
+  }
+
+  /** In place: takes part in the group's steps, if only idle while it waits to be listed. */
+  get takesPartInSteps(): boolean {
+    if (!this.process.alive || this.phase !== 'running') return false;
+    const { standing, vote, switchingTo } = this.swap;
+    return standing === 'serving' || vote !== null || switchingTo !== null;
+  }
+
+  /** In place: the highest version that it may follow. */
+  get readyVersion(): number {
+    const { switchingTo, standing, mappingVersion, committed } = this.swap;
+    return switchingTo ?? (standing === 'serving' ? mappingVersion : committed.version);
+  }
+
+  /** Between two steps: routes by the version that it has been told to switch to. */
+  switchNow(): void {
     const { machines } = this.#world;
     const version = this.swap.switchingTo;
     if (version === null) return;
     if (this.memory.mappingOf(version) === null) {
       throw new RuleViolation('S4', `${this.name} switches to version ${version}, not staged`);
     }
-    if (this.routes) this.#route(burst);
     this.memory.beginServing(version);
     this.#take(machines.recordSwitch(this.swap, version), {});
+    // In place nothing older is left: the slots' own buffers hold the new weights.
+    if (this.#isInPlace) this.memory.keepOnly(version);
     this.#world.log(() => `${this.name} routes by version ${version}`);
     this.peers.leaveBehind();
     this.#peersChanged();
-    if (this.routes) this.#route(burst);
-    this.#settleDrained();
+    if (this.#isInPlace) this.#settleDrained();
   }
 
   #settleDrained(): void {
@@ -413,9 +435,21 @@ export class SimulatedEngine implements FabricEnd {
   }
 
   onLinked(end: FabricEnd): void {
-    if (this.phase === 'running') this.#peersChanged();
-    else if (this.#world.engineAt(end.station).phase === 'running') this.join();
+    const peer = this.#world.engineAt(end.station);
+    if (this.phase === 'running') {
+      if (this.#isInPlace) this.#catchUp(peer);
+      this.#peersChanged();
+    } else if (peer.phase === 'running') this.join();
     else this.#world.formGroup();
+  }
+
+  /** In place: a step that finds two versions is done again by all under the higher one. */
+  #catchUp(peer: SimulatedEngine): void {
+    if (!this.routes || !peer.process.alive || peer.phase !== 'running' || !peer.routes) return;
+    const { mappingVersion, outcomes } = peer.swap;
+    if (this.swap.mappingVersion >= mappingVersion) return;
+    for (const { record } of outcomes) this.hearFromPeer(record);
+    if (this.swap.switchingTo === mappingVersion) this.switchNow();
   }
 
   onUnlinked(end: FabricEnd): void {
@@ -450,12 +484,13 @@ export class SimulatedEngine implements FabricEnd {
 
   // Tokens
 
-  #routeTokens(): void {
-    this.#world.scheduler.timer(this.process, tokenEveryMs, () => this.#routeTokens());
-    if (this.routes) this.#route(1);
+  #routeNow(): void {
+    this.#world.scheduler.timer(this.process, tokenEveryMs, () => this.#routeNow());
+    this.routeTokens(1);
   }
 
-  #route(count: number): void {
+  routeTokens(count: number): void {
+    if (!this.routes) return;
     const { mappingVersion } = this.swap;
     const mapping = this.mappingOf(mappingVersion);
     for (let index = 0; index < count; index += 1) this.traffic.route(mappingVersion, mapping);
@@ -477,6 +512,7 @@ export class SimulatedEngine implements FabricEnd {
 
   #dispatch(token: Token): boolean {
     const { scheduler, fabric } = this.#world;
+    if (this.#isInPlace) return this.#computeInStep(token);
     const tookMs = this.#computingMs();
     if (token.station === this.station) {
       scheduler.toLife(this.process, tookMs, () => {
@@ -494,6 +530,15 @@ export class SimulatedEngine implements FabricEnd {
         fabric.send(peer, this, () => this.#answered(token));
       });
     });
+  }
+
+  /** In place: a token is answered in the step that it was routed in, or its connection is cut. */
+  #computeInStep(token: Token): boolean {
+    const peer = this.#world.engineAt(token.station);
+    if (peer !== this && !this.#world.fabric.isMutual(this, peer)) return false;
+    compute(peer.name, peer.memory, this.mappingOf(token.version), token);
+    this.traffic.answered(token);
+    return true;
   }
 
   #answered(token: Token): void {

@@ -59,6 +59,12 @@ export class Fabric {
     return link === undefined ? false : link.up[sideOf(link, end)];
   }
 
+  /** Whether both ends hold their connection for standing. */
+  isMutual(one: FabricEnd, other: FabricEnd): boolean {
+    const link = this.#links.get(this.#pair(one, other));
+    return link === undefined ? false : link.up[0] && link.up[1];
+  }
+
   /** A process that has started looks for its peers. */
   started(end: FabricEnd): void {
     for (const peer of this.#ends) if (peer !== end) this.#dial(end, peer);

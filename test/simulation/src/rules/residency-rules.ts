@@ -2,6 +2,7 @@ import type { ExpertMapping } from '@isobar/eplb';
 import type { Member } from '@isobar/protocol';
 import { weightsOf } from '../engine/expert-memory.js';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
+import type { World } from '../world.js';
 import { RuleViolation } from './rule-violation.js';
 
 /**
@@ -10,6 +11,7 @@ import { RuleViolation } from './rule-violation.js';
  * nothing holds it, and evacuation must bring it back.
  */
 export class ResidencyRules {
+  readonly #world: World;
   readonly #engines: readonly SimulatedEngine[];
   readonly #isProvenDead: (engine: SimulatedEngine) => boolean;
   /** Something has changed that the rule depends on. */
@@ -17,11 +19,9 @@ export class ResidencyRules {
   /** Experts that no live rank held at the last check. */
   missing = 0;
 
-  constructor(
-    engines: readonly SimulatedEngine[],
-    isProvenDead: (engine: SimulatedEngine) => boolean,
-  ) {
-    this.#engines = engines;
+  constructor(world: World, isProvenDead: (engine: SimulatedEngine) => boolean) {
+    this.#world = world;
+    this.#engines = world.engines;
     this.#isProvenDead = isProvenDead;
   }
 
@@ -33,7 +33,8 @@ export class ResidencyRules {
     for (const engine of this.#engines) {
       if (!engine.routes || this.#isProvenDead(engine) || engine.isAbandoned) continue;
       const visit = (version: number) => {
-        if (checked.includes(version)) return;
+        // In place what is checked depends on who is connected with the router.
+        if (this.#world.activation === 'two-table' && checked.includes(version)) return;
         checked.push(version);
         this.#checkVersion(engine, version);
       };
@@ -50,7 +51,7 @@ export class ResidencyRules {
         `${router.name} has freed version ${version}, which it still routes by`,
       );
     }
-    const holders = this.#holdersByRank(router.membersOf(version), mapping.numRanks);
+    const holders = this.#holdersByRank(router, router.membersOf(version), mapping.numRanks);
     for (let layer = 0; layer < mapping.numLayers; layer += 1) {
       for (let expert = 0; expert < mapping.numLogicalExperts; expert += 1) {
         this.#checkExpert(router, version, mapping, holders, layer, expert);
@@ -59,15 +60,29 @@ export class ResidencyRules {
   }
 
   /** The live engine of each rank that a version lists, null where it is dead. */
-  #holdersByRank(members: readonly Member[], numRanks: number): (SimulatedEngine | null)[] {
+  #holdersByRank(
+    router: SimulatedEngine,
+    members: readonly Member[],
+    numRanks: number,
+  ): (SimulatedEngine | null)[] {
     const holders = new Array<SimulatedEngine | null>(numRanks).fill(null);
     for (const engine of this.#engines) {
       if (!engine.process.alive || this.#isProvenDead(engine)) continue;
+      if (!this.#counts(router, engine)) continue;
       if (members.some(({ incarnation }) => incarnation === engine.incarnation)) {
         holders[engine.rank] = engine;
       }
     }
     return holders;
+  }
+
+  /**
+   * In place nothing is retained, and a step is taken by those that are connected: who is not can't
+   * be sent a token, nor would its switch be waited for.
+   */
+  #counts(router: SimulatedEngine, engine: SimulatedEngine): boolean {
+    if (this.#world.activation === 'two-table' || router === engine) return true;
+    return this.#world.fabric.isMutual(router, engine);
   }
 
   #checkExpert(

@@ -13,6 +13,7 @@ import type { Reader } from '../machines.js';
 import type { SimulatedAgent } from '../processes/simulated-agent.js';
 import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
 import type { Situations } from '../situations.js';
+import type { World } from '../world.js';
 import { AgentRules } from './agent-rules.js';
 import { CutMembers } from './cut-members.js';
 import { EngineRules, type SwapCause } from './engine-rules.js';
@@ -32,7 +33,8 @@ export class Rules {
   readonly #engines: readonly SimulatedEngine[];
   readonly #cut = new CutMembers();
 
-  constructor(engines: readonly SimulatedEngine[], reader: Reader, situations: Situations) {
+  constructor(world: World) {
+    const { engines, reader, situations } = world;
     this.#reader = reader;
     this.#situations = situations;
     this.#engineRules = new EngineRules(this.outcomes);
@@ -41,7 +43,7 @@ export class Rules {
     const isProvenDead = (engine: SimulatedEngine) =>
       !engine.process.alive || this.#cut.has(engine);
     this.#leaderRules = new LeaderRules(engines, this.outcomes, this.#engineRules, isProvenDead);
-    this.residency = new ResidencyRules(engines, isProvenDead);
+    this.residency = new ResidencyRules(world, isProvenDead);
   }
 
   /** Its peers refuse it for good: it is dead to them, though it may live. */
