@@ -2,7 +2,8 @@ import { encode } from '../codec.js';
 import type { ControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
-import type { Member } from '../member.js';
+import type { LeaderState } from '../leader/leader-types.js';
+import { includesMember, unionOfMembers } from '../member.js';
 import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
@@ -43,7 +44,7 @@ function refusalOf(state: CoordinatorState, { change }: Operation): IsobarError 
   }
   // While it takes over, answers may tell of members that no record names yet.
   if (change === null || role.kind !== 'leading') return null;
-  return unknownMember(role.leader.swap.members, change);
+  return unknownMember(role.leader, change);
 }
 
 /** The refusal of whoever does not lead: who does, or what it waits for, as far as it knows. */
@@ -61,10 +62,13 @@ export function notLeading(state: CoordinatorState): IsobarError {
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
 }
 
-function unknownMember(members: readonly Member[], change: ControlChange): IsobarError | null {
+function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): IsobarError | null {
   if (change.kind !== 'drain' && change.kind !== 'declare-dead') return null;
   const rank = change.kind === 'drain' ? change.rank : change.member.rank;
-  const listed = members.find((member) => member.rank === rank);
+  // Who leaves is waited for as well, and may die while it is.
+  const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
+  if (change.kind === 'declare-dead' && includesMember(leaving, change.member)) return null;
+  const listed = swap.members.find((member) => member.rank === rank);
   if (listed === undefined) {
     const text = `no rank ${rank} is a member of the newest version`;
     return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, { field: 'rank', rank });

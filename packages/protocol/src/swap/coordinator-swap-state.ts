@@ -101,7 +101,7 @@ export type CoordinatorSwapEffect =
   | {
       readonly kind: 'alarm';
       readonly alarm: 'slow-phase';
-      /** version, phase, missingRanks */
+      /** version, phase, missingRanks, members */
       readonly fields: Readonly<Record<string, unknown>>;
     }
   | { readonly kind: 'deposed'; readonly by: Fence };

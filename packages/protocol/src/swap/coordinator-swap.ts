@@ -357,9 +357,10 @@ function onTick(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResu
     return finish(state, open, nowMs, [heartbeat]);
   }
   const effects = [heartbeat, ...resendOf(state, open)];
-  const missingRanks = ranksMissing(state, open);
+  const members = missingMembers(open, state.dead, state.reports);
+  const missingRanks = members.map(({ rank }) => rank);
   if (open.alarmed || !isOverdue) return settle(state, nowMs, effects);
-  const fields = { version: open.proposal.version, phase: open.phase, missingRanks };
+  const fields = { version: open.proposal.version, phase: open.phase, missingRanks, members };
   const alarmed = { ...state, open: { ...open, alarmed: true } };
   return settle(alarmed, nowMs, [...effects, { kind: 'alarm', alarm: 'slow-phase', fields }]);
 }
