@@ -42,7 +42,8 @@ export class Operator {
   /** Requests for swaps that a leader has accepted. */
   swapsAccepted = 0;
   readonly #inquiries = new Map<number, SimulatedCoordinator>();
-  #suspectsDeaths = false;
+  /** Members that an alarm has named, and nobody has vouched for yet. */
+  #suspects: Member[] = [];
   #suspectsCuts = false;
 
   constructor(world: World) {
@@ -193,8 +194,8 @@ export class Operator {
   }
 
   /** What the ranks can't prove or can't mend: it is looked into. */
-  alarmed(alarm: string): void {
-    if (tellOfDeaths.has(alarm)) this.#suspectsDeaths = true;
+  alarmed(alarm: string, fields: IsobarError['fields']): void {
+    if (tellOfDeaths.has(alarm)) this.#suspects.push(...membersIn(fields));
     if (alarm === 'degraded') this.#suspectsCuts = true;
   }
 
@@ -207,7 +208,7 @@ export class Operator {
         this.#askWhomItWaitsFor(coordinator);
       }
     }
-    if (this.#suspectsDeaths) this.#declareDead(this.leader, this.leader?.view?.members ?? []);
+    this.#declareDead(this.leader, this.#suspects);
     if (this.#suspectsCuts) this.#restartCutEngines();
   }
 
@@ -226,6 +227,9 @@ export class Operator {
         ({ process, incarnation }) => process.alive && incarnation === member.incarnation,
       );
       if (lives) continue;
+      this.#suspects = this.#suspects.filter(
+        ({ incarnation }) => incarnation !== member.incarnation,
+      );
       this.#world.log(() => `an operator vouches for the death of rank ${member.rank}`);
       const token = coordinator.drawToken();
       this.#asked.set(token, { wish: { kind: 'declare-dead', member }, attempts: attemptsMax });

@@ -263,7 +263,7 @@ export class SimulatedCoordinator {
       case 'alarm':
         situations.count(`leader alarm: ${effect.alarm}`);
         this.#world.log(() => `${this.name} ALARM: ${effect.alarm} ${fieldsOf(effect.fields)}`);
-        this.#world.operator.alarmed(effect.alarm);
+        this.#world.operator.alarmed(effect.alarm, effect.fields);
         return;
       case 'released':
         return;
