@@ -6,7 +6,7 @@ import { catchFault } from './deliberate/catch-fault.js';
 import { deliberateFaults } from './deliberate/deliberate-faults.js';
 import { enoughRuns, expectedSituations } from './expected-situations.js';
 import { describeFailedRun } from './report.js';
-import { type ManyRuns, runMany } from './run-many.js';
+import { type Failure, type ManyRuns, runMany } from './run-many.js';
 import { type RunResult, runSeed } from './run-seed.js';
 
 const usage = `npm run sim -- --seed N [--ranks R] [--verbose]
@@ -136,7 +136,10 @@ async function runAll(count: number, options: Options): Promise<number> {
     toldMs = performance.now();
     process.stderr.write(`${runs} of ${count} runs, ${failures} failed\n`);
   };
-  const many = await runMany({ from, count, workers, numRanks, onProgress });
+  const onFailure = ({ seed, text }: Failure) => {
+    process.stderr.write(`FAILED seed ${seed}: ${text.split('\n')[0]}\n`);
+  };
+  const many = await runMany({ from, count, workers, numRanks, onProgress, onFailure });
   tellSpeed(many, workers);
   const missing = tellSituations(many.situations);
   for (const { seed } of many.failures.slice(0, toldMax))

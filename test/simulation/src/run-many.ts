@@ -35,6 +35,7 @@ export interface ManyOptions extends SeedRange {
   readonly workers: number;
   readonly numRanks: number | null;
   readonly onProgress: (runs: number, failures: number) => void;
+  readonly onFailure: (failure: Failure) => void;
 }
 
 const batchRuns = 25;
@@ -60,6 +61,7 @@ export async function runMany(options: ManyOptions): Promise<ManyRuns> {
       runs += result.runs;
       virtualMs += result.virtualMs;
       failures.push(...result.failures);
+      result.failures.forEach(options.onFailure);
       situations.add(result.situations);
       options.onProgress(runs, failures.length);
     }

@@ -196,6 +196,10 @@ export class World {
     return present(this.agents[station]);
   }
 
+  get isInPlace(): boolean {
+    return this.activation === 'in-place';
+  }
+
   log(text: () => string): void {
     if (!this.#keepsTranscript) return;
     const seconds = (this.scheduler.nowMs / 1_000).toFixed(3).padStart(8);

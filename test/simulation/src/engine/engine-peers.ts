@@ -100,7 +100,7 @@ export class EnginePeers {
       if (peer.phase !== 'running') return;
       const { outcomes } = peer.swap;
       fabric.send(peer, this.#engine, () => {
-        for (const { record } of outcomes) this.#engine.hearFromPeer(record);
+        for (const { record } of outcomes) this.#engine.port.hearFromPeer(record);
       });
     });
   }

@@ -62,7 +62,7 @@ function stepTogether(group: readonly SimulatedEngine[]): void {
     ({ swap }) => swap.switchingTo !== null && swap.switchingTo <= followUpTo,
   );
   if (switching.length === 0) return;
-  for (const engine of group) engine.routeTokens(burst);
-  for (const engine of switching) engine.switchNow();
-  for (const engine of group) engine.routeTokens(burst);
+  for (const engine of group) engine.traffic.route(burst);
+  for (const engine of switching) engine.port.switchNow();
+  for (const engine of group) engine.traffic.route(burst);
 }

@@ -151,7 +151,7 @@ export class Stager {
     staging.ended = true;
     const { version } = staging.proposal;
     this.#engine.memory.discard(version);
-    this.#engine.abandon(version);
+    this.#engine.port.abandon(version);
     const { code, message } = error;
     for (const reply of staging.replies) reply({ ok: false, code, message });
   }

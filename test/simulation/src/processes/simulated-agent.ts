@@ -204,7 +204,7 @@ export class SimulatedAgent {
     const deadlineMs = command.kind === 'stage' ? deadlines.stageMs : deadlines.commandMs;
     this.#world.scheduler.timer(this.process, deadlineMs, () => settle(null));
     connection.toEngine(() => {
-      this.engine.handle(command, (result) => connection.toAgent(() => settle(result)));
+      this.engine.port.handle(command, (result) => connection.toAgent(() => settle(result)));
     });
   }
 
