@@ -273,8 +273,10 @@ function advance(step: LeaderStep): void {
       if (activity !== null && due < orderOf(activity.change)) interrupt(step, 'superseded', false);
       return;
     }
+    const isOver = step.state.activity !== null || !step.state.started;
     conclude(step);
-    weigh(step);
+    // With its end members are others; whatever else may prove a death was weighed when it came.
+    if (isOver) weigh(step);
     beginNext(step);
     if (step.state.activity === null) return;
   }
