@@ -87,17 +87,15 @@ export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number
   const step: LeaderStep = { state, effects: [], nowMs };
   const isNews = event.kind !== 'report' || mayBeginSomething(state, event.report);
   take(step, event);
-  if (!isNews) return { state: step.state, effects: step.effects };
+  const hasEnded = isIdle(step.state) && !isIdle(state);
+  if (!isNews && !hasEnded) return { state: step.state, effects: step.effects };
   if (!step.state.swap.deposed && !step.state.failed) advance(step);
   return { state: step.state, effects: step.effects };
 }
 
-/**
- * Most reports come to a leader that has nothing to do, and say what the ones before them said:
- * what becomes due by time alone is seen to at the next tick.
- */
+/** Most reports say what the ones before them said; what time makes due is seen to at each tick. */
 function mayBeginSomething(state: LeaderState, report: RankReport): boolean {
-  if (!state.started || state.activity !== null || state.requests.length > 0) return true;
+  if (!state.started || (isIdle(state) && state.requests.length > 0)) return true;
   return !saysTheSame(state.evidence.witnesses.get(report.rank), report);
 }
 
