@@ -26,9 +26,18 @@ export class GroupStep {
     scheduler.after(stepMs.least + random.next() * stepMs.spread, () => this.#step());
   }
 
+  get #participants(): SimulatedEngine[] {
+    return this.#world.engines.filter((engine) => engine.takesPartInSteps);
+  }
+
+  /** Connections are others: a step that finds two versions is done again under the higher one. */
+  agree(): void {
+    for (const group of this.#connected(this.#participants)) agreeOnHighest(group);
+  }
+
   #step(): void {
     this.#due = false;
-    const participants = this.#world.engines.filter((engine) => engine.takesPartInSteps);
+    const participants = this.#participants;
     for (const group of this.#connected(participants)) stepTogether(group);
     if (participants.some(({ swap }) => swap.switchingTo !== null)) this.soon();
   }
@@ -51,6 +60,17 @@ export class GroupStep {
       groups.push(group);
     }
     return groups;
+  }
+}
+
+function agreeOnHighest(group: readonly SimulatedEngine[]): void {
+  const versionOf = ({ routes, swap }: SimulatedEngine) => (routes ? swap.mappingVersion : -1);
+  const highest = Math.max(...group.map(versionOf));
+  const ahead = group.find((engine) => versionOf(engine) === highest);
+  for (const engine of group) {
+    if (ahead === undefined || !engine.routes || engine.swap.mappingVersion === highest) continue;
+    for (const { record } of ahead.swap.outcomes) engine.port.hearFromPeer(record);
+    if (engine.swap.switchingTo === highest) engine.port.switchNow();
   }
 }
 

@@ -220,19 +220,10 @@ export class SimulatedEngine implements FabricEnd {
   onLinked(end: FabricEnd): void {
     const peer = this.#world.engineAt(end.station);
     if (this.phase === 'running') {
-      if (this.#world.isInPlace) this.#catchUp(peer);
+      if (this.#world.isInPlace) this.#world.groupStep.agree();
       this.peersChanged();
     } else if (peer.phase === 'running') this.join();
     else this.#world.formGroup();
-  }
-
-  /** In place: a step that finds two versions is done again by all under the higher one. */
-  #catchUp(peer: SimulatedEngine): void {
-    if (!this.routes || !peer.process.alive || peer.phase !== 'running' || !peer.routes) return;
-    const { mappingVersion, outcomes } = peer.swap;
-    if (this.swap.mappingVersion >= mappingVersion) return;
-    for (const { record } of outcomes) this.port.hearFromPeer(record);
-    if (this.swap.switchingTo === mappingVersion) this.port.switchNow();
   }
 
   onUnlinked(end: FabricEnd): void {

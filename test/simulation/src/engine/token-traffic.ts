@@ -46,8 +46,9 @@ export class TokenTraffic {
 
   /** So many tokens, to experts and replicas drawn by chance; masked replicas are passed over. */
   route(count: number): void {
-    if (!this.#engine.routes) return;
-    const { mappingVersion } = this.#engine.swap;
+    const { listed, mappingVersion } = this.#engine.swap;
+    // Who has switched to the version without it takes no request any more.
+    if (!this.#engine.routes || (!listed && mappingVersion > 0)) return;
     const mapping = this.#engine.mappingOf(mappingVersion);
     for (let index = 0; index < count; index += 1) this.#routeOne(mappingVersion, mapping);
   }
