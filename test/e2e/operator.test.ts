@@ -61,6 +61,13 @@ describe('an operator', () => {
     const status = await isobar('status');
     expect(status.stdout).toContain('approve, paused');
     expect(status.stdout).toMatch(/applied/);
+    const story = await isobar('history', '--of', String(own.version), '--json');
+    const kinds = story.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).kind);
+    expect(kinds).toEqual(expect.arrayContaining(['decided', 'swap-finished']));
+    expect((await isobar('history', '--last', '500')).stdout).toMatch(/ plan .*outcome=waiting/);
     expect(status.stdout).toMatch(/^forecast .* % off so far/m);
   });
 

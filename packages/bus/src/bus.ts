@@ -14,6 +14,7 @@ import {
   type CommandServiceOptions,
   serveOn,
 } from './command-service.js';
+import { type EventStream, type EventStreamOptions, openEventStreamOn } from './event-stream.js';
 import { coded } from './nats-errors.js';
 import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
 
@@ -269,6 +270,11 @@ export class Bus {
   /** Records of one bucket, made where it does not exist. */
   openRecords(options: RecordsOptions): Promise<Records> {
     return openRecordsOn(this.#connection, options);
+  }
+
+  /** Events that JetStream keeps; the stream itself is made by its `ensure`. */
+  openEventStream(options: EventStreamOptions): Promise<EventStream> {
+    return openEventStreamOn(this.#connection, options);
   }
 
   /** Serves commands as a NATS micro service, until it is stopped or the bus is drained. */

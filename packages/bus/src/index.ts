@@ -15,6 +15,7 @@ export type {
   CommandService,
   CommandServiceOptions,
 } from './command-service.js';
+export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
 export { Intake } from './intake.js';
 export type {
   CompareAndSetResult,

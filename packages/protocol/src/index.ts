@@ -149,6 +149,7 @@ export {
 } from './schemas.js';
 export {
   controlRecordKey,
+  eventStreamName,
   type LeaderVerb,
   leaderRecordKey,
   mapRecordKey,

@@ -50,6 +50,11 @@ export function recordsBucket(deployment: string): string {
   return `isobar-${deployment}`;
 }
 
+/** JetStream stream of a deployment's events. */
+export function eventStreamName(deployment: string): string {
+  return `isobar-${deployment}-events`;
+}
+
 export function mapRecordKey(version: number): string {
   return `map.${version}`;
 }

@@ -19,6 +19,7 @@ import {
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { Topology } from '@isobar/topology';
+import { type AuditTrail, openAuditTrail } from './audit-trail.js';
 import { CommandServer } from './command-server.js';
 import { Leadership, type Request } from './leadership.js';
 import type { CommandTarget } from './operator-commands.js';
@@ -37,6 +38,8 @@ export interface CoordinatorOptions {
   readonly onFailure: (error: IsobarError) => void;
 }
 
+/** For events that wait to be stored when the process is asked to end. */
+const auditStopDeadlineMs = 2_000;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
@@ -72,6 +75,7 @@ export class Coordinator implements CommandTarget {
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
+  #audit: AuditTrail | null = null;
   #timer: NodeJS.Timeout | undefined;
   #leadership: Leadership | null = null;
   #lastToken = 0;
@@ -125,6 +129,7 @@ export class Coordinator implements CommandTarget {
   async start(): Promise<void> {
     const { bus, settings, logger } = this.#options;
     this.#store = await openStore(bus, settings, logger, this.#stopping.signal);
+    this.#audit = await openAuditTrail(bus, settings, logger);
     this.#timer = setInterval(() => this.#send({ kind: 'tick' }), settings.tickMs);
     this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
@@ -140,6 +145,7 @@ export class Coordinator implements CommandTarget {
     clearInterval(this.#timer);
     await this.#actor.stop();
     await this.#commands.settled();
+    await this.#audit?.stop(auditStopDeadlineMs);
   }
 
   #send(event: CoordinatorEvent): boolean {
@@ -349,11 +355,7 @@ export class Coordinator implements CommandTarget {
   }
 
   #tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
-    const { bus, logger } = this.#options;
-    const level = kind === 'alarm' || kind === 'plan-failed' ? 'error' : 'info';
-    logger[level](fields, kind);
-    const event = { schema: 1, at: Date.now(), kind, ...fields };
-    bus.publish(this.#subjects.event(kind), encode(event));
+    this.#audit?.tell(kind, fields);
   }
 }
 

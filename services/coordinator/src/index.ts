@@ -1,3 +1,4 @@
+export { AuditTrail, type AuditTrailOptions } from './audit-trail.js';
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
 export {
   type ControlAnswer,

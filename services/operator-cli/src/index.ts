@@ -1,3 +1,10 @@
+export {
+  type AuditEvent,
+  auditEventSchema,
+  type HistoryOptions,
+  readHistory,
+  renderEvent,
+} from './commands/history-command.js';
 export { CoordinatorClient, type DeploymentAddress } from './coordinator-client.js';
 export {
   concludeRun,

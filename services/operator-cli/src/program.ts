@@ -1,6 +1,7 @@
 import { mappingAnswerSchema, planSummarySchema, statusAnswerSchema } from '@isobar/coordinator';
 import { toSglangExpertLocation } from '@isobar/trace';
 import { Command, Option } from 'commander';
+import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
 import { renderPlan, renderStatus } from './commands/render-status.js';
 import { count, type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(isobar --help tells more)')
     .exitOverride();
   addWatching(program);
+  addHistory(program);
   addPlan(program);
   addSteering(program);
   addMembers(program);
@@ -58,6 +60,44 @@ function addWatching(program: Command): void {
         print(json ? JSON.stringify(status) : renderStatus(status));
       }),
     );
+}
+
+function addHistory(program: Command): void {
+  program
+    .command('history')
+    .description('Every decision, command, swap and failure of the deployment, the newest last.')
+    .option('--last <number>', 'only so many', count(1, 1_000_000), 50)
+    .option('--of <version>', 'all that is told of one version', count(0, 2 ** 53 - 1))
+    .option('-f, --follow', 'go on with events as they come, until Ctrl-C', false)
+    .addHelpText(
+      'after',
+      `
+With --json every event is a line of JSON.
+
+Examples: isobar history --last 20
+          isobar history --of 17 --json
+          isobar history --follow`,
+    )
+    .action((_, command: Command) => history(command));
+}
+
+function history(command: Command): Promise<void> {
+  return withClient(command, async (client, { json, deployment }) => {
+    const {
+      of: version,
+      last,
+      follow,
+    } = command.opts<Pick<HistoryOptions, 'last' | 'follow'> & { readonly of?: number }>();
+    const enough = new AbortController();
+    const interrupt = () => enough.abort();
+    process.once('SIGINT', interrupt);
+    const ofVersion = version === undefined ? {} : { version };
+    const options = { deployment, last, follow, ...ofVersion };
+    for await (const event of readHistory(client, options, enough.signal)) {
+      print(json ? JSON.stringify(event) : renderEvent(event));
+    }
+    process.off('SIGINT', interrupt);
+  });
 }
 
 function addPlan(program: Command): void {

@@ -17,11 +17,13 @@ async function main(): Promise<void> {
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let agent: RankAgent | null = null;
+  let file: DurableStateFile | null = null;
   onTermination(
     async () => {
       stopping.abort();
       await agent?.stop();
       await bus?.drain();
+      await file?.close();
     },
     { deadlineMs: stopDeadlineMs, onFailure: (cause) => logger.error({ err: cause }, 'stopping') },
   );
@@ -37,11 +39,13 @@ async function main(): Promise<void> {
     (error) => logger.error({ err: error }, 'waiting for a NATS server'),
     stopping.signal,
   );
+  const witness = new ProcessWitness();
+  file = await DurableStateFile.open({ directory: stateDirectory, deployment, rank, witness });
   agent = await RankAgent.start({
     settings,
     bus,
-    file: new DurableStateFile(stateDirectory, deployment, rank),
-    witness: new ProcessWitness(),
+    file,
+    witness,
     logger,
     onFailure: (error) => {
       logger.fatal({ err: error }, 'agent failed');

@@ -75,7 +75,7 @@ export class World {
     this.#keepsTranscript = options.transcript === true;
     this.#drift = options.clockDrift ?? 0;
     this.shape = { spareBuffers: 6, reserveBuffers: 2 };
-    this.tickMs = { agent: 6_000, coordinator: 2_000 };
+    this.tickMs = { agent: 5_000, coordinator: 2_500 };
     this.startMapping = ExpertMapping.contiguous({
       numLayers: model.numLayers,
       numLogicalExperts: Math.max(2, numRanks * model.slotsPerRank - model.spareSlots),
@@ -245,7 +245,8 @@ export class World {
           decideDeadlineMs: 20_000,
           activateDeadlineMs: 20_000,
           retireDeadlineMs: 20_000,
-          cutAfterMs: 5_000,
+          // Reports come each five seconds here, each second in production.
+          cutAfterMs: 11_000,
           backOffMs: 15_000,
           retryMs: 3_000,
         },

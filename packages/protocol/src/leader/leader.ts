@@ -4,6 +4,7 @@ import { includesMember, type Member, sameMembers, unionOfMembers } from '../mem
 import {
   deadOf,
   hearWitness,
+  saysTheSame,
   type Witness,
   weighEvidence,
   witnessOfAnswer,
@@ -11,7 +12,7 @@ import {
 } from '../membership/evidence.js';
 import { groupDifference } from '../membership/situation.js';
 import { watchLosses } from '../membership/watch-losses.js';
-import type { RankAnswer } from '../messages.js';
+import type { RankAnswer, RankReport } from '../messages.js';
 import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
 import type { Ground } from '../swap/ground.js';
 import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
@@ -84,9 +85,20 @@ export function initialLeader(
 export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
   if (state.swap.deposed || state.failed) return { state, effects: [] };
   const step: LeaderStep = { state, effects: [], nowMs };
+  const isNews = event.kind !== 'report' || mayBeginSomething(state, event.report);
   take(step, event);
+  if (!isNews) return { state: step.state, effects: step.effects };
   if (!step.state.swap.deposed && !step.state.failed) advance(step);
   return { state: step.state, effects: step.effects };
+}
+
+/**
+ * Most reports come to a leader that has nothing to do, and say what the ones before them said:
+ * what becomes due by time alone is seen to at the next tick.
+ */
+function mayBeginSomething(state: LeaderState, report: RankReport): boolean {
+  if (!state.started || state.activity !== null || state.requests.length > 0) return true;
+  return !saysTheSame(state.evidence.witnesses.get(report.rank), report);
 }
 
 function take(step: LeaderStep, event: LeaderEvent): void {

@@ -1,4 +1,4 @@
-import { includesMember, type Member, membersWithout, sameMember } from '../member.js';
+import { includesMember, type Member, membersWithout, sameMember, sameMembers } from '../member.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { agreedByOthers } from './agreed-by-others.js';
 
@@ -68,6 +68,29 @@ function isNews(before: Witness | undefined, after: Witness): boolean {
     (witness.engine?.cuts ?? []).map(({ incarnation }) => incarnation).join();
   return cuts(before) !== cuts(after);
 }
+
+/** Whether a report holds nothing that another plan or proof could follow from. */
+export function saysTheSame(before: Witness | undefined, report: RankReport): boolean {
+  if (before === undefined || before.exited.join() !== report.exited.join()) return false;
+  const [known, told] = [before.engine, report.engine];
+  if (known === null || told === null) return known === told;
+  return (
+    sameStanding.every((field) => known[field] === told[field]) &&
+    sameMembers(known.cuts, told.cuts) &&
+    sameMembers(known.brokenPeers, told.brokenPeers)
+  );
+}
+
+const sameStanding = [
+  'incarnation',
+  'standing',
+  'committedVersion',
+  'mappingVersion',
+  'activatedVersion',
+  'retiredUpTo',
+  'votedUpTo',
+  'openVote',
+] as const;
 
 export function witnessOfReport(report: RankReport, heardAtMs: number): Witness {
   return { heardAtMs, exited: report.exited, engine: report.engine };

@@ -4,7 +4,7 @@ import { type Evidence, engineOf, type LostMember, livingOf } from './evidence.j
 
 export interface WatchedLosses {
   readonly evidence: Evidence;
-  /** Members that all others have lost for so long that they must be cut. */
+  /** Members that must be cut: all others have lost them for so long, or their death is vouched for. */
   readonly toCut: readonly Member[];
   /** Members lost for twice as long that can't be cut: told once each. */
   readonly unproven: readonly Member[];
@@ -13,7 +13,9 @@ export interface WatchedLosses {
 /**
  * Follows who has lost whom. A cut kills: it is asked for only where every other living member's
  * engine has been without a connection to that one for `cutAfterMs`, by words that are no older
- * than that, and where they are a majority of the members. Once asked for, it is seen through.
+ * than that, and where they are a majority of the members. Once asked for, it is seen through. A
+ * member that an operator vouches is dead is cut too: one that is paused keeps its connections, and its
+ * peers would wait for it in their step.
  */
 export function watchLosses(
   evidence: Evidence,
@@ -39,6 +41,11 @@ export function watchLosses(
     evidence.cutting.filter((member) => includesMember(living, member)),
     due.map(({ member }) => member),
   );
+  const vouched = members.filter(
+    (member) =>
+      includesMember(evidence.declared, member) &&
+      living.some((peer) => !includesMember(engineOf(evidence, peer)?.cuts ?? [], member)),
+  );
   const unproven = lost.filter(
     ({ member, sinceMs, alarmed }) =>
       !alarmed && nowMs - sinceMs >= 2 * cutAfterMs && !includesMember(cutting, member),
@@ -46,7 +53,7 @@ export function watchLosses(
   const told = lost.map((loss) => (unproven.includes(loss) ? { ...loss, alarmed: true } : loss));
   return {
     evidence: { ...evidence, lost: told, cutting },
-    toCut: cutting,
+    toCut: [...cutting, ...vouched],
     unproven: unproven.map(({ member }) => member),
   };
 }

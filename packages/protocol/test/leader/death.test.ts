@@ -71,6 +71,23 @@ describe('a cut', () => {
     expect(group.memberRanks).toEqual([0, 1, 3]);
   });
 
+  it('is asked for where an operator vouches, until all have cut it: it may only be paused', () => {
+    const group = settledGroup(4);
+    group.rank(2).isSilent = true;
+    group.rank(3).isSilent = true;
+    group.send({ kind: 'control', control: controlOf({ dead: [group.member(2)] }) });
+    group.tick();
+    const asked = group.effectsOf('send-cut').map(({ message }) => message.member);
+    expect(asked).toEqual([group.member(2)]);
+    for (const rank of [0, 1, 3]) group.rank(rank).cuts = [group.member(2)];
+    group.rank(3).isSilent = false;
+    group.settle();
+    const before = group.effectsOf('send-cut').length;
+    group.tick();
+    expect(group.effectsOf('send-cut')).toHaveLength(before);
+    expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
   it('is not asked for while one other still has its connection; an operator is told, once', () => {
     const group = settledGroup(4);
     lost(group, 2, [0, 1]);

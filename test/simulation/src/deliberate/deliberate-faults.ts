@@ -58,8 +58,13 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [
       {
         file: 'swap/engine-swap.js',
-        find: '    if (version <= state.votedUpTo || version <= state.committed.version) {',
-        replace: '    if (version <= state.committed.version) {',
+        find: 'return { ...state, staging: null, votedUpTo: Math.max(state.votedUpTo, version) };',
+        replace: 'return { ...state, staging: null };',
+      },
+      {
+        file: 'swap/rank-swap.js',
+        find: '    if (durable.vote?.version === version)',
+        replace: '    if (durable.vote?.version === version && durable.vote.yes)',
       },
       {
         file: 'swap/rank-swap.js',
@@ -67,9 +72,74 @@ export const deliberateFaults: readonly DeliberateFault[] = [
         replace: '    if (state.staging !== null)',
       },
       {
-        file: 'swap/rank-swap.js',
-        find: '    if (durable.vote?.version === version)',
-        replace: '    if (durable.vote?.version === version && durable.vote.yes)',
+        file: 'swap/rank-durable.js',
+        find: '    if (vote === null || vote.version <= durable.votedUpTo)',
+        replace: '    if (vote === null || vote.version < durable.votedUpTo)',
+      },
+    ],
+  },
+  {
+    name: 'release a vote on the absence of an outcome',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-engine.js',
+        find: 'takeEngineState(witnessing, hello.state)',
+        replace: 'takeEngineState(witnessing, voidWhereAbsent(witnessing, hello.state))',
+      },
+      {
+        file: 'swap/rank-engine.js',
+        find: '/** What the engine tells of itself;',
+        replace: `import { encodeMapRecord } from '../map-record.js';
+/** What the engine has voted for, and nobody here knows the outcome of, has come to nothing. */
+function voidWhereAbsent({ durable }, engine) {
+    const version = engine.vote?.version ?? 0;
+    const known = [...engine.outcomes, ...durable.outcomes];
+    if (version === 0 || known.some((one) => one.version === version)) return engine;
+    const { fence } = engine;
+    const record = { schema: 1, outcome: 'void', version, fence, reason: 'nobody knows it' };
+    const outcome = { version, outcome: 'void', record: encodeMapRecord(record) };
+    return { ...engine, outcomes: [...engine.outcomes, outcome] };
+}
+/** What the engine tells of itself;`,
+      },
+    ],
+  },
+  {
+    name: 'trust the store over what ranks have acted on',
+    ...few,
+    edits: [
+      {
+        file: 'swap/known-versions.js',
+        find: 'new Map([...stored, ...byOthers.outcomes, ...byMembers.outcomes])',
+        replace: 'new Map([...byOthers.outcomes, ...byMembers.outcomes, ...stored])',
+      },
+    ],
+  },
+  {
+    name: 'trust a stale read of the store',
+    ...few,
+    edits: [
+      {
+        file: 'swap/known-versions.js',
+        find: 'new Map([...stored, ...byOthers.outcomes, ...byMembers.outcomes])',
+        replace: 'new Map(stored)',
+      },
+    ],
+  },
+  {
+    name: 'count a vote of an earlier incarnation',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-steps.js',
+        find: '        vote.incarnation === engine?.description.incarnation &&\n',
+        replace: '',
+      },
+      {
+        file: 'swap/open-swap.js',
+        find: '    if (!voters.some((voter) => sameMember(voter, vote)))',
+        replace: '    if (false)',
       },
     ],
   },
@@ -82,40 +152,6 @@ export const deliberateFaults: readonly DeliberateFault[] = [
         find: '        durable,\n        engine: null,',
         replace:
           '        durable: { ...durable, vote: null, votedUpTo: 0 },\n        engine: null,',
-      },
-    ],
-  },
-  {
-    name: 'forget the fence in a restart',
-    ...few,
-    edits: [
-      {
-        file: 'swap/rank-state.js',
-        find: '        durable,\n        engine: null,',
-        replace: '        durable: { ...durable, fence: null },\n        engine: null,',
-      },
-    ],
-  },
-  {
-    name: 'release a vote on the absence of an outcome',
-    ...few,
-    edits: [
-      {
-        file: 'swap/rank-swap.js',
-        find: 'chain(learn(raised, event.outcomes), advance)',
-        replace: 'chain(learn(raised, voidWhereAbsent(raised, event)), advance)',
-      },
-      {
-        file: 'swap/rank-swap.js',
-        find: 'const questionsMax = 16;',
-        replace: `import { encodeMapRecord } from '../map-record.js';
-function voidWhereAbsent({ engine }, { fence, outcomes }) {
-    const version = engine?.state.vote?.version ?? 0;
-    if (version === 0 || outcomes.some((known) => known.version === version)) return outcomes;
-    const record = { schema: 1, outcome: 'void', version, fence, reason: 'nobody knows it' };
-    return [...outcomes, { version, outcome: 'void', record: encodeMapRecord(record) }];
-}
-const questionsMax = 16;`,
       },
     ],
   },
@@ -174,17 +210,6 @@ const questionsMax = 16;`,
     ],
   },
   {
-    name: 'trust a stale read over what ranks know',
-    ...few,
-    edits: [
-      {
-        file: 'swap/takeover.js',
-        find: '    return weighOutcomes(state.stored, state.words.values(), isDead);',
-        replace: '    return weighOutcomes(state.stored, [], isDead);',
-      },
-    ],
-  },
-  {
     name: 'settle a timed-out creation by its absence in a read',
     ...few,
     edits: [
@@ -207,22 +232,6 @@ const questionsMax = 16;`,
         file: 'swap/coordinator-swap.js',
         find: '            // Settled by creating again, at the next tick: never by a read.\n            return unchanged(state);',
         replace: '            return onRecordCreated(state, event.version, nowMs);',
-      },
-    ],
-  },
-  {
-    name: 'count a vote of an earlier incarnation',
-    ...few,
-    edits: [
-      {
-        file: 'swap/open-swap.js',
-        find: '    if (!voters.some((voter) => sameMember(voter, vote)))',
-        replace: '    if (false)',
-      },
-      {
-        file: 'swap/open-swap.js',
-        find: '            return !open.votes.has(incarnation);',
-        replace: '            return open.votes.size < open.voters.length;',
       },
     ],
   },
@@ -261,17 +270,6 @@ const questionsMax = 16;`,
         find: "    return { state: { ...adopted, ...followed }, action: 'adopt', discarded: open ?? null };",
         replace:
           "    return { state: { ...adopted, ...followed, standing: 'serving', mappingVersion: version }, action: 'adopt', discarded: open ?? null };",
-      },
-    ],
-  },
-  {
-    name: 'follow a commit that was never staged',
-    ...few,
-    edits: [
-      {
-        file: 'swap/engine-outcomes.js',
-        find: '    if (state.vote?.version === record.version && state.vote.digest === record.digest) {',
-        replace: '    if (lists(record.members, state)) {',
       },
     ],
   },

@@ -21,7 +21,13 @@ import {
   victims,
 } from './process-faults.js';
 import { badStore, recordsLost, storeStall } from './store-faults.js';
-import { claimLost, voidOvertaken } from './story-faults.js';
+import {
+  claimLost,
+  noUnheard,
+  replacedUnheard,
+  secondAgentAfterVote,
+  voidOvertaken,
+} from './story-faults.js';
 
 /** How many faults a run has, at least two. */
 const faultCount = { least: 2, spread: 6 };
@@ -44,6 +50,9 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [3, (random) => badStore(5_000 + random.next() * 80_000)],
   [2, () => claimLost],
   [1, () => voidOvertaken],
+  [1, () => replacedUnheard],
+  [1, () => noUnheard],
+  [1, () => secondAgentAfterVote],
   [2, (random) => badStaging('fails', 1 + random.integer(2))],
   [1, (random) => badStaging('stalls', 1 + random.integer(2))],
   [1, (random) => badStaging('corrupts', 1 + random.integer(2))],

@@ -1,11 +1,26 @@
 import type { World } from '../world.js';
-import type { Fault } from './fault.js';
+import type { Fault, FaultClock } from './fault.js';
+import { secondAgent } from './process-faults.js';
 
 /* Several things that go wrong one after another, where chance alone would hardly bring them together. */
 
 function crashLeader(world: World): void {
   const leader = world.coordinators.find(({ process, listens }) => process.alive && listens);
   if (leader !== undefined) world.scheduler.crash(leader.process);
+}
+
+/** What an agent says gets nowhere, and what it is told comes through. */
+function unhear(world: World, clock: FaultClock, station: number, forMs: number): void {
+  const { busLinks, busHosts } = world;
+  const { host } = world.agentAt(station).client;
+  const others = busHosts.filter((other) => other !== host);
+  world.log(() => `nobody hears agent ${station} for a while`);
+  const mend = busLinks.cut([host], others, 'forth');
+  clock.later(forMs, () => {
+    mend();
+    world.log(() => `agent ${station} is heard again`);
+    world.linksChanged();
+  });
 }
 
 /**
@@ -59,5 +74,51 @@ export const voidOvertaken: Fault = {
       world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
     });
     clock.next(80_000 + random.next() * 10_000, () => crashLeader(world));
+  },
+};
+
+/**
+ * An engine has voted and is replaced by one that starts empty, while nobody hears its agent: the
+ * leader still waits for a vote, which the engine that gave it no longer stands for.
+ */
+export const replacedUnheard: Fault = {
+  name: 'an engine is replaced unheard',
+  phase: 'preparing',
+  strike: (world, clock) => {
+    const { random, scheduler, numRanks } = world;
+    const station = random.integer(numRanks);
+    const engine = world.engineAt(station);
+    if (!engine.process.alive) return;
+    world.situations.count('an engine is replaced unheard');
+    unhear(world, clock, station, 5_000 + random.next() * 5_000);
+    clock.next(1_000 + random.next() * 500, () => {
+      world.supervisor.hold(engine.process);
+      scheduler.crash(engine.process);
+      clock.next(200, () => world.supervisor.release(engine.process, 0));
+    });
+  },
+};
+
+/** A staging fails, and the rank's no is lost: the leader asks again for what can be voted on once. */
+export const noUnheard: Fault = {
+  name: 'a no is lost',
+  phase: 'preparing',
+  strike: (world, clock) => {
+    const { random, numRanks, situations } = world;
+    const station = random.integer(numRanks);
+    situations.count('a no is lost');
+    world.engineAt(station).faults.failNext = true;
+    unhear(world, clock, station, 2_500 + random.next() * 8_000);
+  },
+};
+
+/** An agent that knows of nothing comes to an engine that has voted, while others still stage. */
+export const secondAgentAfterVote: Fault = {
+  name: 'a second agent after the vote',
+  phase: 'preparing',
+  strike: (world, clock) => {
+    const { random, numRanks } = world;
+    world.engineAt(random.integer(numRanks)).faults.stallNextMs = 4_000 + random.next() * 9_000;
+    clock.next(500 + random.next() * 2_000, () => secondAgent.strike(world, clock));
   },
 };

@@ -32,6 +32,8 @@ interface Asked {
 const againMs = 4_000;
 const attemptsMax = 12;
 const lookEveryMs = 17_000;
+/** Alarms that a dead member may be behind. */
+const tellOfDeaths = new Set(['death-unproven', 'members-silent', 'slow-phase']);
 
 /** People and planners: they ask the leader for changes, and vouch for deaths that they have seen. */
 export class Operator {
@@ -192,7 +194,7 @@ export class Operator {
 
   /** What the ranks can't prove or can't mend: it is looked into. */
   alarmed(alarm: string): void {
-    if (alarm === 'death-unproven' || alarm === 'slow-phase') this.#suspectsDeaths = true;
+    if (tellOfDeaths.has(alarm)) this.#suspectsDeaths = true;
     if (alarm === 'degraded') this.#suspectsCuts = true;
   }
 

@@ -38,8 +38,9 @@ export class Supervisor {
     this.#held.add(process);
   }
 
-  release(process: VirtualProcess): void {
-    if (this.#held.delete(process) && !process.alive) this.#startSoon(process);
+  /** @param afterMs it is started; as long as for any other death where absent */
+  release(process: VirtualProcess, afterMs?: number): void {
+    if (this.#held.delete(process) && !process.alive) this.#startSoon(process, afterMs);
   }
 
   /** The rank's engine is to end once it has stopped taking requests. */
@@ -51,11 +52,11 @@ export class Supervisor {
     this.#startSoon(process);
   }
 
-  #startSoon(process: VirtualProcess): void {
+  #startSoon(process: VirtualProcess, afterMs?: number): void {
     const { scheduler, random } = this.#world;
     const { least, spread } = downMs[process.kind];
     if (!this.#active) return;
-    scheduler.after(least + random.next() * spread, () => {
+    scheduler.after(afterMs ?? least + random.next() * spread, () => {
       if (!this.#held.has(process)) this.start(process);
     });
   }

@@ -78,6 +78,9 @@ export class AgentRules {
     if (written?.version !== vote.version || written.yes !== vote.yes) {
       throw new RuleViolation('S3', `${agent.name} votes on ${vote.version} before writing it`);
     }
+    if (agent.state.engine?.description.incarnation !== vote.incarnation) {
+      throw new RuleViolation('S3', `${agent.name} votes for an engine that it has no more`);
+    }
     const key = `${vote.incarnation} ${vote.version}`;
     const content = `${vote.digest} ${vote.base.version} ${vote.yes}`;
     const earlier = this.#votes.get(key);

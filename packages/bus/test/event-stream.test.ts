@@ -1,0 +1,92 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bus, connectBus, type EventRange, type EventStream } from '@isobar/bus';
+import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const bytes = (value: string) => new TextEncoder().encode(value);
+const text = (value: Uint8Array) => new TextDecoder().decode(value);
+const guard = new ProcessGuard();
+let server: NatsServer;
+let bus: Bus;
+
+beforeAll(async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'isobar-events-'));
+  guard.removeAtEnd(directory);
+  server = await startNatsServer({ directory, guard });
+  bus = await connectBus({
+    servers: [server.url],
+    name: 'test',
+    onError: (error) => {
+      throw error;
+    },
+  });
+}, 60_000);
+
+afterAll(async () => {
+  await bus.close();
+  await server.stop();
+  await guard.close();
+});
+
+async function streamOf(name: string, limits: { bytesMax?: number } = {}): Promise<EventStream> {
+  const options = { stream: name, subjects: `${name}.>`, ...limits };
+  const events = await bus.openEventStream(options);
+  await events.ensure();
+  return events;
+}
+
+async function read(events: EventStream, range: EventRange): Promise<string[]> {
+  const told: string[] = [];
+  for await (const { payload } of events.read(range)) told.push(text(payload));
+  return told;
+}
+
+describe('an event stream', () => {
+  it('gives back every event in its order, or the last of them', async () => {
+    const events = await streamOf('order');
+    for (const name of ['a', 'b', 'c']) await events.append(`order.${name}`, bytes(name), name);
+    expect(await read(events, { follow: false })).toEqual(['a', 'b', 'c']);
+    expect(await read(events, { follow: false, last: 2 })).toEqual(['b', 'c']);
+    expect(await read(events, { follow: false, last: 9 })).toEqual(['a', 'b', 'c']);
+  });
+
+  it('stores an event once that is appended again under its id', async () => {
+    const events = await streamOf('once');
+    for (const id of ['1', '1', '2']) await events.append('once.x', bytes(id), id);
+    expect(await read(events, { follow: false })).toEqual(['1', '2']);
+  });
+
+  it('is read on as events come, until the reader has enough', async () => {
+    const events = await streamOf('follow');
+    await events.append('follow.x', bytes('old'), 'old');
+    const enough = new AbortController();
+    const told: string[] = [];
+    for await (const { payload } of events.read({ follow: true }, enough.signal)) {
+      told.push(text(payload));
+      if (told.length === 1) await events.append('follow.x', bytes('new'), 'new');
+      else enough.abort();
+    }
+    expect(told).toEqual(['old', 'new']);
+  });
+
+  it('keeps to its limits, and takes new ones', async () => {
+    const events = await streamOf('limits', { bytesMax: 4_096 });
+    const payload = new Uint8Array(1_024);
+    for (let id = 0; id < 10; id += 1) await events.append('limits.x', payload, String(id));
+    expect((await read(events, { follow: false })).length).toBeLessThan(4);
+    await streamOf('limits', { bytesMax: 65_536 });
+    for (let id = 10; id < 20; id += 1) await events.append('limits.x', payload, String(id));
+    expect((await read(events, { follow: false })).length).toBeGreaterThanOrEqual(10);
+  });
+
+  it('is empty where nothing was stored, and says where it does not exist', async () => {
+    expect(await read(await streamOf('empty'), { follow: false })).toEqual([]);
+    const absent = await bus.openEventStream({ stream: 'absent', subjects: 'absent.>' });
+    await expect(read(absent, { follow: false })).rejects.toMatchObject({
+      code: 'ISOBAR_BUS_NO_STREAM',
+      fields: { stream: 'absent' },
+    });
+  });
+});

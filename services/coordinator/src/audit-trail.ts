@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Bus, EventStream } from '@isobar/bus';
+import { encode, eventStreamName, IsobarError, type Subjects, subjectsOf } from '@isobar/protocol';
+import type { Logger } from '@isobar/telemetry';
+import type { CoordinatorSettings } from './settings.js';
+
+export interface AuditTrailOptions {
+  readonly subjects: Subjects;
+  readonly stream: Pick<EventStream, 'ensure' | 'append'>;
+  readonly logger: Logger;
+  /** Unique among all processes that ever write: a prefix of the events' ids. */
+  readonly writer: string;
+  /** Events that wait to be stored; beyond it the newest are dropped, and counted. @default 4,096 */
+  readonly waitingMax?: number;
+  /** Between two attempts to store an event. @default 1,000 */
+  readonly retryMs?: number;
+}
+
+interface Waiting {
+  readonly subject: string;
+  readonly payload: Uint8Array;
+  readonly id: string;
+}
+
+/** Events in which an operator is to see a failure. */
+const errorKinds = new Set(['alarm', 'plan-failed']);
+
+/**
+ * Tells every decision, command, swap and failure: to the log at once, and to the deployment's
+ * event stream in order, each once, as soon as the store takes it. Telling never waits.
+ */
+export class AuditTrail {
+  readonly #options: AuditTrailOptions;
+  readonly #waiting: Waiting[] = [];
+  readonly #stopping = new AbortController();
+  #writing: Promise<void> | null = null;
+  #told = 0;
+  #dropped = 0;
+  #ensured = false;
+
+  constructor(options: AuditTrailOptions) {
+    this.#options = options;
+  }
+
+  /** Events that were logged and never stored. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
+    const { logger, subjects, writer, waitingMax = 4_096 } = this.#options;
+    logger[errorKinds.has(kind) ? 'error' : 'info'](fields, kind);
+    if (this.#stopping.signal.aborted || this.#waiting.length >= waitingMax) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#told += 1;
+    this.#waiting.push({
+      subject: subjects.event(kind),
+      payload: encode({ schema: 1, at: Date.now(), kind, ...fields }),
+      id: `${writer}.${this.#told}`,
+    });
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = null;
+    });
+  }
+
+  /** Gives up what is not stored by the deadline. */
+  async stop(deadlineMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#stopping.abort(), deadlineMs);
+    await this.#writing;
+    clearTimeout(timer);
+    this.#stopping.abort();
+  }
+
+  async #write(): Promise<void> {
+    const { retryMs = 1_000 } = this.#options;
+    let [first] = this.#waiting;
+    while (first !== undefined && !this.#stopping.signal.aborted) {
+      if (await this.#store(first)) this.#waiting.shift();
+      else await this.#pause(retryMs);
+      [first] = this.#waiting;
+    }
+    this.#dropped += this.#waiting.length;
+    this.#waiting.length = 0;
+  }
+
+  async #store({ subject, payload, id }: Waiting): Promise<boolean> {
+    const { stream, logger } = this.#options;
+    try {
+      if (!this.#ensured) await stream.ensure();
+      this.#ensured = true;
+      await stream.append(subject, payload, id);
+      return true;
+    } catch (error) {
+      if (!(error instanceof IsobarError)) throw error;
+      // The stream itself may be what is missing: it is ensured again before the next attempt.
+      this.#ensured = false;
+      logger.warn({ err: error, waiting: this.#waiting.length }, 'event not stored yet');
+      return false;
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    try {
+      await delay(ms, undefined, { signal: this.#stopping.signal });
+    } catch (error) {
+      if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+    }
+  }
+}
+
+/** The audit trail of a deployment; its stream is made when the first event is told. */
+export async function openAuditTrail(
+  bus: Bus,
+  { deployment, replicas, retryMs }: CoordinatorSettings,
+  logger: Logger,
+): Promise<AuditTrail> {
+  const subjects = subjectsOf(deployment);
+  const stream = await bus.openEventStream({
+    stream: eventStreamName(deployment),
+    subjects: subjects.event('>'),
+    replicas,
+    timeoutMs: retryMs,
+  });
+  const writer = randomBytes(8).toString('hex');
+  return new AuditTrail({ subjects, stream, logger, writer, retryMs });
+}

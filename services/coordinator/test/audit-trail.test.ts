@@ -1,0 +1,96 @@
+import { AuditTrail } from '@isobar/coordinator';
+import { decode, IsobarError, subjectsOf } from '@isobar/protocol';
+import { createLogger } from '@isobar/telemetry';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+
+const eventSchema = z.looseObject({ kind: z.string() });
+const failure = new IsobarError('ISOBAR_BUS_TIMEOUT', 'no answer in time');
+
+/** A stream that fails as often as it is told to, and resolves `stored` at each event it keeps. */
+function fakeStream(failures: number) {
+  const ids: string[] = [];
+  const kinds: string[] = [];
+  let ensured = 0;
+  let failing = failures;
+  let enough: () => void = () => undefined;
+  let wanted = 0;
+  return {
+    ids,
+    kinds,
+    ensured: () => ensured,
+    stored: (count: number) =>
+      new Promise<void>((resolve) => {
+        wanted = count;
+        enough = resolve;
+        if (ids.length >= count) resolve();
+      }),
+    ensure: async () => {
+      ensured += 1;
+    },
+    append: async (subject: string, payload: Uint8Array, id: string) => {
+      if (failing > 0) {
+        failing -= 1;
+        throw failure;
+      }
+      ids.push(id);
+      kinds.push(`${subject} ${decode('event', payload, eventSchema).kind}`);
+      if (ids.length >= wanted) enough();
+    },
+  };
+}
+
+function trailOn(stream: ReturnType<typeof fakeStream>, waitingMax?: number): AuditTrail {
+  return new AuditTrail({
+    subjects: subjectsOf('d'),
+    stream,
+    logger: createLogger({ name: 'test', level: 'silent' }),
+    writer: 'w',
+    retryMs: 1,
+    ...(waitingMax === undefined ? {} : { waitingMax }),
+  });
+}
+
+describe('the audit trail', () => {
+  it('stores events in their order, each under an id of its own', async () => {
+    const stream = fakeStream(0);
+    const trail = trailOn(stream);
+    for (const kind of ['plan', 'decided', 'alarm']) trail.tell(kind, { version: 1 });
+    await trail.stop(10_000);
+    expect(stream.kinds).toEqual([
+      'isobar.v1.d.event.plan plan',
+      'isobar.v1.d.event.decided decided',
+      'isobar.v1.d.event.alarm alarm',
+    ]);
+    expect(stream.ids).toEqual(['w.1', 'w.2', 'w.3']);
+    expect(trail.dropped).toBe(0);
+  });
+
+  it('tries again under the same id, and makes the stream anew, until it is stored', async () => {
+    const stream = fakeStream(3);
+    const trail = trailOn(stream);
+    trail.tell('plan', {});
+    await stream.stored(1);
+    expect(stream.ids).toEqual(['w.1']);
+    expect(stream.ensured()).toBe(4);
+    await trail.stop(10_000);
+  });
+
+  it('holds no more than its limit, and says how many it lost', async () => {
+    const stream = fakeStream(1);
+    const trail = trailOn(stream, 2);
+    for (let told = 0; told < 5; told += 1) trail.tell('plan', { told });
+    await stream.stored(2);
+    await trail.stop(10_000);
+    expect(trail.dropped).toBe(3);
+  });
+
+  it('gives up at its deadline where the store takes nothing', async () => {
+    const stream = fakeStream(Number.POSITIVE_INFINITY);
+    const trail = trailOn(stream);
+    trail.tell('plan', {});
+    await trail.stop(5);
+    expect(stream.ids).toEqual([]);
+    expect(trail.dropped).toBe(1);
+  });
+});

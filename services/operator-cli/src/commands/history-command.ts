@@ -1,0 +1,65 @@
+import { decode, eventStreamName, IsobarError, subjectsOf } from '@isobar/protocol';
+import { z } from 'zod';
+import type { CoordinatorClient } from '../coordinator-client.js';
+
+/** An event of the audit trail; its other fields depend on its kind. */
+export const auditEventSchema = z.looseObject({
+  kind: z.string().max(64),
+  /** Milliseconds since 1970, by the coordinator's clock. */
+  at: z.number().int().min(0),
+});
+export type AuditEvent = z.infer<typeof auditEventSchema>;
+
+export interface HistoryOptions {
+  readonly deployment: string;
+  /** The last so many events. */
+  readonly last: number;
+  /** Of this version alone. */
+  readonly version?: number;
+  /** Goes on with events as they come. */
+  readonly follow: boolean;
+}
+
+/**
+ * Events of a deployment in their order.
+ * @throws IsobarError ISOBAR_BUS_NO_STREAM, ISOBAR_BUS_TIMEOUT; ISOBAR_CLI_ANSWER where an event
+ *   can't be read
+ */
+export async function* readHistory(
+  client: CoordinatorClient,
+  options: HistoryOptions,
+  signal: AbortSignal,
+): AsyncGenerator<AuditEvent> {
+  const { deployment, last, version, follow } = options;
+  const events = await client.bus.openEventStream({
+    stream: eventStreamName(deployment),
+    subjects: subjectsOf(deployment).event('>'),
+  });
+  // Which events are of a version only they themselves tell: all of them are read.
+  const range = version === undefined ? { last, follow } : { follow };
+  for await (const { payload, subject, sequence } of events.read(range, signal)) {
+    const event = readEvent(payload, subject, sequence);
+    if (version === undefined || event.version === version) yield event;
+  }
+}
+
+function readEvent(payload: Uint8Array, subject: string, sequence: number): AuditEvent {
+  try {
+    return decode('event', payload, auditEventSchema);
+  } catch (cause) {
+    const text = `event ${sequence} on ${subject} can't be read`;
+    throw new IsobarError('ISOBAR_CLI_ANSWER', text, { subject, sequence }, { cause });
+  }
+}
+
+/** One line of text: when, what, and every other field. */
+export function renderEvent({ at, kind, schema: _, ...fields }: AuditEvent): string {
+  const told = Object.entries(fields).map(([name, value]) => `${name}=${renderValue(value)}`);
+  return [new Date(at).toISOString(), kind.padEnd(18), ...told].join('  ').trimEnd();
+}
+
+function renderValue(value: unknown): string {
+  if (typeof value === 'number' && !Number.isInteger(value)) return value.toPrecision(4);
+  if (typeof value === 'string') return /^[\w.:-]+$/.test(value) ? value : JSON.stringify(value);
+  return JSON.stringify(value);
+}
