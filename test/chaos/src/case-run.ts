@@ -93,8 +93,14 @@ export async function recover(scene: ChaosScene, numMembers: number): Promise<nu
   const { watch } = scene;
   const sinceMs = performance.now();
   await watch.until(
-    `${numMembers} members`,
-    () => (newestRecord(scene)?.members.length === numMembers ? true : null),
+    `${numMembers} members, the engines that are there`,
+    () => {
+      const members = newestRecord(scene)?.members ?? [];
+      const there = members.filter(
+        ({ rank, incarnation }) => watch.reports.get(rank)?.engine?.incarnation === incarnation,
+      );
+      return members.length === numMembers && there.length === numMembers ? true : null;
+    },
     seenDeadlineMs,
   );
   const { version = 0 } = watch.phase ?? {};
