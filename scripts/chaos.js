@@ -8,8 +8,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 function run(command, args) {
   // Reports can go straight into a file: nothing else is on standard output.
   const stdio = command === process.execPath ? 'inherit' : ['ignore', 2, 2];
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio });
+  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio });
   if (error) throw error;
+  if (signal !== null) process.stderr.write(`${command} was ended by ${signal}\n`);
   if (status !== 0) process.exit(status ?? 1);
 }
 

@@ -105,6 +105,8 @@ export class Bus {
   readonly #connection: NatsConnection;
   readonly #options: BusOptions;
   #connected = true;
+  /** The server that is being left; null where none is. */
+  #leaving: string | null = null;
   #unsent = 0;
 
   /** @internal use connectBus */
@@ -123,6 +125,11 @@ export class Bus {
     return this.#connected;
   }
 
+  /** The server that it is, or was last, connected to. */
+  get server(): string {
+    return this.#connection.getServer();
+  }
+
   /** Messages not sent because the connection was down. */
   get unsent(): number {
     return this.#unsent;
@@ -135,8 +142,23 @@ export class Bus {
   async #watchStatus(): Promise<void> {
     for await (const { type } of this.#connection.status()) {
       if (type === Events.Disconnect) this.#changeStatus(false, 'disconnected');
-      if (type === Events.Reconnect) this.#changeStatus(true, 'reconnected');
+      if (type === Events.Reconnect) await this.#onReconnected();
     }
+  }
+
+  async #onReconnected(): Promise<void> {
+    const left = this.#leaving;
+    this.#leaving = null;
+    this.#changeStatus(true, 'reconnected');
+    // The client's first choice is the server that it comes from.
+    if (left !== null && left === this.#connection.getServer()) await this.#connection.reconnect();
+  }
+
+  /** Goes to another server, where there is one: what this one lacks, another may have. */
+  async leaveServer(): Promise<void> {
+    if (!this.#connected || this.#connection.isDraining()) return;
+    this.#leaving = this.#connection.getServer();
+    await this.#connection.reconnect();
   }
 
   #changeStatus(connected: boolean, status: BusStatus): void {

@@ -40,6 +40,27 @@ async function create(key: string): Promise<void> {
 }
 
 describe('three servers', () => {
+  it('can be left for one another', async () => {
+    const own = await connectBus({
+      servers: servers.urls,
+      name: 'leaver',
+      onError: () => undefined,
+    });
+    const seen = new Set([own.server]);
+    for (let left = 0; left < 2; left += 1) {
+      const before = own.server;
+      await own.leaveServer();
+      seen.add(
+        await untilDone(async () => {
+          if (!own.connected || own.server === before) throw new Error(`still at ${before}`);
+          return own.server;
+        }),
+      );
+    }
+    expect(seen.size).toBe(3);
+    await own.close();
+  }, 60_000);
+
   it('keep records of three copies while any one of them is dead, paused or back', async () => {
     await create('before');
     for (const index of [0, 1, 2]) {

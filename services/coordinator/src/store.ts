@@ -14,6 +14,7 @@ import {
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { CoordinatorSettings } from './settings.js';
+import { StorePatience } from './store-patience.js';
 
 export type StoreEffect = Extract<
   CoordinatorEffect,
@@ -39,17 +40,19 @@ const readAtATime = 16;
 /** Opens the deployment's records: tries for as long as it takes, and says once what is wrong. */
 export async function openStore(
   bus: Bus,
-  { deployment, replicas, retryMs }: CoordinatorSettings,
+  { deployment, replicas, retryMs, renewDeadlineMs }: CoordinatorSettings,
   logger: Logger,
   signal: AbortSignal,
 ): Promise<Store> {
   const options = { bucket: recordsBucket(deployment), replicas, timeoutMs: retryMs };
+  const patience = new StorePatience(bus, renewDeadlineMs);
   let told = '';
   for (;;) {
     try {
-      return new Store(await bus.openRecords(options), logger);
+      return new Store(await bus.openRecords(options), patience, logger);
     } catch (error) {
       signal.throwIfAborted();
+      patience.failed();
       const text = String(error);
       if (text !== told) logger.error({ err: error }, 'records not reached yet');
       told = text;
@@ -61,12 +64,14 @@ export async function openStore(
 /** What the machine asks of the store, carried out; every outcome comes back as an event. */
 export class Store {
   readonly #records: Records;
+  readonly #patience: StorePatience;
   readonly #logger: Logger;
   /** By kind of access the newest failure, until one succeeds: told once, it may last long. */
   readonly #failures = new Map<string, string>();
 
-  constructor(records: Records, logger: Logger) {
+  constructor(records: Records, patience: StorePatience, logger: Logger) {
     this.#records = records;
+    this.#patience = patience;
     this.#logger = logger;
   }
 
@@ -108,7 +113,7 @@ export class Store {
   async #read(key: string): Promise<StoredBytes | null | 'failed'> {
     try {
       const stored = await this.#records.get(key);
-      this.#failures.delete(`read ${key}`);
+      this.#reached(`read ${key}`);
       return stored === null ? null : { bytes: stored.value, revision: stored.revision };
     } catch (error) {
       this.#tell(`read ${key}`, error);
@@ -123,7 +128,7 @@ export class Store {
     const { bytes, expectedRevision } = effect;
     const result = await this.#records.compareAndSet(key, bytes, expectedRevision);
     if (result.kind === 'set' || result.kind === 'conflict') {
-      this.#failures.delete(`write ${key}`);
+      this.#reached(`write ${key}`);
       return result;
     }
     this.#tell(`write ${key}`, result.cause);
@@ -140,7 +145,7 @@ export class Store {
       this.#tell('create', created.cause);
       return { ...settled, result: { kind: 'unknown' } };
     }
-    this.#failures.delete('create');
+    this.#reached('create');
     const { kind } = created;
     return kind === 'created'
       ? { ...settled, result: { kind } }
@@ -151,7 +156,7 @@ export class Store {
     try {
       const maps = await this.#newestMaps();
       const control = await this.#records.get(controlRecordKey);
-      this.#failures.delete('read all');
+      this.#reached('read all');
       const stored = control === null ? null : { bytes: control.value, revision: control.revision };
       return { kind: 'records-read', token, maps, control: stored };
     } catch (error) {
@@ -183,8 +188,14 @@ export class Store {
     return maps;
   }
 
+  #reached(access: string): void {
+    this.#failures.delete(access);
+    this.#patience.reached();
+  }
+
   #tell(access: string, error: unknown): void {
     if (!(error instanceof IsobarError)) throw error;
+    this.#patience.failed();
     const isTold = this.#failures.get(access) === error.message;
     this.#failures.set(access, error.message);
     this.#logger[isTold ? 'debug' : 'warn']({ err: error, access }, 'store not reached');

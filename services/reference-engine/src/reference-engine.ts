@@ -100,6 +100,7 @@ export class ReferenceEngine {
       currentStep: () => this.#step,
       brokenPeers: () => this.#peers.broken,
       onActivated: (state) => this.#agents?.sendActivated(state),
+      onStagingFreed: (state) => this.#agents?.sendChanged(state),
       onOutcome: () => this.#wakeUp.raise(),
       onCut: (member) => this.#peers.disconnect([member], 'cut off for good'),
       onLeft: (left) => this.#peers.disconnect(left, 'no member any more'),

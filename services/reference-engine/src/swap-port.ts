@@ -42,6 +42,8 @@ export interface SwapPortOptions {
   readonly brokenPeers: () => readonly Member[];
   /** A version is being followed: every token routed by an older one has been answered. */
   readonly onActivated: (state: EngineState) => void;
+  /** Staging has ended without a vote, which may be long after it was given up: its buffers are free. */
+  readonly onStagingFreed: (state: EngineState) => void;
   /** Outcomes or standing are others than before. */
   readonly onOutcome: () => void;
   readonly onCut: (member: Member) => void;
@@ -207,7 +209,7 @@ export class SwapPort {
     mapping: ExpertMapping,
     signal: AbortSignal,
   ): Promise<void> {
-    const { residency, stager, work, members } = this.#options;
+    const { residency, stager, work, members, onStagingFreed } = this.#options;
     const { version, change } = proposal;
     try {
       const incoming = work.measure(version, () => residency.stage(version, mapping, change));
@@ -220,6 +222,7 @@ export class SwapPort {
       residency.discard(version);
       this.#swap = abandonStaging(this.#swap, version);
       work.ended(version, 'void');
+      onStagingFreed(this.state());
       throw error;
     } finally {
       this.#staging = null;

@@ -1,5 +1,6 @@
 import { ExpertMapping } from '@isobar/eplb';
 import {
+  type EngineState,
   encodeMapRecord,
   encodeProposal,
   type Fence,
@@ -76,6 +77,7 @@ describe('an engine at its port', () => {
   let members: MembershipView;
   let cut: Member[];
   let left: Member[];
+  let freed: EngineState[];
   /** Staging under way, to be ended by the test. */
   let stagings: { signal: AbortSignal; end: (error?: Error) => void }[];
   let stagesAtOnce: boolean;
@@ -83,6 +85,7 @@ describe('an engine at its port', () => {
   beforeEach(() => {
     cut = [];
     left = [];
+    freed = [];
     stagings = [];
     stagesAtOnce = true;
     members = new MembershipView(own);
@@ -104,6 +107,7 @@ describe('an engine at its port', () => {
       currentStep: () => 0,
       brokenPeers: () => [],
       onActivated: () => undefined,
+      onStagingFreed: (state) => freed.push(state),
       onOutcome: () => undefined,
       onCut: (member) => cut.push(member),
       onLeft: (gone) => left.push(...gone),
@@ -122,6 +126,7 @@ describe('an engine at its port', () => {
     await port.handle({ kind: 'query', fence: second });
     expect(stagings[0]?.signal.aborted).toBe(true);
     expect(port.state()).toMatchObject({ votedUpTo: 1, vote: null });
+    expect(freed).toEqual([]);
     const bytes = proposal(2, start, target, [own, other], 0);
     const next = port.handle({ kind: 'stage', fence: second, proposal: bytes });
     await Promise.resolve();
@@ -129,6 +134,7 @@ describe('an engine at its port', () => {
     stagesAtOnce = true;
     stagings[0]?.end();
     await expect(given).rejects.toMatchObject({ code: 'ISOBAR_ENGINE_STAGING_ABANDONED' });
+    expect(freed).toMatchObject([{ vote: null, freeBuffers: 2 }]);
     await next;
     expect(stagings).toHaveLength(2);
     expect(port.state().vote?.version).toBe(2);

@@ -7,24 +7,17 @@ import { faults } from './fault.js';
 import type { SeenPhase } from './swap-phase.js';
 import { processesOf, streamServers } from './victim.js';
 
-/** A strike of a case's fault, and what it met. */
-export interface Strike {
-  readonly processes: readonly string[];
-  readonly atMs: number;
-  /** The fault was over, and whatever it took away is back. */
-  readonly healedAtMs: number;
-  /** The swap was in the case's phase when it struck, and did not go on before it had effect. */
-  readonly met: boolean;
-}
-
 /** For a phase to come, and for whatever a fault leads to. */
-export const seenDeadlineMs = 90_000;
+const seenDeadlineMs = 90_000;
 const flushDeadlineMs = 500;
 /** What lasts, lasts this many leases. */
 const faultLeases = 1.3;
 
-/** Waits for the case's phase, strikes, and heals once the fault has shown. */
-export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<Strike> {
+/**
+ * Waits for the case's phase, strikes, and heals once the fault has shown.
+ * @returns whether the swap was in that phase, and did not go on before the fault had effect
+ */
+export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<boolean> {
   const { watch } = scene;
   const before = watch.phase;
   const servers = await streamServers(watch, seenDeadlineMs);
@@ -44,7 +37,7 @@ export async function strike(scene: ChaosScene, chaosCase: ChaosCase): Promise<S
   const stillMet = await holds(scene, chaosCase, met.phase);
   await shown(scene, chaosCase, atMs, met.phase.fence.term);
   await fault.end(scene, met.names);
-  return { processes: met.names, atMs, healedAtMs: performance.now(), met: stillMet };
+  return stillMet;
 }
 
 /** Where the leader was struck: nothing later came from it. Others do not make phases end. */
@@ -93,8 +86,14 @@ export async function recover(scene: ChaosScene, numMembers: number): Promise<nu
   const { watch } = scene;
   const sinceMs = performance.now();
   await watch.until(
-    `${numMembers} members`,
-    () => (newestRecord(scene)?.members.length === numMembers ? true : null),
+    `${numMembers} members, the engines that are there`,
+    () => {
+      const members = newestRecord(scene)?.members ?? [];
+      const there = members.filter(
+        ({ rank, incarnation }) => watch.reports.get(rank)?.engine?.incarnation === incarnation,
+      );
+      return members.length === numMembers && there.length === numMembers ? true : null;
+    },
     seenDeadlineMs,
   );
   const { version = 0 } = watch.phase ?? {};

@@ -8,6 +8,8 @@ export type Victim =
   | 'engine'
   /** An agent and its engine at once. */
   | 'machine'
+  | 'every-agent'
+  | 'every-engine'
   /** The nats-server that leads the stream of the records. */
   | 'stream-leader'
   | 'stream-follower'

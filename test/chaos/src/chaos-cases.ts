@@ -36,6 +36,17 @@ const removals = bothWays.flatMap((activation) =>
   swapPhases.map((phase) => caseOf('engine', 'kill-for-good', phase, activation)),
 );
 
+/** All of a kind at once: a group of engines that restarts begins anew with its start mapping. */
+const groups = (['every-agent', 'every-engine'] as const).flatMap((victim) =>
+  (['kill', 'pause'] as const).flatMap((fault) =>
+    bothWays.flatMap((activation) =>
+      (['preparing', 'deciding', 'activating', 'idle'] as const).map((phase) =>
+        caseOf(victim, fault, phase, activation),
+      ),
+    ),
+  ),
+);
+
 /** All servers at once: nothing is decided meanwhile, and inference goes on (rule L2). */
 const withoutServers = (['kill', 'pause'] as const).flatMap((fault) =>
   swapPhases.map((phase) => caseOf('every-server', fault, phase, 'two-table')),
@@ -56,6 +67,7 @@ const fullDisks = (['stream-leader', 'stream-follower', 'every-server'] as const
 export const chaosCases: readonly ChaosCase[] = [
   ...signals,
   ...removals,
+  ...groups,
   ...withoutServers,
   ...partitions,
   ...fullDisks,

@@ -40,9 +40,8 @@ export interface ChaosSessionOptions {
 interface PendingReport {
   readonly chaosCase: ChaosCase;
   readonly report: CaseReport;
-  /** Unix times between which its traffic was served. */
+  /** Unix time at which it began. */
   readonly fromMs: number;
-  readonly toMs: number;
 }
 
 /**
@@ -116,7 +115,7 @@ export class ChaosSession {
       report.violations.push(text);
     }
     report.durationMs = Math.round(performance.now() - startedMs);
-    this.#pending.push({ chaosCase, report, fromMs, toMs: Date.now() });
+    this.#pending.push({ chaosCase, report, fromMs });
     return report.violations.length === 0;
   }
 
@@ -129,10 +128,9 @@ export class ChaosSession {
         report.violations.push(`none of ${strikesMax} strikes met the phase ${chaosCase.phase}`);
         return;
       }
-      const struck = await strike(this.#scene, chaosCase);
+      met = await strike(this.#scene, chaosCase);
       report.strikes += 1;
       report.recoveredMs = Math.round(await recover(this.#scene, numMembersAfter(chaosCase)));
-      met = struck.met;
     }
   }
 
@@ -151,26 +149,29 @@ export class ChaosSession {
       violations.push(describeFailure(error));
     }
     const reports: CaseReport[] = [];
-    for (const pending of this.#pending) {
-      reports.push(await this.#compare(pending, results, violations));
+    for (const [index, pending] of this.#pending.entries()) {
+      // Of the time between two cases too, every token is compared.
+      const fromMs = index === 0 ? 0 : pending.fromMs;
+      const toMs = this.#pending[index + 1]?.fromMs ?? Number.POSITIVE_INFINITY;
+      const own = results.map((rank) => ({
+        ...rank,
+        steps: rank.steps.filter(({ startedAtMs }) => startedAtMs >= fromMs && startedAtMs < toMs),
+      }));
+      reports.push(await this.#compare(pending, own, violations));
     }
     return reports;
   }
 
   async #compare(
-    { chaosCase, report, fromMs, toMs }: PendingReport,
+    { chaosCase, report }: PendingReport,
     results: readonly RankResults[],
     violationsOfAll: readonly string[],
   ): Promise<CaseReport> {
     const { checkpointDirectory, tracePath } = this.#scene.cluster;
-    const own = results.map((rank) => ({
-      ...rank,
-      steps: rank.steps.filter(({ startedAtMs }) => startedAtMs >= fromMs && startedAtMs < toMs),
-    }));
     const violations = [...report.violations, ...violationsOfAll];
     try {
-      const comparison = await compareWithOracle(checkpointDirectory, tracePath, own);
-      violations.push(...tokenViolations(chaosCase, comparison, own));
+      const comparison = await compareWithOracle(checkpointDirectory, tracePath, results);
+      violations.push(...tokenViolations(chaosCase, comparison, results));
       return caseReportSchema.parse({
         ...report,
         ...comparison,

@@ -1,5 +1,6 @@
 import type { Comparison, RankResults } from '@isobar/reference-engine';
 import type { ChaosCase } from './chaos-case.js';
+import { numRanks } from './chaos-cluster.js';
 
 /** Whatever became of tokens that must not. @param results of the case's own time */
 export function tokenViolations(
@@ -12,9 +13,9 @@ export function tokenViolations(
   if (tokens === 0) violations.push('no token was served');
   if (tokensMisrouted > 0) violations.push(`${tokensMisrouted} tokens were misrouted`);
   if (tokensChanged > 0) violations.push(`${tokensChanged} tokens were changed`);
-  const mayLose =
-    (victim === 'engine' || victim === 'machine') &&
-    (fault === 'kill' || fault === 'kill-for-good');
+  const isKilled = fault === 'kill' || fault === 'kill-for-good';
+  const enginesKilled = isKilled ? enginesOf(victim) : 0;
+  const mayLose = enginesKilled > 0;
   if (tokensLost > 0 && !mayLose) {
     violations.push(`${tokensLost} tokens were lost, and no engine was killed`);
   }
@@ -22,10 +23,15 @@ export function tokenViolations(
     violations.push(`${tokensLostUnmasked} tokens were lost while no connection was broken`);
   }
   const masked = Math.max(0, ...results.flatMap(({ steps }) => steps.map((s) => s.maskedRanks)));
-  if (masked > (mayLose ? 1 : 0)) {
+  if (masked > enginesKilled) {
     violations.push(`${masked} ranks could not be reached in a step`);
   }
   return violations;
+}
+
+function enginesOf(victim: ChaosCase['victim']): number {
+  if (victim === 'every-engine') return numRanks;
+  return victim === 'engine' || victim === 'machine' ? 1 : 0;
 }
 
 /** Engines that were stopped in the end: each routed by the same version, and as a member. */

@@ -2,7 +2,7 @@ import { recordsBucket } from '@isobar/protocol';
 import { z } from 'zod';
 import { askAny } from './ask-any.js';
 import type { Victim } from './chaos-case.js';
-import { numCoordinators } from './chaos-cluster.js';
+import { numCoordinators, numRanks } from './chaos-cluster.js';
 import type { ClusterWatch } from './cluster-watch.js';
 import { NotSeenError } from './not-seen-error.js';
 
@@ -62,6 +62,10 @@ export function processesOf(
       return [`${victim}-${rankStruck}`];
     case 'machine':
       return [`agent-${rankStruck}`, `engine-${rankStruck}`];
+    case 'every-agent':
+      return Array.from({ length: numRanks }, (_, rank) => `agent-${rank}`);
+    case 'every-engine':
+      return Array.from({ length: numRanks }, (_, rank) => `engine-${rank}`);
     case 'stream-leader':
       return [servers.leader];
     case 'stream-follower':
