@@ -268,10 +268,16 @@ export class World {
 
   /** Engines that wait for a group start one, once every rank has one and all are linked. */
   formGroup(): void {
+    const waiting = this.engines.filter(
+      ({ phase, process }) => process.alive && phase === 'waiting',
+    );
+    const isLinked = (one: SimulatedEngine, other: SimulatedEngine) =>
+      this.fabric.isLinked(one, other);
     const newest = new Map<number, SimulatedEngine>();
-    for (const engine of this.engines) {
-      if (!engine.process.alive || engine.phase !== 'waiting') continue;
-      // Of two processes of a rank the later one counts.
+    for (const engine of waiting) {
+      // Of two processes of a rank the later one counts, once others can reach it.
+      const ranks = waiting.filter((peer) => isLinked(engine, peer)).map(({ rank }) => rank);
+      if (new Set(ranks).size < this.numRanks - 1) continue;
       const other = newest.get(engine.rank);
       if (other === undefined || other.startedAs < engine.startedAs)
         newest.set(engine.rank, engine);
@@ -279,7 +285,7 @@ export class World {
     if (newest.size < this.numRanks) return;
     const group = [...newest.values()].sort((a, b) => a.rank - b.rank);
     const linked = group.every((engine) =>
-      group.every((peer) => peer === engine || this.fabric.isLinked(engine, peer)),
+      group.every((peer) => peer === engine || isLinked(engine, peer)),
     );
     if (!linked) return;
     const members = group.map(({ member }) => member);
