@@ -9,8 +9,11 @@ import {
   RequestStrategy,
 } from 'nats';
 import { type CommandEndpoint, type CommandServiceOptions, serveOn } from './command-service.js';
-import { coded } from './nats-errors.js';
+import { connectionFailure, identityOptions } from './connection-options.js';
+import type { NatsContext } from './nats-context.js';
+import { coded, notPermitted } from './nats-errors.js';
 import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
+import { isInbox } from './reply-subject.js';
 
 export type BusStatus = 'disconnected' | 'reconnected' | 'closed';
 
@@ -19,7 +22,12 @@ export interface BusOptions {
   readonly servers: readonly string[];
   /** Name of this client, for people who look at the server. */
   readonly name: string;
-  /** Told of failures that no call can return: a handler that threw, messages dropped. */
+  /** As whom to connect, and how encrypted; anonymous and in the clear where absent. */
+  readonly context?: NatsContext;
+  /**
+   * Told of failures that no call can return: a handler that threw, messages dropped, messages that
+   * the server did not permit.
+   */
   readonly onError: (error: IsobarError) => void;
   readonly onStatus?: (status: BusStatus) => void;
   /** A server that is silent for this long, twice, is left. @default 2,000 */
@@ -33,7 +41,7 @@ export interface BusOptions {
 export interface BusMessage {
   readonly subject: string;
   readonly payload: Uint8Array;
-  /** False where nobody waits for an answer. */
+  /** False where nobody waits for an answer, or not at an inbox. */
   respond(payload: Uint8Array): boolean;
 }
 
@@ -47,10 +55,12 @@ const pingsOutMax = 2;
 
 /**
  * Connects to NATS; afterwards reconnects without end.
- * @throws IsobarError ISOBAR_BUS_UNREACHABLE naming the servers
+ * @throws IsobarError ISOBAR_BUS_UNREACHABLE, ISOBAR_BUS_UNAUTHORIZED naming the servers;
+ *   ISOBAR_BUS_SERVER_URL
  */
 export async function connectBus(options: BusOptions): Promise<Bus> {
   const settings: ConnectionOptions = {
+    ...identityOptions(options.servers, options.context ?? null),
     servers: [...options.servers],
     name: options.name,
     maxReconnectAttempts: -1,
@@ -63,12 +73,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   try {
     return new Bus(await connect(settings), options);
   } catch (cause) {
-    throw new IsobarError(
-      'ISOBAR_BUS_UNREACHABLE',
-      `no NATS server answers at ${options.servers.join(', ')}`,
-      { servers: options.servers },
-      { cause },
-    );
+    throw connectionFailure(options.servers, cause);
   }
 }
 
@@ -127,9 +132,13 @@ export class Bus {
   }
 
   async #watchStatus(): Promise<void> {
-    for await (const { type } of this.#connection.status()) {
+    for await (const { type, permissionContext } of this.#connection.status()) {
       if (type === Events.Disconnect) this.#changeStatus(false, 'disconnected');
       if (type === Events.Reconnect) this.#changeStatus(true, 'reconnected');
+      // A subscription that is not permitted is told to its own callback.
+      if (type === Events.Error && permissionContext?.operation === 'publish') {
+        this.#options.onError(notPermitted(permissionContext.subject));
+      }
     }
   }
 
@@ -180,7 +189,7 @@ export class Bus {
     };
     const respond = (payload: Uint8Array) => {
       this.#assertFits(message.subject, payload);
-      return message.respond(payload);
+      return isInbox(message.reply) && message.respond(payload);
     };
     try {
       const handled = handle({ subject: message.subject, payload: message.data, respond });

@@ -1,5 +1,6 @@
-import { type ErrorFields, IsobarError } from '@isobar/protocol';
-import { headers, type NatsConnection, type ServiceMsg } from 'nats';
+import { type ErrorFields, IsobarError, requesterHeader } from '@isobar/protocol';
+import { headers, Match, type NatsConnection, type ServiceMsg } from 'nats';
+import { isInbox } from './reply-subject.js';
 
 export interface CommandServiceOptions {
   readonly name: string;
@@ -12,8 +13,14 @@ export interface CommandServiceOptions {
 export interface CommandEndpoint {
   readonly name: string;
   readonly description: string;
-  /** An IsobarError that it throws is the answer; any other is also told to onError. */
-  readonly handle: (payload: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+  /**
+   * An IsobarError that it throws is the answer; any other is also told to onError.
+   * @param requesterInformation values of the header that names the requester, for `readRequester`
+   */
+  readonly handle: (
+    payload: Uint8Array,
+    requesterInformation: readonly string[],
+  ) => Uint8Array | Promise<Uint8Array>;
 }
 
 export async function serveOn(
@@ -41,8 +48,15 @@ async function answer(
   message: ServiceMsg,
   onError: (error: IsobarError) => void,
 ): Promise<void> {
+  if (!isInbox(message.reply)) {
+    // Also keeps an answer from being made another command by its reply subject.
+    const text = `a command ${endpoint.name} was refused: no inbox waits for its answer`;
+    onError(new IsobarError('ISOBAR_BUS_NO_INBOX', text, { command: endpoint.name }));
+    return;
+  }
+  const information = message.headers?.values(requesterHeader, Match.IgnoreCase) ?? [];
   try {
-    message.respond(await endpoint.handle(message.data));
+    message.respond(await endpoint.handle(message.data, information));
   } catch (cause) {
     const error = asIsobarError(endpoint.name, cause);
     if (error.code === 'ISOBAR_BUS_HANDLER_FAILED') onError(error);

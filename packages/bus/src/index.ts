@@ -11,6 +11,7 @@ export {
 } from './bus.js';
 export type { CommandEndpoint, CommandServiceOptions } from './command-service.js';
 export { Intake } from './intake.js';
+export { NatsContext, readNatsContext } from './nats-context.js';
 export type {
   CompareAndSetResult,
   CreateResult,

@@ -12,8 +12,8 @@ export interface Subjects {
   load(rank: number | '*'): string;
   /** State of one rank as its agent tells it; `*` for all ranks. */
   report(rank: number | '*'): string;
-  /** The leader's question to one agent. */
-  query(rank: number): string;
+  /** The leader's question to one agent; `*` for all ranks. */
+  query(rank: number | '*'): string;
   swap(verb: SwapVerb): string;
   leader(verb: LeaderVerb): string;
   vote(version: number | '*', rank: number | '*'): string;
