@@ -10,6 +10,10 @@ export interface NatsServerOptions {
   readonly guard: ProcessGuard;
   /** @default a free one */
   readonly port?: number;
+  /** Configuration file; where it listens and stores is said here all the same. */
+  readonly configuration?: string;
+  /** Path of the server. @default `locateNatsServer` */
+  readonly executable?: string;
 }
 
 const readyDeadlineMs = 15_000;
@@ -28,14 +32,17 @@ export interface NatsServer {
  *   ISOBAR_TESTING_NOT_READY
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
-  const { directory, guard, port: wanted } = options;
-  const command = await locateNatsServer();
+  const { directory, guard, port: wanted, configuration } = options;
+  const command = options.executable ?? (await locateNatsServer());
   await mkdir(directory, { recursive: true });
   let port = wanted ?? 0;
   const server = new ManagedProcess({
     name: 'nats-server',
     command,
-    args: ['-js', '-sd', join(directory, 'store'), '-a', '127.0.0.1', '-p', String(wanted ?? -1)],
+    args: [
+      ...['-js', '-sd', join(directory, 'store'), '-a', '127.0.0.1', '-p', String(wanted ?? -1)],
+      ...(configuration === undefined ? [] : ['-c', configuration]),
+    ],
     guard,
     logPath: join(directory, 'nats-server.log'),
     isReady: (line) => {
