@@ -10,7 +10,7 @@ export interface NatsServerOptions {
   readonly guard: ProcessGuard;
   /** @default a free one */
   readonly port?: number;
-  /** Configuration file; where it listens and stores is said here all the same. */
+  /** Configuration file, which says where records are kept; where it listens is said here. */
   readonly configuration?: string;
   /** Path of the server. @default `locateNatsServer` */
   readonly executable?: string;
@@ -40,8 +40,11 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     name: 'nats-server',
     command,
     args: [
-      ...['-js', '-sd', join(directory, 'store'), '-a', '127.0.0.1', '-p', String(wanted ?? -1)],
-      ...(configuration === undefined ? [] : ['-c', configuration]),
+      ...['-a', '127.0.0.1', '-p', String(wanted ?? -1)],
+      // The server refuses to be told of its store twice.
+      ...(configuration === undefined
+        ? ['-js', '-sd', join(directory, 'store')]
+        : ['-c', configuration]),
     ],
     guard,
     logPath: join(directory, 'nats-server.log'),
