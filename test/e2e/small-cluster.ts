@@ -87,8 +87,12 @@ export class SmallCluster {
 
   static async start(options: SmallClusterOptions = {}): Promise<SmallCluster> {
     const cluster = await Cluster.start(smallClusterOptions(options));
-    const server = cluster.natsUrl;
-    const client = await CoordinatorClient.connect({ server, deployment, timeoutMs: 5_000 });
+    const client = await CoordinatorClient.connect({
+      servers: [cluster.natsUrl],
+      context: null,
+      deployment,
+      timeoutMs: 5_000,
+    });
     return new SmallCluster(cluster, client);
   }
 

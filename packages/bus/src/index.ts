@@ -19,4 +19,5 @@ export type {
   RecordsOptions,
   StoredRecord,
 } from './records.js';
+export { readSecretFile, readSmallFile, type SmallFile } from './secret-file.js';
 export { onTermination } from './termination.js';

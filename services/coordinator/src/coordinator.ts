@@ -1,8 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Bus, Intake, type Records } from '@isobar/bus';
-import { IsobarError, recordsBucket, type Subjects, subjectsOf } from '@isobar/protocol';
+import {
+  commandServiceName,
+  encode,
+  IsobarError,
+  recordsBucket,
+  type Subjects,
+  subjectsOf,
+} from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { Topology } from '@isobar/topology';
+import { audited, type CommandEvent } from './command-audit.js';
 import { Leader } from './leader.js';
 import { type Leadership, takeLeadership } from './leadership.js';
 import { operatorCommands } from './operator-commands.js';
@@ -43,16 +51,27 @@ export class Coordinator {
     const { deployment } = settings;
     await bus.serveCommands(
       {
-        name: `isobar-${deployment}`,
+        name: commandServiceName(deployment),
         version: serviceVersion,
         description: `Commands of the Isobar deployment ${deployment}`,
         subjectPrefix: this.#subjects.commandPrefix,
       },
-      operatorCommands(() => this.#leader),
+      audited(
+        operatorCommands(() => this.#leader),
+        settings.operatorsAccount ?? null,
+        (event) => this.#tellCommand(event),
+      ),
     );
     const records = await this.#openRecords();
     this.#lead(records, await this.#campaign(records));
     logger.info({ holder: settings.holder }, 'serving');
+  }
+
+  #tellCommand(event: CommandEvent): void {
+    const { bus, logger } = this.#options;
+    const kind = 'command';
+    logger.info(event, kind);
+    bus.publish(this.#subjects.event(kind), encode({ schema: 1, at: Date.now(), kind, ...event }));
   }
 
   async #openRecords(): Promise<Records> {

@@ -25,6 +25,7 @@ import {
   ranksMissing,
   type Subjects,
   stepCoordinatorSwap,
+  voteOfSubject,
   voteSchema,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
@@ -147,8 +148,11 @@ export class Leader {
       };
       this.#subscriptions.push(bus.subscribe(subject, handle));
     };
-    hear(subjects.vote('*', '*'), (payload) => {
-      this.#swap.send({ kind: 'vote', vote: decode('vote', payload, voteSchema) });
+    hear(subjects.vote('*', '*'), (payload, subject) => {
+      const vote = decode('vote', payload, voteSchema);
+      // The subject is what the server permits: a rank must not vote in another's name.
+      if (voteOfSubject(subject)?.rank !== vote.rank) throw wrongSubject(vote.rank, subject);
+      this.#swap.send({ kind: 'vote', vote });
     });
     hear(subjects.report('*'), (payload, subject) => {
       const report = decode('rank report', payload, rankReportSchema);
@@ -426,9 +430,12 @@ export class Leader {
 }
 
 function assertRank(rank: number, subject: string): void {
-  if (rankOfSubject(subject) === rank) return;
+  if (rankOfSubject(subject) !== rank) throw wrongSubject(rank, subject);
+}
+
+function wrongSubject(rank: number, subject: string): IsobarError {
   const text = `a message of rank ${rank} came on ${subject}`;
-  throw new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
+  return new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
 }
 
 function wrongShape({ rank, destination, layerMillis }: LoadSample): IsobarError {

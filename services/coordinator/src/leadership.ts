@@ -216,6 +216,10 @@ async function ask(
   }
   const event = intake.read('rank answer', (): TakeoverEvent => {
     const answer = decode('rank answer', payload, rankAnswerSchema);
+    if (answer.rank !== rank) {
+      const text = `rank ${rank} was asked, and the answer is of rank ${answer.rank}`;
+      throw new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', rank });
+    }
     const outcomes = answer.outcomes.map((known) => ({
       known,
       record: decodeMapRecord(known.record),

@@ -1,6 +1,6 @@
-import type { CommandEndpoint } from '@isobar/bus';
 import { EplbError } from '@isobar/eplb';
-import { IsobarError } from '@isobar/protocol';
+import { type CommandName, IsobarError } from '@isobar/protocol';
+import type { DeploymentEndpoint } from './command-audit.js';
 import type { Leader } from './leader.js';
 import {
   approveQuestionSchema,
@@ -13,12 +13,12 @@ import {
  * The commands of one deployment, as endpoints of a NATS micro service.
  * @param leader null while this coordinator does not lead
  */
-export function operatorCommands(leader: () => Leader | null): CommandEndpoint[] {
+export function operatorCommands(leader: () => Leader | null): DeploymentEndpoint[] {
   const command = (
-    name: string,
+    name: CommandName,
     description: string,
     act: (leader: Leader, payload: Uint8Array) => unknown,
-  ): CommandEndpoint => ({
+  ): DeploymentEndpoint => ({
     name,
     description,
     handle: async (payload) => {
@@ -33,7 +33,7 @@ export function operatorCommands(leader: () => Leader | null): CommandEndpoint[]
     },
   });
   const control = (
-    name: string,
+    name: CommandName,
     description: string,
     read: (payload: Uint8Array) => Parameters<Leader['setControl']>[0],
   ) =>

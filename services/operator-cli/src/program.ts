@@ -1,3 +1,4 @@
+import { readNatsContext } from '@isobar/bus';
 import {
   controlAnswerSchema,
   mappingAnswerSchema,
@@ -5,7 +6,8 @@ import {
   statusAnswerSchema,
 } from '@isobar/coordinator';
 import { toSglangExpertLocation } from '@isobar/trace';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { addAuth } from './auth/auth-command.js';
 import { renderPlan, renderStatus } from './commands/render-status.js';
 import { CoordinatorClient } from './coordinator-client.js';
 import { runDemo } from './demo/demo.js';
@@ -14,23 +16,22 @@ import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
+import { natsContextPath } from './nats-context-path.js';
+import { count } from './option-values.js';
 import { type PlanCommandOptions, plan } from './plan/plan-command.js';
 import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
 import { writeFileAtomically } from './write-file-atomically.js';
 
 interface GlobalOptions {
-  readonly server: string;
+  readonly server?: string;
+  readonly context?: string;
   readonly deployment: string;
   readonly timeout: number;
   readonly json: boolean;
 }
 
-const count = (least: number, most: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
-};
+const serverDefault = 'nats://127.0.0.1:4222';
 
 const exitCodeHelp = `
 Exit codes: 0 done, 1 refused or failed, 2 wrong options, 3 no server or coordinator answers,
@@ -41,9 +42,16 @@ export function createProgram(): Command {
   const program = new Command('isobar')
     .description('Watches and steers expert load balancing of a deployment, over NATS.')
     .addOption(
-      new Option('-s, --server <url>', 'NATS server')
-        .env('NATS_URL')
-        .default('nats://127.0.0.1:4222'),
+      new Option(
+        '-s, --server <url>',
+        `NATS servers, separated by commas (default: the context's, else ${serverDefault})`,
+      ).env('NATS_URL'),
+    )
+    .addOption(
+      new Option(
+        '-c, --context <name>',
+        'context of the nats client, or a file of one: as whom to connect, and how encrypted',
+      ).env('NATS_CONTEXT'),
     )
     .addOption(
       new Option('-d, --deployment <name>', 'deployment')
@@ -61,6 +69,7 @@ export function createProgram(): Command {
   addExport(program);
   addReplay(program);
   addDemo(program);
+  addAuth(program);
   return program;
 }
 
@@ -73,8 +82,13 @@ async function withClient(
   act: (client: CoordinatorClient, options: GlobalOptions) => Promise<void>,
 ): Promise<void> {
   const options = command.optsWithGlobals<GlobalOptions>();
-  const { server, deployment, timeout: timeoutMs } = options;
-  const client = await CoordinatorClient.connect({ server, deployment, timeoutMs });
+  const { deployment, timeout: timeoutMs } = options;
+  const context =
+    options.context === undefined ? null : await readNatsContext(natsContextPath(options.context));
+  const named =
+    context === null || context.servers.length === 0 ? [serverDefault] : context.servers;
+  const servers = options.server?.split(',') ?? named;
+  const client = await CoordinatorClient.connect({ servers, context, deployment, timeoutMs });
   try {
     await act(client, options);
   } finally {
