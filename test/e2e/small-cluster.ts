@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { readNatsContext } from '@isobar/bus';
 import { type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
 import {
   type AppliedRebalance,
@@ -30,6 +32,9 @@ export interface SmallClusterOptions {
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
+  readonly secure?: ClusterOptions['secure'];
+  /** Within the folder of credentials, whose context the test's own client uses. */
+  readonly client?: string;
 }
 
 export const smallDemo: DemoOptions = {
@@ -57,6 +62,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
   return {
     ...cluster,
     topology: options.topology ?? cluster.topology,
+    ...(options.secure === undefined ? {} : { secure: options.secure }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     coordinator: {
       ...cluster.coordinator,
@@ -87,9 +93,10 @@ export class SmallCluster {
 
   static async start(options: SmallClusterOptions = {}): Promise<SmallCluster> {
     const cluster = await Cluster.start(smallClusterOptions(options));
+    const { client: path } = options;
     const client = await CoordinatorClient.connect({
       servers: [cluster.natsUrl],
-      context: null,
+      context: path === undefined ? null : await readNatsContext(join(cluster.directory, path)),
       deployment,
       timeoutMs: 5_000,
     });

@@ -13,6 +13,14 @@ export interface ServiceScripts {
   readonly coordinator: string;
 }
 
+/** A nats-server that asks for credentials, and those of each process. */
+export interface ClusterSecurity {
+  /** Configuration file of the server. */
+  readonly serverConfiguration: string;
+  /** Path of a process's context file, by its name: `agent-0`, `coordinator-0`. */
+  readonly contextOf: (name: string) => string;
+}
+
 export interface ClusterOptions {
   readonly scripts: ServiceScripts;
   readonly deployment: string;
@@ -32,6 +40,11 @@ export interface ClusterOptions {
   readonly engineOfRank?: (rank: number) => Readonly<Record<string, unknown>>;
   /** Settings of the coordinator over the defaults. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
+  /**
+   * Writes credentials into a folder that is not there yet, for a server that keeps its records in
+   * `storeDirectory`. @default none: anybody may do anything
+   */
+  readonly secure?: (directory: string, storeDirectory: string) => Promise<ClusterSecurity>;
   /** For each service to say that it serves. @default 90,000 */
   readonly readyDeadlineMs?: number;
   /** Told what is being started, for people who wait. */
@@ -51,6 +64,7 @@ export class Cluster {
   readonly #guard: ProcessGuard;
   readonly #processes = new Map<string, ManagedProcess>();
   #nats: NatsServer | null = null;
+  #security: ClusterSecurity | null = null;
 
   private constructor(options: ClusterOptions, directory: string, guard: ProcessGuard) {
     this.options = options;
@@ -80,6 +94,11 @@ export class Cluster {
     }
     await writeFile(this.topologyPath, topology);
     if (typeof trace !== 'string') await writeTrace(this.tracePath, trace);
+    const secured = this.options.secure?.(
+      join(this.directory, 'credentials'),
+      join(this.directory, 'nats', 'store'),
+    );
+    this.#security = (await secured) ?? null;
     onProgress?.('starting a private nats-server');
     await this.startNats();
     onProgress?.('drawing the weights of the model');
@@ -127,11 +146,17 @@ export class Cluster {
       directory: join(this.directory, 'nats'),
       guard: this.#guard,
       ...(port === undefined ? {} : { port }),
+      ...(this.#security === null ? {} : { configuration: this.#security.serverConfiguration }),
     });
   }
 
   stopNats(): Promise<void> {
     return this.#nats?.stop() ?? Promise.resolve();
+  }
+
+  /** Setting of a process that connects to NATS. */
+  #identity(name: string): Readonly<Record<string, unknown>> {
+    return this.#security === null ? {} : { context: this.#security.contextOf(name) };
   }
 
   async startEngine(rank: number): Promise<void> {
@@ -163,6 +188,7 @@ export class Cluster {
       servers: [this.natsUrl],
       engine: this.#engineAddress(rank),
       stateDirectory: join(this.directory, 'agents'),
+      ...this.#identity(`agent-${rank}`),
     });
   }
 
@@ -171,6 +197,7 @@ export class Cluster {
       deployment: this.options.deployment,
       servers: [this.natsUrl],
       topology: this.topologyPath,
+      ...this.#identity('coordinator-0'),
       ...this.options.coordinator,
     });
   }

@@ -1,4 +1,9 @@
-export { Cluster, type ClusterOptions, type ServiceScripts } from './cluster.js';
+export {
+  Cluster,
+  type ClusterOptions,
+  type ClusterSecurity,
+  type ServiceScripts,
+} from './cluster.js';
 export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';
 export { installNatsServer } from './install-nats-server.js';
 export { locateNatsServer } from './locate-nats-server.js';
