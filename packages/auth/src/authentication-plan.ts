@@ -74,7 +74,9 @@ function check(field: keyof AuthenticationPlan, holds: boolean, why: string): vo
 }
 
 /** Everybody who gets credentials. */
-export function rolesOf(plan: AuthenticationPlan): Role[] {
+export function rolesOf(
+  plan: Pick<AuthenticationPlan, 'numRanks' | 'numCoordinators' | 'operators' | 'viewers'>,
+): Role[] {
   const count = (length: number) => Array.from({ length }, (_, index) => index);
   return [
     ...count(plan.numRanks).map((rank): Role => ({ kind: 'agent', rank })),
