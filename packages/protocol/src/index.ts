@@ -106,6 +106,7 @@ export {
   versionSchema,
 } from './schemas.js';
 export {
+  assertRankOfSubject,
   controlRecordKey,
   type LeaderVerb,
   leaderRecordKey,

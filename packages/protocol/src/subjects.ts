@@ -73,6 +73,17 @@ export function voteOfSubject(subject: string): { version: number; rank: number 
   return version === null || rank === null ? null : { version, rank };
 }
 
+/**
+ * A rank may speak only of itself: the subject is what a server permits it, the message is not.
+ * @param subject of a load sample, a report or a vote
+ * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED where the subject names another rank, or none
+ */
+export function assertRankOfSubject(subject: string, rank: number): void {
+  if ((voteOfSubject(subject)?.rank ?? rankOfSubject(subject)) === rank) return;
+  const text = `a message of rank ${rank} came on ${subject}`;
+  throw new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
+}
+
 function parseNumber(
   token: string | undefined,
   schema: typeof rankSchema | typeof versionSchema,

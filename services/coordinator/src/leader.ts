@@ -1,6 +1,7 @@
 import { Actor, type Bus, type Intake, type Records } from '@isobar/bus';
 import { balancedness, imbalance } from '@isobar/eplb';
 import {
+  assertRankOfSubject,
   type ControlRecord,
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
@@ -20,12 +21,10 @@ import {
   type OutcomesAnswer,
   outcomesQuestionSchema,
   type RankReport,
-  rankOfSubject,
   rankReportSchema,
   ranksMissing,
   type Subjects,
   stepCoordinatorSwap,
-  voteOfSubject,
   voteSchema,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
@@ -150,19 +149,18 @@ export class Leader {
     };
     hear(subjects.vote('*', '*'), (payload, subject) => {
       const vote = decode('vote', payload, voteSchema);
-      // The subject is what the server permits: a rank must not vote in another's name.
-      if (voteOfSubject(subject)?.rank !== vote.rank) throw wrongSubject(vote.rank, subject);
+      assertRankOfSubject(subject, vote.rank);
       this.#swap.send({ kind: 'vote', vote });
     });
     hear(subjects.report('*'), (payload, subject) => {
       const report = decode('rank report', payload, rankReportSchema);
-      assertRank(report.rank, subject);
+      assertRankOfSubject(subject, report.rank);
       this.#reportedAtMs.set(report.rank, performance.now());
       this.#swap.send({ kind: 'report', report });
     });
     hear(subjects.load('*'), (payload, subject) => {
       const sample = decode('load sample', payload, loadSampleSchema);
-      assertRank(sample.rank, subject);
+      assertRankOfSubject(subject, sample.rank);
       const fate = this.#window.add(sample);
       if (fate === 'wrong-shape') throw wrongShape(sample);
     });
@@ -427,15 +425,6 @@ export class Leader {
     logger[level](fields, kind);
     bus.publish(subjects.event(kind), encode({ schema: 1, at: Date.now(), kind, ...fields }));
   }
-}
-
-function assertRank(rank: number, subject: string): void {
-  if (rankOfSubject(subject) !== rank) throw wrongSubject(rank, subject);
-}
-
-function wrongSubject(rank: number, subject: string): IsobarError {
-  const text = `a message of rank ${rank} came on ${subject}`;
-  return new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
 }
 
 function wrongShape({ rank, destination, layerMillis }: LoadSample): IsobarError {
