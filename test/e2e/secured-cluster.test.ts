@@ -70,6 +70,12 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
       requester: { verified: true, account: operatorsAccount('demo'), user },
     });
 
+    // Nothing waits for approval where balancing is automatic.
+    expect((await isobarAs(running, 'operator-alice', 'approve')).code).toBe(1);
+    const approval = await running.event((event) => event.command === 'approve');
+    const code = 'ISOBAR_COORDINATOR_NO_PLAN';
+    expect(approval).toMatchObject({ outcome: 'refused', code, requester: { user } });
+
     await expectNoSecretTold(running);
     expect(await running.conclude()).toMatchObject(noTokenWrong);
   });

@@ -80,7 +80,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
 /**
  * Connects as soon as a server answers: a service outlives the absence of its server.
  * @param onUnreachable told once, of the first failure
- * @throws the signal's reason where it aborts
+ * @throws the signal's reason where it aborts; IsobarError ISOBAR_BUS_SERVER_URL
  */
 export async function awaitBus(
   options: BusOptions,
@@ -92,7 +92,8 @@ export async function awaitBus(
     try {
       return await connectBus(options);
     } catch (error) {
-      if (!(error instanceof IsobarError)) throw error;
+      // What is wrong in the configuration does not right itself.
+      if (!(error instanceof IsobarError) || error.code === 'ISOBAR_BUS_SERVER_URL') throw error;
       if (attempt === 0) onUnreachable(error);
     }
     await delay(options.reconnectWaitMs ?? 500, undefined, { signal });

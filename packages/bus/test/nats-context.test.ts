@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { type Bus, connectBus, readNatsContext } from '@isobar/bus';
+import { awaitBus, type Bus, connectBus, readNatsContext } from '@isobar/bus';
 import { IsobarError } from '@isobar/protocol';
 import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
 import { createAccount, createOperator, createUser, type KeyPair } from 'nkeys.js';
@@ -199,6 +199,9 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
       const failed = await connectAs({}, servers).catch((error) => error);
       expect(failed).toMatchObject({ code: 'ISOBAR_BUS_SERVER_URL', fields: { index: 1 } });
       expect(shown(failed) + shown(failed.cause)).not.toContain(secret);
+      const options = { servers, name: 'test', onError: () => undefined };
+      const { signal } = new AbortController();
+      await expect(awaitBus(options, () => undefined, signal)).rejects.toThrow('URL 2');
     },
   );
 });
