@@ -52,6 +52,16 @@ describe('an event stream', () => {
     expect(await read(events, { follow: false, last: 9 })).toEqual(['a', 'b', 'c']);
   });
 
+  it('gives back more than are asked for at once', async () => {
+    const events = await streamOf('many');
+    const names = Array.from({ length: 150 }, (_, index) => String(index));
+    await Promise.all(names.map((name) => events.append('many.x', bytes(name), name)));
+    const told = await read(events, { follow: false });
+    expect(told).toHaveLength(150);
+    expect(new Set(told)).toEqual(new Set(names));
+    expect(await read(events, { follow: false, last: 100 })).toEqual(told.slice(50));
+  });
+
   it('stores an event once that is appended again under its id', async () => {
     const events = await streamOf('once');
     for (const id of ['1', '1', '2']) await events.append('once.x', bytes(id), id);

@@ -1,4 +1,4 @@
-import { awaitBus, type Bus, onTermination } from '@isobar/bus';
+import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
 import { createLogger } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
 import { ProcessWitness } from './process-witness.js';
@@ -28,6 +28,9 @@ async function main(): Promise<void> {
   bus = await awaitBus(
     {
       servers,
+      ...(settings.context === undefined
+        ? {}
+        : { context: await readNatsContext(settings.context) }),
       name: `isobar agent ${deployment} ${rank}`,
       onError: (error) => logger.error({ err: error }, 'bus'),
       onStatus: (status) => logger.warn({ status }, 'bus status'),

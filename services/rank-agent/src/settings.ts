@@ -10,6 +10,8 @@ export const agentSettingsSchema = z
     rank: rankSchema,
     /** URLs of NATS servers. */
     servers: z.array(z.string().min(1)).min(1).max(64),
+    /** Context file of the `nats` client: identity and certificates. Anonymous where absent. */
+    context: z.string().min(1).optional(),
     /** Where the engine listens: unix:PATH or tcp://HOST:PORT. */
     engine: z.string(),
     /** Folder of what the agent keeps across restarts. */
