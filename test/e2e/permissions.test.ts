@@ -350,6 +350,15 @@ describe('the table of roles', () => {
     }
   });
 
+  it('lets people read what is kept, and have the server do nothing with it', () => {
+    for (const role of [operator, viewer]) {
+      const asked = told(role).filter((subject) => /(STREAM|CONSUMER|DIRECT)/.test(subject));
+      expect(asked).toEqual(
+        ['INFO', 'MSG.GET'].map((verb) => `${eventsApi}.STREAM.${verb}.${events}`),
+      );
+    }
+  });
+
   it('lets nobody in the cluster command: what comes is an operator’s', () => {
     expect(commandNames.some((name) => allows(coordinator, `command.${name}`))).toBe(false);
   });

@@ -89,6 +89,7 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
       'ISOBAR_BUS_NOT_PERMITTED',
     );
 
+    await expectOwnIdentities(running);
     await expectNoSecretTold(running);
     expect(await running.conclude()).toMatchObject(noTokenWrong);
   });
@@ -130,6 +131,17 @@ async function readContext({ cluster }: SmallCluster, who: string) {
   const path = join(cluster.directory, 'credentials', who, 'context.json');
   return passwordContextSchema.parse(JSON.parse(await readFile(path, 'utf8')));
 }
+
+/** Nobody uses the identity of another process: answers to one would reach the other. */
+async function expectOwnIdentities({ cluster }: SmallCluster): Promise<void> {
+  for (const name of ['agent-0', 'agent-1', 'coordinator-0', 'coordinator-1']) {
+    const path = join(cluster.directory, 'settings', `${name}.json`);
+    const { context } = contextSettingSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    expect(context).toBe(join(cluster.directory, 'credentials', name, 'context.json'));
+  }
+}
+
+const contextSettingSchema = z.object({ context: z.string() });
 
 /** Neither logs nor events, arguments nor environments hold anything that is secret. */
 async function expectNoSecretTold(running: SmallCluster): Promise<void> {
