@@ -59,11 +59,22 @@ export function encodeMapRecord(record: MapRecord): Uint8Array {
   return encode(record);
 }
 
+/** Records that have been read, by their bytes, which nobody writes into: a rank keeps them for long. */
+const decoded = new WeakMap<Uint8Array, MapRecord>();
+
 /**
  * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED, also where a committed record's mapping is
  *   not valid or does not have the digest that the record says
  */
 export function decodeMapRecord(bytes: Uint8Array): MapRecord {
+  const known = decoded.get(bytes);
+  if (known !== undefined) return known;
+  const record = readMapRecord(bytes);
+  decoded.set(bytes, record);
+  return record;
+}
+
+function readMapRecord(bytes: Uint8Array): MapRecord {
   const record = decode('map record', bytes, mapRecordSchema);
   if (record.outcome === 'committed' && mappingOfRecord(record).digest() !== record.digest) {
     throw new IsobarError(

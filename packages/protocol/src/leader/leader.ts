@@ -1,5 +1,5 @@
 import type { ControlRecord } from '../control-record.js';
-import { type Fence, isFenced } from '../fence.js';
+import { type Fence, isFenced, sameFence } from '../fence.js';
 import { includesMember, type Member, sameMembers, unionOfMembers } from '../member.js';
 import {
   deadOf,
@@ -11,7 +11,7 @@ import {
 } from '../membership/evidence.js';
 import { groupDifference } from '../membership/situation.js';
 import { watchLosses } from '../membership/watch-losses.js';
-import type { RankAnswer } from '../messages.js';
+import type { RankAnswer, RankReport } from '../messages.js';
 import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
 import type { Ground } from '../swap/ground.js';
 import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
@@ -84,9 +84,39 @@ export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number
   if (state.swap.deposed || state.failed) return { state, effects: [] };
   const step: LeaderStep = { state, effects: [], nowMs };
   take(step, event);
+  // Most of what a leader hears, and nothing in it that could make anything due.
+  if (event.kind === 'report' && step.effects.length === 0) {
+    if (saysTheSame(state.swap.reports.get(event.report.rank), event.report)) {
+      return { state: step.state, effects: [] };
+    }
+  }
   if (!step.state.swap.deposed && !step.state.failed) advance(step);
   return { state: step.state, effects: step.effects };
 }
+
+/** Whether a rank has only repeated itself, but for its step and what it has staged. */
+function saysTheSame(before: RankReport | undefined, after: RankReport): boolean {
+  if (before === undefined || !sameFence(before.fence, after.fence)) return false;
+  const [was, is] = [before.engine, after.engine];
+  if (was === null || is === null) return was === is;
+  return (
+    decisiveFields.every((field) => was[field] === is[field]) &&
+    before.exited.length === after.exited.length &&
+    was.cuts.length === is.cuts.length
+  );
+}
+
+const decisiveFields = [
+  'incarnation',
+  'standing',
+  'committedVersion',
+  'mappingVersion',
+  'activatedVersion',
+  'retiredUpTo',
+  'votedUpTo',
+  'openVote',
+  'freeBuffers',
+] as const;
 
 function take(step: LeaderStep, event: LeaderEvent): void {
   switch (event.kind) {
