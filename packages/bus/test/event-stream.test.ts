@@ -81,6 +81,47 @@ describe('an event stream', () => {
     expect(told).toEqual(['old', 'new']);
   });
 
+  it('is read on after the server was away', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'isobar-events-'));
+    guard.removeAtEnd(directory);
+    const first = await startNatsServer({ directory, guard });
+    const client = await connectBus({
+      servers: [first.url],
+      name: 'follower',
+      reconnectWaitMs: 50,
+      onError: () => undefined,
+    });
+    const options = { stream: 'away', subjects: 'away.>', timeoutMs: 300 };
+    const events = await client.openEventStream(options);
+    await events.ensure();
+    await events.append('away.x', bytes('before'), 'before');
+    const following = events.read({ follow: true });
+    expect((await following.next()).value).toMatchObject({ sequence: 1 });
+    const second = following.next();
+    await first.stop();
+    // As long as it takes that the follower's own question is not answered either.
+    for (let asked = 0; asked < 4; asked += 1) {
+      await expect(read(events, { follow: false })).rejects.toMatchObject({
+        code: 'ISOBAR_BUS_TIMEOUT',
+      });
+    }
+    const again = await startNatsServer({ directory, guard, port: first.port });
+    const writer = await connectBus({
+      servers: [again.url],
+      name: 'writer',
+      onError: () => undefined,
+    });
+    await (await writer.openEventStream({ ...options, timeoutMs: 5_000 })).append(
+      'away.x',
+      bytes('after'),
+      'after',
+    );
+    expect((await second).value).toMatchObject({ sequence: 2 });
+    await following.return(undefined);
+    await Promise.all([client.close(), writer.close()]);
+    await again.stop();
+  }, 30_000);
+
   it('keeps to its limits, and takes new ones', async () => {
     const events = await streamOf('limits', { bytesMax: 4_096 });
     const payload = new Uint8Array(1_024);
