@@ -23,7 +23,7 @@ export default defineConfig({
         test: {
           name: 'chaos',
           include: ['test/chaos/*.test.ts'],
-          testTimeout: 240_000,
+          testTimeout: 600_000,
           fileParallelism: false,
         },
       },

@@ -1,11 +1,14 @@
 import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Standing } from '@isobar/protocol';
+import type { Comparison } from '@isobar/reference-engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Acknowledgements } from './src/acknowledgements.js';
 import { appendReport, emptyReport, readReports } from './src/case-report.js';
 import { chaosCases } from './src/chaos-cases.js';
 import { laterPhase, type SeenPhase, type SwapPhase, swapPhases } from './src/swap-phase.js';
+import { endViolations, tokenViolations } from './src/token-checks.js';
 
 const seen = (phase: SwapPhase, version = 5, term = 1): SeenPhase => ({
   fence: { term, nonce: '0123456789abcdef' },
@@ -52,6 +55,61 @@ describe('the list of cases', () => {
       }
     }
     expect(new Set(chaosCases.map(({ name }) => name)).size).toBe(chaosCases.length);
+  });
+});
+
+const nothingWrong = {
+  tokens: 100,
+  tokensLost: 0,
+  tokensLostUnmasked: 0,
+  tokensMisrouted: 0,
+  tokensChanged: 0,
+};
+
+function resultsOf(maskedRanks: number, mappingVersion = 4, standing: Standing = 'serving') {
+  const step = {
+    step: 0,
+    traceStep: 0,
+    numTokens: 8,
+    mappingVersion,
+    swapOpen: false,
+    startedAtMs: 0,
+    stepMillis: 1,
+    maskedRanks,
+    attempts: 1,
+    served: new Uint32Array(1),
+    checksums: new Uint32Array(8),
+  };
+  const shape = { numRanks: 8, rank: 0, incarnation: '0123456789abcdef', numLayers: 1, topK: 1 };
+  return { ...shape, steps: [step], end: { standing, swaps: [] } };
+}
+
+describe('tokens', () => {
+  const [agent, engine] = ['agent', 'engine'].map((victim) =>
+    chaosCases.find((each) => each.victim === victim && each.fault === 'kill'),
+  );
+
+  it.each<[string, typeof agent, Partial<Comparison>, number, boolean]>([
+    ['are all right', agent, {}, 0, true],
+    ['are misrouted', engine, { tokensMisrouted: 1 }, 0, false],
+    ['are changed', engine, { tokensChanged: 1 }, 0, false],
+    ['are lost by an agent', agent, { tokensLost: 1 }, 0, false],
+    ['are lost by an engine', engine, { tokensLost: 1 }, 1, true],
+    ['are lost by nobody', engine, { tokensLost: 1, tokensLostUnmasked: 1 }, 1, false],
+    ['are lost by others too', engine, { tokensLost: 1 }, 2, false],
+    ['miss a rank that nobody killed', agent, {}, 1, false],
+    ['are not served at all', agent, { tokens: 0 }, 0, false],
+  ])('that %s', (_, chaosCase, wrong, maskedRanks, allowed) => {
+    if (chaosCase === undefined) throw new Error('no such case');
+    const comparison = { ...nothingWrong, ...wrong };
+    const violations = tokenViolations(chaosCase, comparison, [resultsOf(maskedRanks)]);
+    expect(violations.length === 0, violations.join()).toBe(allowed);
+  });
+
+  it('end on one version, served by members', () => {
+    expect(endViolations([resultsOf(0, 4), resultsOf(0, 4)])).toEqual([]);
+    expect(endViolations([resultsOf(0, 4), resultsOf(0, 5)])).toHaveLength(1);
+    expect(endViolations([resultsOf(0, 4), resultsOf(0, 4, 'stopped')])).toHaveLength(1);
   });
 });
 

@@ -5,10 +5,13 @@ import { runCases } from './src/run-cases.js';
 
 /** What CI runs of the list; `npm run chaos` runs all of it. */
 const round = [
+  'leader/kill/deciding/two-table',
   'agent/kill/activating/two-table',
-  'stream-leader/pause/deciding/two-table',
-  'every-server/kill/preparing/two-table',
-  'agent/pause/retiring/in-place',
+  'engine/kill/preparing/two-table',
+  'stream-leader/pause/retiring/two-table',
+  'leader/pause/preparing/in-place',
+  'engine/kill/activating/in-place',
+  'leader/partition/activating/two-table',
 ];
 
 describe('a round of chaos', () => {

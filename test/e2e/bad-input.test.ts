@@ -44,14 +44,23 @@ describe('malformed messages', () => {
   });
 });
 
-describe('a cluster that does not start', () => {
-  it('names the topology that does not fit, and leaves nothing running', async () => {
+describe('a coordinator with the topology of another cluster', () => {
+  it('says so again and again, and leads nobody', async () => {
     const topology = formatTopology(uniformTopology({ numRanks: 3, numNodes: 1 }));
-    const options = smallClusterOptions({ topology });
-    const started = Cluster.start({ ...options, readyDeadlineMs: 8_000 });
+    const lease = { leaseMs: 2_000, renewDeadlineMs: 1_500, renewMs: 500, retryMs: 400 };
+    running = await SmallCluster.start({ topology, coordinator: lease });
+    const alarm = await running.event(({ kind }) => kind === 'alarm');
+    expect(alarm).toMatchObject({ alarm: 'cannot-lead', code: 'ISOBAR_TOPOLOGY_RANKS' });
+    await expect(running.status()).rejects.toThrow();
+  });
+});
+
+describe('a cluster that does not start', () => {
+  it('names the topology that is none, and leaves nothing running', async () => {
+    const started = Cluster.start(smallClusterOptions({ topology: 'levels: [' }));
     await expect(started).rejects.toMatchObject({
-      code: 'ISOBAR_TESTING_NOT_READY',
-      message: expect.stringContaining('ISOBAR_TOPOLOGY_RANKS'),
+      code: 'ISOBAR_TESTING_PROCESS_ENDED',
+      message: expect.stringContaining('ISOBAR_TOPOLOGY_SYNTAX'),
     });
   });
 });

@@ -27,6 +27,7 @@ import {
 import { ManagedProcess, ProcessGuard } from '@isobar/testing';
 import { generateTrace, writeTrace } from '@isobar/trace';
 import { EngineUnderTest } from './engine-under-test.js';
+import { withoutRanks } from './without-ranks.js';
 
 const model = { numLayers: 3, numExperts: 12, topK: 2 };
 const engineScript = fileURLToPath(import.meta.resolve('@isobar/reference-engine/main'));
@@ -48,6 +49,8 @@ export interface VersionPlan {
   readonly change: Change;
   /** Ranks that can't give weights. */
   readonly deadRanks?: readonly number[];
+  /** A rank whose new engine takes the slots of the one before: all of it must be brought. */
+  readonly refilledRank?: number;
 }
 
 export interface PlannedVersion {
@@ -99,7 +102,7 @@ export class EngineGroup {
     const group = new EngineGroup(options, directory, guard);
     await writeCheckpoint(group.#checkpoint, model);
     const trace = generateTrace({ seed: 3, ...model, tokensPerStep: 48, numSteps: 32 });
-    await writeTrace(group.#trace, trace);
+    await writeTrace(group.#tracePath, trace);
     return group;
   }
 
@@ -115,7 +118,7 @@ export class EngineGroup {
     return join(this.directory, 'checkpoint');
   }
 
-  get #trace(): string {
+  get #tracePath(): string {
     return join(this.directory, 'trace.jsonl');
   }
 
@@ -153,7 +156,7 @@ export class EngineGroup {
       peerDirectory: join(this.directory, 'sockets'),
       checkpointDirectory: this.#checkpoint,
       resultsDirectory: join(this.directory, 'results'),
-      trace: this.#trace,
+      trace: this.#tracePath,
       numPhysicalExperts: this.start.numPhysicalExperts,
       activation,
       spareBuffers: 24,
@@ -199,19 +202,26 @@ export class EngineGroup {
   /** Resolves once a rank's engine has ended. */
   async gone(rank: number): Promise<void> {
     const engine = this.engine(rank);
-    await engine.process.exited;
+    const late = delay(deadlineMs, 'late', { ref: false });
+    if ((await Promise.race([engine.process.exited, late])) === 'late') {
+      throw new Error(`the engine of rank ${rank} has not ended`);
+    }
     engine.disconnect();
     this.#engines.delete(rank);
   }
 
   /** Proposal and both possible records of a version. */
   plan(
-    { mapping, members, change, deadRanks = [] }: VersionPlan,
+    { mapping, members, change, deadRanks = [], refilledRank }: VersionPlan,
     version = this.#newest.version + 1,
   ): PlannedVersion {
     const base = { version: this.#newest.version, digest: this.#newest.mapping.digest() };
     const { layers, rows } = this.#newest.mapping.delta(mapping);
-    const transfers = planTransfers(this.#newest.mapping, mapping, { deadRanks });
+    const held =
+      refilledRank === undefined
+        ? this.#newest.mapping
+        : withoutRanks(this.#newest.mapping, [refilledRank]);
+    const transfers = planTransfers(held, mapping, { deadRanks });
     const common = { schema: 1, version, change, reason: 'test', base } as const;
     const digest = mapping.digest();
     const proposal: Proposal = {
@@ -286,7 +296,7 @@ export class EngineGroup {
     const ranks = Array.from({ length: this.#options.numRanks }, (_, rank) => rank);
     const results = join(this.directory, 'results');
     const byRank = await Promise.all(ranks.map((rank) => readResults(results, rank)));
-    const comparison = await compareWithOracle(this.#checkpoint, this.#trace, byRank.flat());
+    const comparison = await compareWithOracle(this.#checkpoint, this.#tracePath, byRank.flat());
     return { comparison, missing: stepsMissing(byRank.flat()), byRank };
   }
 

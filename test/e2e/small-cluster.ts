@@ -13,6 +13,7 @@ import {
 import { decode, subjectsOf } from '@isobar/protocol';
 import { Cluster, type ClusterOptions } from '@isobar/testing';
 import { generateTrace } from '@isobar/trace';
+import { expect, vi } from 'vitest';
 import { z } from 'zod';
 
 const eventSchema = z.looseObject({
@@ -159,6 +160,18 @@ export class SmallCluster {
       ({ kind, version = 0 }) => kind === 'swap-finished' && version >= swap.version,
     );
     await this.idle();
+  }
+
+  /** Resolves once a command is refused so. */
+  async refusal(command: string, code: string, text: string): Promise<void> {
+    await vi.waitFor(
+      async () => {
+        const refused = this.client.ask(command, {}, z.unknown());
+        await expect(refused).rejects.toThrow(text);
+        await expect(refused).rejects.toMatchObject({ fields: { serviceCode: code } });
+      },
+      { timeout: eventDeadlineMs, interval: 200 },
+    );
   }
 
   /** Every answer that a command gets, of whoever feels addressed, within a time that is enough. */

@@ -36,11 +36,11 @@ export interface BusOptions {
    */
   readonly onError: (error: IsobarError) => void;
   readonly onStatus?: (status: BusStatus) => void;
-  /** A server that is silent for this long, twice, is left. @default 2,000 */
+  /** A server that is silent for three of these is left for another. @default 2,000 */
   readonly pingIntervalMs?: number;
   /** @default 500, with jitter; attempts are unlimited */
   readonly reconnectWaitMs?: number;
-  /** For the first connection. @default 5,000 */
+  /** For each attempt to connect: a server whose machine is gone does not even refuse. @default 2,000 */
   readonly connectTimeoutMs?: number;
 }
 
@@ -74,7 +74,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
     reconnectJitter: 250,
     pingInterval: options.pingIntervalMs ?? 2_000,
     maxPingOut: pingsOutMax,
-    timeout: options.connectTimeoutMs ?? 5_000,
+    timeout: options.connectTimeoutMs ?? 2_000,
   };
   try {
     return new Bus(await connect(settings), options);

@@ -15,8 +15,16 @@ export function coded(what: string, cause: unknown): IsobarError {
     );
   }
   if (cause instanceof NatsError && cause.isPermissionError()) return notPermitted(what, cause);
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new IsobarError('ISOBAR_BUS_FAILED', `${what}: ${message}`, { what }, { cause });
+  return new IsobarError('ISOBAR_BUS_FAILED', `${what}: ${messageOf(cause)}`, { what }, { cause });
+}
+
+/** Of JetStream's own refusals the client's message is often no more than a number. */
+function messageOf(cause: unknown): string {
+  if (cause instanceof NatsError && cause.api_error !== undefined) {
+    const { description, err_code } = cause.api_error;
+    return `${description} (JetStream ${err_code})`;
+  }
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** The server's refusal of a message or a subscription. */

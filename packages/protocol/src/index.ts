@@ -243,6 +243,7 @@ export {
   type Ground,
   initialTakeover,
   type PendingRecord,
+  type RetainedMapping,
   ranksUnheard,
   stepTakeover,
   type TakeoverAlarm,

@@ -47,6 +47,8 @@ export interface ClusterOptions {
   readonly placementOf?: (name: string) => Placement;
   /** Folder for the store of a nats-server, by its name. @default in the cluster's folder */
   readonly storeDirectoryOf?: (name: string) => string;
+  /** Settings of every agent over the defaults. */
+  readonly agent?: Readonly<Record<string, unknown>>;
   /** Settings of every coordinator over the defaults. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
   /**
@@ -249,6 +251,7 @@ export class Cluster {
       engine: this.#engineAddress(rank),
       stateDirectory: join(this.directory, 'agents'),
       ...this.#identity(`agent-${rank}`),
+      ...this.options.agent,
     });
   }
 

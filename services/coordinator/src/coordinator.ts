@@ -8,7 +8,6 @@ import {
   type CoordinatorState,
   encode,
   type Fence,
-  type Ground,
   heldFence,
   IsobarError,
   initialCoordinator,
@@ -19,7 +18,7 @@ import {
   subjectsOf,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
-import { type Topology, TopologyError } from '@isobar/topology';
+import type { Topology } from '@isobar/topology';
 import { type AuditTrail, openAuditTrail } from './audit-trail.js';
 import { CommandServer } from './command-server.js';
 import { Leadership, type Request } from './leadership.js';
@@ -258,11 +257,6 @@ export class Coordinator implements CommandTarget {
 
   #onLed({ fence, ground, control }: Extract<CoordinatorEffect, { readonly kind: 'led' }>): void {
     const { settings, topology, logger } = this.#options;
-    const error = misfit(topology, ground);
-    if (error !== null) {
-      this.#send({ kind: 'unfit', error });
-      return;
-    }
     this.#leadership = new Leadership({
       settings,
       topology,
@@ -381,14 +375,3 @@ type LeadingEffect = Extract<
       | 'alarm';
   }
 >;
-
-/** Why the topology is not that of the engines, null where it is. */
-function misfit(topology: Topology, { descriptions }: Ground): IsobarError | null {
-  try {
-    for (const { numRanks } of descriptions) topology.assertFits(numRanks);
-    return null;
-  } catch (cause) {
-    if (!(cause instanceof TopologyError)) throw cause;
-    return new IsobarError(cause.code, cause.message, cause.fields, { cause });
-  }
-}

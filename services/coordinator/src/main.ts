@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   if (path === undefined) throw new Error('usage: main.js SETTINGS.json');
   const settings = await readSettings(path);
   const topology = await readTopology(settings.topology);
-  const { deployment, servers, holder } = settings;
+  const { deployment, servers, holder, pingIntervalMs, connectTimeoutMs } = settings;
   const logger = createLogger({ name: 'coordinator', fields: { deployment } });
   const stopping = new AbortController();
   let bus: Bus | null = null;
@@ -31,6 +31,8 @@ async function main(): Promise<void> {
       ...(settings.context === undefined
         ? {}
         : { context: await readNatsContext(settings.context) }),
+      pingIntervalMs,
+      connectTimeoutMs,
       name: `isobar coordinator ${deployment} ${holder}`,
       onError: (error) => logger.error({ err: error }, 'bus'),
       onStatus: (status) => logger.warn({ status }, 'bus status'),

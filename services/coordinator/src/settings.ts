@@ -24,6 +24,10 @@ export const coordinatorSettingsSchema = z
      * it is absent, requesters are recorded as unverified: any client can claim to be another.
      */
     operatorsAccount: z.string().min(1).max(256).optional(),
+    /** A server that is silent for three of these is left for another. */
+    pingIntervalMs: millis(100, 60_000).default(2_000),
+    /** For each attempt to connect to a server. */
+    connectTimeoutMs: millis(100, 60_000).default(2_000),
     /** Path of the cluster's topology, YAML. */
     topology: z.string().min(1),
     /** Name under which it leads, for people: several coordinators of a deployment may run. */

@@ -62,6 +62,8 @@ export async function openStore(
 export class Store {
   readonly #records: Records;
   readonly #logger: Logger;
+  /** By kind of access the newest failure, until one succeeds: told once, it may last long. */
+  readonly #failures = new Map<string, string>();
 
   constructor(records: Records, logger: Logger) {
     this.#records = records;
@@ -106,9 +108,10 @@ export class Store {
   async #read(key: string): Promise<StoredBytes | null | 'failed'> {
     try {
       const stored = await this.#records.get(key);
+      this.#failures.delete(`read ${key}`);
       return stored === null ? null : { bytes: stored.value, revision: stored.revision };
     } catch (error) {
-      this.#tell(error, `record ${key} not read`);
+      this.#tell(`read ${key}`, error);
       return 'failed';
     }
   }
@@ -119,8 +122,11 @@ export class Store {
   ): Promise<WriteResult> {
     const { bytes, expectedRevision } = effect;
     const result = await this.#records.compareAndSet(key, bytes, expectedRevision);
-    if (result.kind === 'set' || result.kind === 'conflict') return result;
-    this.#tell(result.cause, `record ${key} ${result.kind === 'refused' ? 'refused' : 'in doubt'}`);
+    if (result.kind === 'set' || result.kind === 'conflict') {
+      this.#failures.delete(`write ${key}`);
+      return result;
+    }
+    this.#tell(`write ${key}`, result.cause);
     return { kind: result.kind };
   }
 
@@ -130,22 +136,26 @@ export class Store {
     const { token, version, bytes } = effect;
     const settled = { kind: 'record-settled', token, version } as const;
     const created = await this.#records.createOnce(mapRecordKey(version), bytes);
-    if (created.kind === 'created') return { ...settled, result: { kind: 'created' } };
-    if (created.kind === 'exists') {
-      return { ...settled, result: { kind: 'exists', bytes: created.value } };
+    if (created.kind === 'unknown' || created.kind === 'refused') {
+      this.#tell('create', created.cause);
+      return { ...settled, result: { kind: 'unknown' } };
     }
-    this.#tell(created.cause, `record of version ${version} not created, or in doubt`);
-    return { ...settled, result: { kind: 'unknown' } };
+    this.#failures.delete('create');
+    const { kind } = created;
+    return kind === 'created'
+      ? { ...settled, result: { kind } }
+      : { ...settled, result: { kind, bytes: created.value } };
   }
 
   async #readRecords(token: number): Promise<CoordinatorEvent> {
     try {
       const maps = await this.#newestMaps();
       const control = await this.#records.get(controlRecordKey);
+      this.#failures.delete('read all');
       const stored = control === null ? null : { bytes: control.value, revision: control.revision };
       return { kind: 'records-read', token, maps, control: stored };
     } catch (error) {
-      this.#tell(error, 'records not read');
+      this.#tell('read all', error);
       return { kind: 'records-read-failed', token };
     }
   }
@@ -173,9 +183,11 @@ export class Store {
     return maps;
   }
 
-  #tell(error: unknown, what: string): void {
+  #tell(access: string, error: unknown): void {
     if (!(error instanceof IsobarError)) throw error;
-    this.#logger.warn({ err: error }, what);
+    const isTold = this.#failures.get(access) === error.message;
+    this.#failures.set(access, error.message);
+    this.#logger[isTold ? 'debug' : 'warn']({ err: error, access }, 'store not reached');
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   type DurableRankState,
@@ -11,6 +11,7 @@ import {
   schemaField,
 } from '@isobar/protocol';
 import { z } from 'zod';
+import { StateLock, type StateLockOptions } from './state-lock.js';
 
 /** Raised whenever a reader of the format before would misread the file, or the other way about. */
 const format = 2;
@@ -21,15 +22,42 @@ const fileSchema = z.object({
   ...durableRankStateSchema.shape,
 });
 
+export interface DurableStateFileOptions extends Omit<StateLockOptions, 'path'> {
+  readonly directory: string;
+  readonly deployment: string;
+  readonly rank: number;
+}
+
 /**
  * What an agent keeps across restarts (rules S3, S6), in one file that is replaced whole. It is
  * on disk before `save` resolves.
  */
 export class DurableStateFile {
   readonly #path: string;
+  readonly #lock: StateLock;
 
-  constructor(directory: string, deployment: string, rank: number) {
-    this.#path = join(directory, `${deployment}-${rank}.state`);
+  private constructor(path: string, lock: StateLock) {
+    this.#path = path;
+    this.#lock = lock;
+  }
+
+  /**
+   * Held by one process at a time, until it is closed.
+   * @throws IsobarError ISOBAR_AGENT_STATE_IN_USE, ISOBAR_AGENT_STATE
+   */
+  static async open(options: DurableStateFileOptions): Promise<DurableStateFile> {
+    const { directory, deployment, rank, ...locking } = options;
+    const path = join(directory, `${deployment}-${rank}.state`);
+    const lock = await StateLock.acquire({ path: `${path}.lock`, ...locking }).catch(
+      (cause: unknown) => {
+        throw cause instanceof IsobarError ? cause : failed('locked', path, cause);
+      },
+    );
+    return new DurableStateFile(path, lock);
+  }
+
+  close(): Promise<void> {
+    return this.#lock.release();
   }
 
   /**
@@ -44,29 +72,30 @@ export class DurableStateFile {
       if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') {
         return emptyDurableRankState;
       }
-      throw this.#failed('read', cause);
+      throw failed('read', this.#path, cause);
     }
   }
 
-  /** @throws IsobarError ISOBAR_AGENT_STATE */
+  /** @throws IsobarError ISOBAR_AGENT_STATE_IN_USE, ISOBAR_AGENT_STATE: nothing was written */
   async save(state: DurableRankState): Promise<void> {
     const folder = dirname(this.#path);
     const draft = `${this.#path}.new`;
     try {
-      await mkdir(folder, { recursive: true });
       await writeThrough(draft, encode({ schema: 1, format, ...state }));
+      await this.#lock.assertHeld();
       await rename(draft, this.#path);
       await syncFolder(folder);
     } catch (cause) {
-      throw this.#failed('written', cause);
+      if (cause instanceof IsobarError) throw cause;
+      throw failed('written', this.#path, cause);
     }
   }
+}
 
-  #failed(what: string, cause: unknown): IsobarError {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const text = `the agent's state can't be ${what} at ${this.#path}: ${why}`;
-    return new IsobarError('ISOBAR_AGENT_STATE', text, { path: this.#path }, { cause });
-  }
+function failed(what: string, path: string, cause: unknown): IsobarError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const text = `the agent's state can't be ${what} at ${path}: ${why}`;
+  return new IsobarError('ISOBAR_AGENT_STATE', text, { path }, { cause });
 }
 
 function readState(bytes: Uint8Array): DurableRankState {

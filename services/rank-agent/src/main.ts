@@ -12,16 +12,18 @@ async function main(): Promise<void> {
   const [path] = process.argv.slice(2);
   if (path === undefined) throw new Error('usage: main.js SETTINGS.json');
   const settings = await readSettings(path);
-  const { deployment, rank, servers, stateDirectory } = settings;
+  const { deployment, rank, servers, stateDirectory, pingIntervalMs, connectTimeoutMs } = settings;
   const logger = createLogger({ name: 'rank-agent', fields: { deployment, rank } });
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let agent: RankAgent | null = null;
+  let file: DurableStateFile | null = null;
   onTermination(
     async () => {
       stopping.abort();
       await agent?.stop();
       await bus?.drain();
+      await file?.close();
     },
     { deadlineMs: stopDeadlineMs, onFailure: (cause) => logger.error({ err: cause }, 'stopping') },
   );
@@ -31,6 +33,8 @@ async function main(): Promise<void> {
       ...(settings.context === undefined
         ? {}
         : { context: await readNatsContext(settings.context) }),
+      pingIntervalMs,
+      connectTimeoutMs,
       name: `isobar agent ${deployment} ${rank}`,
       onError: (error) => logger.error({ err: error }, 'bus'),
       onStatus: (status) => logger.warn({ status }, 'bus status'),
@@ -38,11 +42,13 @@ async function main(): Promise<void> {
     (error) => logger.error({ err: error }, 'waiting for a NATS server'),
     stopping.signal,
   );
+  const witness = new ProcessWitness();
+  file = await DurableStateFile.open({ directory: stateDirectory, deployment, rank, witness });
   agent = await RankAgent.start({
     settings,
     bus,
-    file: new DurableStateFile(stateDirectory, deployment, rank),
-    witness: new ProcessWitness(),
+    file,
+    witness,
     logger,
     onFailure: (error) => {
       logger.fatal({ err: error }, 'agent failed');

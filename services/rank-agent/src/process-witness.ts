@@ -33,6 +33,14 @@ export class ProcessWitness {
     return this.lookFor(process) === 'running' ? process : null;
   }
 
+  /** This process, null where others could not tell it from another. */
+  identifySelf(): WitnessedProcess | null {
+    const scope = this.#readScope();
+    const stat = scope === null ? null : this.#readStat('self');
+    if (scope === null || stat === null) return null;
+    return { processId: stat.processId, startTicks: stat.startTicks, scope };
+  }
+
   lookFor(process: WitnessedProcess): Sighting {
     if (this.#readScope() !== process.scope) return 'unknown';
     const { processId, startTicks } = process;

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { emptyDurableRankState, encode, encodeMapRecord, type VoidRecord } from '@isobar/protocol';
-import { DurableStateFile } from '@isobar/rank-agent';
+import { DurableStateFile, ProcessWitness } from '@isobar/rank-agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const fence = { term: 3, nonce: '0123456789abcdef' };
@@ -17,9 +17,14 @@ beforeEach(async () => {
 
 afterEach(() => rm(directory, { recursive: true }));
 
+function open(rank: number): Promise<DurableStateFile> {
+  const witness = new ProcessWitness();
+  return DurableStateFile.open({ directory, deployment: 'east', rank, witness });
+}
+
 describe('what an agent keeps across restarts (rules S3, S6)', () => {
   it('is empty where nothing was saved', async () => {
-    expect(await new DurableStateFile(directory, 'east', 0).load()).toEqual(emptyDurableRankState);
+    expect(await (await open(0)).load()).toEqual(emptyDurableRankState);
   });
 
   it('comes back as it was saved, for that rank alone', async () => {
@@ -36,9 +41,13 @@ describe('what an agent keeps across restarts (rules S3, S6)', () => {
         { incarnation: '3'.repeat(16), process: { processId: 7, startTicks: '70', scope } },
       ],
     };
-    await new DurableStateFile(directory, 'east', 1).save(state);
-    expect(await new DurableStateFile(directory, 'east', 1).load()).toEqual(state);
-    expect(await new DurableStateFile(directory, 'east', 2).load()).toEqual(emptyDurableRankState);
+    const [own, other] = await Promise.all([open(1), open(2)]);
+    await own.save(state);
+    await own.close();
+    const again = await open(1);
+    expect(await again.load()).toEqual(state);
+    expect(await other.load()).toEqual(emptyDurableRankState);
+    await Promise.all([again.close(), other.close()]);
     expect(await readdir(directory)).toEqual(['east-1.state']);
   });
 
@@ -62,9 +71,31 @@ describe('what an agent keeps across restarts (rules S3, S6)', () => {
     ],
   ])('is not taken for empty where it can not be read: %s', async (_, content, message) => {
     await writeFile(join(directory, 'east-0.state'), content);
-    await expect(new DurableStateFile(directory, 'east', 0).load()).rejects.toMatchObject({
+    await expect((await open(0)).load()).rejects.toMatchObject({
       code: 'ISOBAR_AGENT_STATE',
       message: expect.stringMatching(message),
     });
+  });
+
+  it('is kept by one agent at a time', async () => {
+    const first = await open(0);
+    await expect(open(0)).rejects.toMatchObject({
+      code: 'ISOBAR_AGENT_STATE_IN_USE',
+      fields: { processId: process.pid },
+    });
+    await first.close();
+    await (await open(0)).save(emptyDurableRankState);
+  });
+
+  it('is not written any more by one that has lost it', async () => {
+    const paused = await open(0);
+    await rm(join(directory, 'east-0.state.lock'));
+    const next = await open(0);
+    const promised = { ...emptyDurableRankState, votedUpTo: 5 };
+    await next.save(promised);
+    await expect(paused.save(emptyDurableRankState)).rejects.toMatchObject({
+      code: 'ISOBAR_AGENT_STATE_IN_USE',
+    });
+    expect(await next.load()).toEqual(promised);
   });
 });

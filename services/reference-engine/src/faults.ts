@@ -15,10 +15,13 @@ export const faultsSchema = z
     /** Damages the first staged expert of this version after its digest was checked. */
     wrongWeightsInVersion: z.number().int().positive().optional(),
     /**
-     * In the step after all peers have shown to know a newer committed version: sends the step's
-     * first tokens to these ranks alone, and dies.
+     * Asks no peer for outcomes. In the step after all peers have shown to know `version` as
+     * committed it sends the step's first tokens to `tokensTo` alone, and dies.
      */
-    diesAfterTokensTo: z.array(rankSchema).optional(),
+    diesBefore: z
+      .object({ version: z.number().int().positive(), tokensTo: z.array(rankSchema) })
+      .strict()
+      .optional(),
   })
   .strict();
 

@@ -21,6 +21,8 @@ export interface PeersOptions {
   readonly startDeadlineMs: number;
   /** Peers are asked for an outcome when no leader's word has come for so long. */
   readonly askAfterMs: number;
+  /** False in tests of what happens to an engine that is not told. */
+  readonly asksForOutcomes: boolean;
   readonly members: MembershipView;
   readonly port: () => SwapPort;
   readonly weights: WeightSource;
@@ -65,7 +67,7 @@ export class Peers {
     this.outcomes = new PeerOutcomes({
       links: () => this.#network.links,
       outcomes: () => this.#swap.outcomes,
-      awaited: () => this.#swap.vote?.version ?? null,
+      awaited: () => (options.asksForOutcomes ? (this.#swap.vote?.version ?? null) : null),
       isLeaderHeard: () => this.#isLeaderHeard(),
       take: (record, bytes) => {
         if (!options.port().takePeerOutcome(record, bytes)) return;
@@ -208,11 +210,10 @@ export class Peers {
     return active.length === 0 || active.some((link) => link.routedVersion >= 0);
   }
 
-  /** Whether every peer has shown to know a version as committed that this engine does not. */
-  get isBehindAll(): boolean {
-    const { committed } = this.#swap;
+  /** Whether every peer in this step has shown to know that version as committed. */
+  allKnow(version: number): boolean {
     const { present } = this.exchange;
-    return present.length > 0 && present.every((link) => link.knownVersion > committed.version);
+    return present.length > 0 && present.every((link) => link.knownVersion >= version);
   }
 
   disconnect(members: readonly Member[], why: string): void {

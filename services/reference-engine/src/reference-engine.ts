@@ -73,6 +73,7 @@ export class ReferenceEngine {
       socketPath: (peer) => join(settings.peerDirectory, `peer-${peer}.sock`),
       startDeadlineMs: settings.groupDeadlineMs,
       askAfterMs: settings.askPeersAfterMs,
+      asksForOutcomes: settings.faults.diesBefore === undefined,
       members: this.#members,
       port: () => this.#port,
       weights: (layer, expert) => this.#residency.weightsOfExpert(layer, expert),
@@ -192,9 +193,9 @@ export class ReferenceEngine {
     const startedAtMs = Date.now();
     const startedMs = performance.now();
     exchange.begin(step, this.#peers.takingPart());
-    const { diesAfterTokensTo } = this.#settings.faults;
-    if (diesAfterTokensTo !== undefined && this.#peers.isBehindAll) {
-      return dieAmidStep(exchange.present, diesAfterTokensTo, step, this.#ownHead());
+    const { diesBefore } = this.#settings.faults;
+    if (diesBefore !== undefined && this.#peers.allKnow(diesBefore.version)) {
+      return dieAmidStep(exchange.present, diesBefore.tokensTo, step, this.#ownHead());
     }
     const end = await this.#forward.run({
       step,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CommittedRecord, IsobarError } from '@isobar/protocol';
+import { type CommittedRecord, IsobarError, mappingOfRecord } from '@isobar/protocol';
 import type { ChaosCase } from './chaos-case.js';
-import { leases } from './chaos-cluster.js';
+import { leases, spareBuffers } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
 import { faults } from './fault.js';
 import type { SeenPhase } from './swap-phase.js';
@@ -92,11 +92,15 @@ async function shown(
 export async function recover(scene: ChaosScene, numMembers: number): Promise<number> {
   const { watch } = scene;
   const sinceMs = performance.now();
+  await watch.until(
+    `${numMembers} members`,
+    () => (newestRecord(scene)?.members.length === numMembers ? true : null),
+    seenDeadlineMs,
+  );
   const { version = 0 } = watch.phase ?? {};
   await watch.until(
-    `${numMembers} members, and a swap after version ${version} that is committed and complete`,
+    `a swap after version ${version} that is committed and complete`,
     () => {
-      if (newestRecord(scene)?.members.length !== numMembers) return null;
       const found = watch.events.some(
         (event) =>
           event.kind === 'swap-finished' &&
@@ -122,8 +126,10 @@ function newestRecord({ watch }: ChaosScene): CommittedRecord | null {
  * Waits until nothing is under way and every member routes by the newest version alone.
  * @returns that version
  */
-export function settled(scene: ChaosScene, spareBuffers: number): Promise<number> {
+export function settled(scene: ChaosScene, { activation }: ChaosCase): Promise<number> {
   const { watch } = scene;
+  // In place a slot keeps its own buffer, also while it is empty.
+  const emptyBuffers = activation === 'in-place' ? () => 0 : emptySlots;
   return watch.until(
     'one version everywhere, and no buffer kept',
     () => {
@@ -141,13 +147,25 @@ export function settled(scene: ChaosScene, spareBuffers: number): Promise<number
           engine.activatedVersion === version &&
           engine.retiredUpTo === version &&
           engine.openVote === null &&
-          engine.freeBuffers === spareBuffers
+          engine.freeBuffers === spareBuffers + emptyBuffers(newest, rank)
         );
       });
       return settled ? version : null;
     },
     seenDeadlineMs,
   );
+}
+
+/** Slots of a rank without an expert, over all layers. */
+function emptySlots(record: CommittedRecord, rank: number): number {
+  const mapping = mappingOfRecord(record);
+  let empty = 0;
+  for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+    mapping.row(layer).forEach((expert, slot) => {
+      if (expert < 0 && mapping.rankOfSlot(slot) === rank) empty += 1;
+    });
+  }
+  return empty;
 }
 
 /** The longest time without a sign of a leader, stalls of the store not counted. */

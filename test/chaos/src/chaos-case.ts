@@ -6,6 +6,8 @@ export type Victim =
   | 'standby'
   | 'agent'
   | 'engine'
+  /** An agent and its engine at once. */
+  | 'machine'
   /** The nats-server that leads the stream of the records. */
   | 'stream-leader'
   | 'stream-follower'

@@ -9,6 +9,7 @@ const signals: readonly ChaosCase[] = (
     ['leader', bothWays],
     ['agent', bothWays],
     ['engine', bothWays],
+    ['machine', bothWays],
     ['standby', ['two-table']],
     ['stream-leader', ['two-table']],
     ['stream-follower', ['in-place']],

@@ -9,12 +9,34 @@ export const numNatsServers = 3;
 export const numCoordinators = 2;
 export const spareBuffers = 6;
 
+interface LeaseTimings {
+  readonly leaseMs: number;
+  readonly renewDeadlineMs: number;
+  readonly renewMs: number;
+  readonly retryMs: number;
+}
+
+interface ConnectionTimings {
+  readonly pingIntervalMs: number;
+  readonly connectTimeoutMs: number;
+}
+
+export type LeaseName = 'short' | 'default';
+
 /** Settings of the lease, by the names that `--lease` takes. */
-export const leases = {
+export const leases: Readonly<Record<LeaseName, LeaseTimings>> = {
   short: { leaseMs: 3_000, renewDeadlineMs: 2_000, renewMs: 1_000, retryMs: 400 },
   default: { leaseMs: 15_000, renewDeadlineMs: 10_000, renewMs: 5_000, retryMs: 2_000 },
-} as const;
-export type LeaseName = keyof typeof leases;
+};
+
+/**
+ * Settings of the connections of agents and coordinators: a new leader needs the answer of every
+ * agent, also of those whose server was cut off with the old leader.
+ */
+const connections: Readonly<Record<LeaseName, ConnectionTimings>> = {
+  short: { pingIntervalMs: 500, connectTimeoutMs: 1_000 },
+  default: { pingIntervalMs: 2_000, connectTimeoutMs: 2_000 },
+};
 
 /** Leadership must be back this long after its loss, stalls of the store not counted. */
 export const leadershipBackMs: Readonly<Record<LeaseName, number>> = {
@@ -80,7 +102,9 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       backOffMs: 500,
       tickMs: 100,
       ...leases[lease],
+      ...connections[lease],
     },
+    agent: { ...connections[lease] },
     ...(placementOf === undefined ? {} : { placementOf }),
     ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
   };

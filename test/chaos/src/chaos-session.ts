@@ -18,7 +18,6 @@ import {
   leadershipBackMs,
   numNatsServers,
   numRanks,
-  spareBuffers,
 } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
 import { ClusterWatch } from './cluster-watch.js';
@@ -102,7 +101,7 @@ export class ChaosSession {
       await command(watch, 'resume', commandDeadlineMs);
       await this.#strikeUntilMet(chaosCase, report);
       await command(watch, 'pause', commandDeadlineMs);
-      report.mappingVersion = await settled(this.#scene, spareBuffers);
+      report.mappingVersion = await settled(this.#scene, chaosCase);
       report.violations.push(...(await contradictions(watch, numNatsServers)));
     } catch (error) {
       report.violations.push(describeFailure(error));

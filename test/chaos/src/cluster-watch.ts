@@ -196,14 +196,14 @@ export class ClusterWatch {
       .map(({ rank, engine }) =>
         engine === null
           ? `${rank}: no engine`
-          : `${rank}: ${engine.standing} at ${engine.mappingVersion}/${engine.committedVersion}/${engine.retiredUpTo}`,
+          : `${rank}: ${engine.standing} at ${engine.mappingVersion}/${engine.committedVersion}/${engine.retiredUpTo}, ${engine.freeBuffers} free`,
       );
     const silentMs = leading === null ? null : Math.round(performance.now() - leading.atMs);
     return [
       `leader ${holder} of term ${leading?.state.fence.term}, last heard ${silentMs} ms ago`,
       `newest ${leading?.state.newest.version}, open ${leading?.state.open}`,
       `seen ${phase?.phase} of ${phase?.version}`,
-      `ranks (routing by/committed/retired) ${ranks.join(', ')}`,
+      `ranks (routing by/committed/retired) ${ranks.join('; ')}`,
       `last events ${this.events
         .slice(-4)
         .map((event) => JSON.stringify(event))

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import type { Placement } from '@isobar/testing';
 import { isGone, runCommand, withoutRoot } from './run-command.js';
@@ -21,6 +22,9 @@ const bridgeHost = 1;
  */
 export class NodeNetwork {
   readonly #subnet: string;
+  readonly #ready = spawn('ip', ['-force', '-batch', '-'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
 
   private constructor(subnet: string) {
     this.#subnet = subnet;
@@ -98,6 +102,8 @@ export class NodeNetwork {
 
   /** The node of that process hears nobody, and is heard by nobody. */
   async cut(processName: string): Promise<void> {
+    // Phases last for milliseconds, and a command takes some to start: one waits, started.
+    this.#ready.stdin?.write(`link set ${cableOf(nodeOf(processName))} down\n`);
     await runCommand('ip', 'link', 'set', cableOf(nodeOf(processName)), 'down');
   }
 
@@ -106,6 +112,7 @@ export class NodeNetwork {
   }
 
   async remove(): Promise<void> {
+    this.#ready.stdin?.end();
     await removeOf(process.pid);
   }
 }

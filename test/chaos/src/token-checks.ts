@@ -12,7 +12,9 @@ export function tokenViolations(
   if (tokens === 0) violations.push('no token was served');
   if (tokensMisrouted > 0) violations.push(`${tokensMisrouted} tokens were misrouted`);
   if (tokensChanged > 0) violations.push(`${tokensChanged} tokens were changed`);
-  const mayLose = victim === 'engine' && (fault === 'kill' || fault === 'kill-for-good');
+  const mayLose =
+    (victim === 'engine' || victim === 'machine') &&
+    (fault === 'kill' || fault === 'kill-for-good');
   if (tokensLost > 0 && !mayLose) {
     violations.push(`${tokensLost} tokens were lost, and no engine was killed`);
   }

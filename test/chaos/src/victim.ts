@@ -60,6 +60,8 @@ export function processesOf(
     case 'agent':
     case 'engine':
       return [`${victim}-${rankStruck}`];
+    case 'machine':
+      return [`agent-${rankStruck}`, `engine-${rankStruck}`];
     case 'stream-leader':
       return [servers.leader];
     case 'stream-follower':

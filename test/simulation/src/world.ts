@@ -256,20 +256,25 @@ export class World {
     };
   }
 
-  /** Engines that wait for a group start one, once they are all there and none runs. */
+  /** Engines that wait for a group start one, once every rank has one and all are linked. */
   formGroup(): void {
-    const waiting = this.engines.filter(
-      (engine) => engine.process.alive && engine.phase === 'waiting',
+    const newest = new Map<number, SimulatedEngine>();
+    for (const engine of this.engines) {
+      if (!engine.process.alive || engine.phase !== 'waiting') continue;
+      // Of two processes of a rank the later one counts.
+      const other = newest.get(engine.rank);
+      if (other === undefined || other.startedAs < engine.startedAs)
+        newest.set(engine.rank, engine);
+    }
+    if (newest.size < this.numRanks) return;
+    const group = [...newest.values()].sort((a, b) => a.rank - b.rank);
+    const linked = group.every((engine) =>
+      group.every((peer) => peer === engine || this.fabric.isLinked(engine, peer)),
     );
-    const ranks = new Set(waiting.map(({ rank }) => rank));
-    if (ranks.size < this.numRanks) return;
-    const linked = waiting.every((engine) =>
-      waiting.every((peer) => peer === engine || this.fabric.isLinked(engine, peer)),
-    );
-    if (!linked || waiting.length !== this.numRanks) return;
-    const members = waiting.map(({ member }) => member).sort((a, b) => a.rank - b.rank);
+    if (!linked) return;
+    const members = group.map(({ member }) => member);
     this.log(() => 'the group starts, on its start mapping');
-    for (const engine of waiting) engine.form(members);
+    for (const engine of group) engine.form(members);
   }
 
   /** Links or servers have changed: who notices, does. */

@@ -111,8 +111,6 @@ export type CoordinatorEvent =
   | { readonly kind: 'tick' }
   /** The process is to end: the lease is given up, then `released` follows. */
   | { readonly kind: 'stop' }
-  /** The shell can't serve what it has led to: the lease is given up for a while. */
-  | { readonly kind: 'unfit'; readonly error: IsobarError }
   | Extract<LeaseEvent, { readonly token: number }>
   | ControlWriterEvent
   | {

@@ -1,5 +1,5 @@
 import { initialLease } from '../lease/lease.js';
-import { type CoordinatorStep, giveWay, toLease } from './coordinator-step.js';
+import { type CoordinatorStep, toLease } from './coordinator-step.js';
 import type {
   CoordinatorEvent,
   CoordinatorOptions,
@@ -67,9 +67,6 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
       break;
     case 'stop':
       toLease(step, { kind: 'release' });
-      break;
-    case 'unfit':
-      giveWay(step, event.error);
       break;
     case 'leader-read':
     case 'leader-read-failed':

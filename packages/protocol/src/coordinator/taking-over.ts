@@ -4,6 +4,7 @@ import { IsobarError } from '../isobar-error.js';
 import type { LeaderEvent } from '../leader/leader.js';
 import { isPending } from '../lease/lease-types.js';
 import type { RankAnswer } from '../messages.js';
+import type { Ground } from '../swap/ground.js';
 import { stepTakeover } from '../swap/takeover.js';
 import {
   initialTakeover,
@@ -131,6 +132,21 @@ function toTakeover(step: CoordinatorStep, event: TakeoverEvent): void {
   }
 }
 
+/** Engines of a larger or smaller group than this process knows of are not for it to lead. */
+function refuseGround(
+  { length: configured }: readonly number[],
+  { descriptions }: Ground,
+): IsobarError | null {
+  const other = descriptions.find(({ numRanks }) => numRanks !== configured);
+  if (other === undefined) return null;
+  const { rank, numRanks } = other;
+  return new IsobarError(
+    'ISOBAR_TOPOLOGY_RANKS',
+    `the topology has ${configured} ranks; the engine of rank ${rank} is one of ${numRanks}`,
+    { ranks: configured, numRanks, rank },
+  );
+}
+
 function onTakeoverEffect(
   step: CoordinatorStep,
   effect: TakeoverEffect,
@@ -150,9 +166,12 @@ function onTakeoverEffect(
     case 'failed':
       giveWay(step, effect.error);
       return;
-    case 'complete':
-      takeControl(step, fence, effect.ground, control);
+    case 'complete': {
+      const misfit = refuseGround(step.state.options.configuredRanks, effect.ground);
+      if (misfit !== null) giveWay(step, misfit);
+      else takeControl(step, fence, effect.ground, control);
       return;
+    }
     default:
       step.effects.push(effect);
   }

@@ -7,8 +7,8 @@ import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
 import type {
   CoordinatorSwapEffect,
   CoordinatorSwapEvent,
+  CoordinatorSwapState,
 } from '../swap/coordinator-swap-state.js';
-import type { OpenSwap } from '../swap/open-swap.js';
 import type {
   LeaderAlarm,
   LeaderEffect,
@@ -62,20 +62,20 @@ export function endRequest(
 
 export function toSwap(step: LeaderStep, event: CoordinatorSwapEvent): void {
   // What is settled by this event was open before it; afterwards another may be.
-  const { open } = step.state.swap;
-  const { state: swap, effects } = stepCoordinatorSwap(step.state.swap, event, step.nowMs);
+  const before = step.state.swap;
+  const { state: swap, effects } = stepCoordinatorSwap(before, event, step.nowMs);
   step.state = { ...step.state, swap };
-  for (const effect of effects) onSwapEffect(step, effect, open);
+  for (const effect of effects) onSwapEffect(step, effect, before);
 }
 
 function onSwapEffect(
   step: LeaderStep,
   effect: CoordinatorSwapEffect,
-  open: OpenSwap | null,
+  before: CoordinatorSwapState,
 ): void {
   switch (effect.kind) {
     case 'settled':
-      onSettled(step, effect.outcome, effect.record, open);
+      onSettled(step, effect.outcome, effect.record, before);
       return;
     case 'experts-missing':
       onExpertsMissing(step);
@@ -106,14 +106,14 @@ function onSettled(
   step: LeaderStep,
   outcome: KnownOutcome,
   record: MapRecord,
-  open: OpenSwap | null,
+  before: CoordinatorSwapState,
 ): void {
   const { state, nowMs } = step;
   if (record.outcome === 'committed') {
     const newestOutcome = { record, bytes: outcome.record };
-    // Of a group that starts anew nobody has held the mapping before.
-    const isRetained = record.change !== 'start' && retainsBuffers(state);
-    const retained = isRetained ? state.mapping : null;
+    const { version } = before.newest;
+    const held = { version, mapping: state.mapping, members: before.members };
+    const retained = retainsBuffers(state) ? held : null;
     const mapping = mappingOfRecord(record);
     step.state = { ...state, mapping, newestOutcome, retained, outcomes: [outcome] };
     return;
@@ -125,10 +125,20 @@ function onSettled(
   step.state = {
     ...state,
     outcomes: [...state.outcomes, outcome],
-    backOff: hasFailed ? { untilMs: nowMs + backOffMs, version, reason } : state.backOff,
-    retryAtMs: hasFailed ? nowMs + retryMs : state.retryAtMs,
-    shunned: [...state.shunned, ...silentJoiners(state, open, nowMs + backOffMs)],
+    backOff: hasFailed
+      ? { untilMs: nowMs + backOffMs * patience(state, 64), version, reason }
+      : state.backOff,
+    retryAtMs: hasFailed ? nowMs + retryMs * patience(state, 8) : state.retryAtMs,
+    shunned: [...state.shunned, ...silentJoiners(before, nowMs + backOffMs)],
   };
+}
+
+/**
+ * How often the least wait goes into the next one: doubled with each void since the last commit. A
+ * number costs a record and a line in every later proposal, so failures must become rare.
+ */
+function patience({ swap }: LeaderState, most: number): number {
+  return Math.min(most, 2 ** Math.max(0, swap.voided.length - 1));
 }
 
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */
@@ -137,13 +147,9 @@ function retainsBuffers({ engines }: LeaderState): boolean {
 }
 
 /** Engines that were to join and have not voted: they must not hold others up again at once. */
-function silentJoiners(
-  { swap }: LeaderState,
-  open: OpenSwap | null,
-  untilMs: number,
-): ShunnedEngine[] {
+function silentJoiners({ open, members }: CoordinatorSwapState, untilMs: number): ShunnedEngine[] {
   if (open === null) return [];
-  return membersWithout(open.proposal.members, swap.members)
+  return membersWithout(open.proposal.members, members)
     .filter(({ incarnation }) => !open.votes.has(incarnation))
     .map((member) => ({ member, untilMs }));
 }

@@ -15,14 +15,18 @@ import type {
   CoordinatorSwapState,
   SwapTimings,
 } from '../swap/coordinator-swap-state.js';
+import type { RetainedMapping } from '../swap/ground.js';
 import type { Wave } from '../swap/open-swap.js';
 
 export interface LeaderTimings extends SwapTimings {
   /** A member that all others have lost for this long is cut. */
   readonly cutAfterMs: number;
-  /** After a void version automatic rebalances, and engines that did not vote, wait this long. */
+  /**
+   * After a void version automatic rebalances, and engines that did not vote, wait this long; with
+   * each further void before the next commit automatic rebalances wait twice as long.
+   */
   readonly backOffMs: number;
-  /** After a void that no death caused the leader's own changes wait this long. */
+  /** After a void that no death caused the leader's own changes wait this long, and longer likewise. */
   readonly retryMs: number;
 }
 
@@ -38,7 +42,7 @@ export interface LeaderState {
   readonly mapping: ExpertMapping;
   readonly newestOutcome: NewestOutcome | null;
   /** The mapping before, while its buffers are not retired. */
-  readonly retained: ExpertMapping | null;
+  readonly retained: RetainedMapping | null;
   /** Engines that have described themselves, by rank. */
   readonly engines: ReadonlyMap<number, DescribedEngine>;
   /** Engines that can't be of this group: told once each. */
@@ -56,6 +60,8 @@ export interface LeaderState {
   /** The leader's own changes wait until then. */
   readonly retryAtMs: number;
   readonly shunned: readonly ShunnedEngine[];
+  /** Living members that what is due waits for. */
+  readonly silent: readonly Member[];
   /** Changes that can't be made as things are. */
   readonly stuck: ReadonlyMap<OwnChange, StuckChange>;
   /** It can't read what it must: nothing is told or decided any more. */
@@ -172,9 +178,14 @@ export type LeaderEffect =
 /**
  * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed.
  * `death-unproven`: as at a takeover. `engines-disagree`: an engine that would join differs from
- * its group.
+ * its group. `members-silent`: what is due needs the votes of members that say nothing.
  */
-export type LeaderAlarm = 'slow-phase' | 'degraded' | 'death-unproven' | 'engines-disagree';
+export type LeaderAlarm =
+  | 'slow-phase'
+  | 'degraded'
+  | 'death-unproven'
+  | 'engines-disagree'
+  | 'members-silent';
 
 export interface LeaderResult {
   readonly state: LeaderState;

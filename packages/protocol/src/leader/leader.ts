@@ -58,7 +58,7 @@ export function initialLeader(
     evidence: { ...ground.evidence, declared: control.dead },
     mapping: ground.mapping,
     newestOutcome: ground.newestOutcome,
-    retained: ground.retained?.mapping ?? null,
+    retained: ground.retained,
     engines: new Map(
       ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
     ),
@@ -71,6 +71,7 @@ export function initialLeader(
     backOff: null,
     retryAtMs: Number.NEGATIVE_INFINITY,
     shunned: [],
+    silent: [],
     stuck: new Map(),
     failed: false,
   };

@@ -1,3 +1,4 @@
+import { sameMembers } from '../member.js';
 import {
   firstWave,
   joinersOf,
@@ -14,6 +15,7 @@ import {
   isStarting,
   livingMembers,
   type Situation,
+  silentMembers,
 } from '../membership/situation.js';
 import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
 import type { Activity, LeaderRequest, LeaderState, OwnChange } from './leader-types.js';
@@ -70,7 +72,7 @@ export function beginNext(step: LeaderStep): void {
   }
   if (settleStrayNumber(step)) return;
   endDrains(step);
-  const own = ownChangesDue(step.state, situationOf(step.state), step.nowMs);
+  const own = ownChangesPossible(step);
   const due = [
     ...own.map((change) => ({ order: orderOf(change), begin: () => beginOwn(step, change) })),
     ...requestsDue(step.state).map((request) => ({
@@ -79,6 +81,22 @@ export function beginNext(step: LeaderStep): void {
     })),
   ].sort((a, b) => a.order - b.order);
   for (const change of due) if (change.begin()) return;
+}
+
+/**
+ * The leader's own changes, unless some living member is silent: its vote is needed, and without
+ * it one number after another would come to nothing. Told once for the same members.
+ */
+function ownChangesPossible(step: LeaderStep): OwnChange[] {
+  const situation = situationOf(step.state);
+  const own = ownChangesDue(step.state, situation, step.nowMs);
+  const { cutAfterMs } = step.state.timings;
+  const silent = own.length === 0 ? [] : silentMembers(situation, step.nowMs, cutAfterMs);
+  if (silent.length > 0 && !sameMembers(silent, step.state.silent)) {
+    alarm(step, 'members-silent', { changes: own, members: silent });
+  }
+  step.state = { ...step.state, silent };
+  return silent.length > 0 ? [] : own;
 }
 
 /** What takeover left to do: the newest version is followed by all. */

@@ -109,7 +109,7 @@ function evacuationRequest(
   return { current: mapping, outRanks, pinnedSlots, ...fields };
 }
 
-/** Only ranks whose newest word shows that they have not retired it: a buffer that is gone is no source. */
+/** Ranks that have held it, and whose newest word shows that they have not retired it. */
 function retainedBy(
   { evidence, newest, retained }: Situation,
   living: readonly Member[],
@@ -117,11 +117,12 @@ function retainedBy(
   if (retained === null) return null;
   const ranks = living
     .filter((member) => {
+      if (!includesMember(retained.members, member)) return false;
       const engine = engineOf(evidence, member);
       return engine !== null && engine.retiredUpTo < newest.version;
     })
     .map(({ rank }) => rank);
-  return { mapping: retained, ranks };
+  return { mapping: retained.mapping, ranks };
 }
 
 function removal(

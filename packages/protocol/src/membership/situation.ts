@@ -3,6 +3,7 @@ import type { EngineDescription } from '../engine-description.js';
 import { includesMember, type Member } from '../member.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { differingField } from '../swap/differing-field.js';
+import type { RetainedMapping } from '../swap/ground.js';
 import { deadOf, type Evidence, engineOf, isProvenDead, livingOf } from './evidence.js';
 
 /** An engine that has described itself, and what it held when it did. */
@@ -17,7 +18,7 @@ export interface Situation {
   /** By rank. */
   readonly engines: ReadonlyMap<number, DescribedEngine>;
   /** The mapping before, where its buffers are not retired; null where no buffer is left of it. */
-  readonly retained: ExpertMapping | null;
+  readonly retained: RetainedMapping | null;
   /** Versions before the newest are not retired: spare buffers are in use. */
   readonly isUnretired: boolean;
   readonly configuredRanks: readonly number[];
@@ -32,6 +33,19 @@ export function livingMembers({ evidence, members }: Situation): Member[] {
 
 export function deadMembers({ evidence, members }: Situation): Member[] {
   return deadOf(evidence, members);
+}
+
+/** Living members whose engines have not been heard for so long: nothing can have their votes. */
+export function silentMembers(
+  situation: Situation,
+  nowMs: number,
+  silentAfterMs: number,
+): Member[] {
+  const { evidence } = situation;
+  return livingMembers(situation).filter((member) => {
+    const heardAtMs = evidence.witnesses.get(member.rank)?.heardAtMs ?? Number.NEGATIVE_INFINITY;
+    return engineOf(evidence, member) === null || nowMs - heardAtMs > silentAfterMs;
+  });
 }
 
 /** What an engine said of itself, null where this incarnation has not been asked. */

@@ -1,13 +1,5 @@
 import { type DecidedVersion, sameBytes } from '../decided-version.js';
-import { type Fence, isFenced, sameFence } from '../fence.js';
-import { IsobarError } from '../isobar-error.js';
-import {
-  type CommittedRecord,
-  encodeMapRecord,
-  type MapRecord,
-  mappingFromWhole,
-  type VoidRecord,
-} from '../map-record.js';
+import { isFenced, sameFence } from '../fence.js';
 import { type Member, membersWithout } from '../member.js';
 import { hasLostExperts } from '../membership/has-lost-experts.js';
 import type { RankReport, Vote } from '../messages.js';
@@ -19,15 +11,16 @@ import {
   phaseDeadlineMs,
   swapStateOf,
 } from './coordinator-swap-state.js';
+import { decideCommitted, decideVoid, deposed, refused, unchanged } from './decide.js';
 import {
   enter,
+  isSound,
   missingMembers,
   type OpenSwap,
   proposedSwap,
   refuseVote,
   resumedSwap,
   strayNumber,
-  type Wave,
 } from './open-swap.js';
 import { isTakenBy } from './untaken-outcome.js';
 
@@ -88,19 +81,6 @@ export function stepCoordinatorSwap(
   }
 }
 
-function unchanged(state: CoordinatorSwapState): CoordinatorSwapResult {
-  return { state, effects: [] };
-}
-
-function refused(
-  state: CoordinatorSwapState,
-  what: string,
-  fields: Readonly<Record<string, unknown>> = {},
-): CoordinatorSwapResult {
-  const open = state.open?.proposal.version ?? null;
-  return { state, effects: [{ kind: 'refused', what, fields: { open, ...fields } }] };
-}
-
 function start(
   state: CoordinatorSwapState,
   event: Extract<CoordinatorSwapEvent, { readonly kind: 'begin' | 'resume' | 'settle-number' }>,
@@ -127,7 +107,6 @@ function start(
 function openNext(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResult {
   const [wave, ...waiting] = state.waiting;
   if (wave === undefined) return unchanged(state);
-  // A record whose mapping is another than it says could never be read again.
   if (!isSound(wave)) return refused({ ...state, waiting: [] }, 'wave that is not what it says');
   const open = proposedSwap(state, wave, nowMs);
   if (membersWithout(open.voters, state.dead).length === 0) {
@@ -135,15 +114,6 @@ function openNext(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapRe
   }
   const next = { ...state, waiting, open, nextVersion: state.nextVersion + 1 };
   return { state: next, effects: [prepareOf(next, open)] };
-}
-
-function isSound({ mapping, digest }: Wave): boolean {
-  try {
-    return mappingFromWhole(mapping).digest() === digest;
-  } catch (error) {
-    if (error instanceof IsobarError) return false;
-    throw error;
-  }
 }
 
 function prepareOf(state: CoordinatorSwapState, open: OpenSwap): CoordinatorSwapEffect {
@@ -166,60 +136,6 @@ function onVote(state: CoordinatorSwapState, vote: Vote, nowMs: number): Coordin
     return decideCommitted(state, counted, nowMs);
   }
   return unchanged({ ...state, open: counted });
-}
-
-function decideCommitted(
-  state: CoordinatorSwapState,
-  open: OpenSwap,
-  nowMs: number,
-): CoordinatorSwapResult {
-  const { proposal, mapping } = open;
-  if (mapping === null) throw new Error('a number that can only become void had votes');
-  const { version, change, reason, base, digest, members, voided } = proposal;
-  const record: CommittedRecord = {
-    schema: 1,
-    outcome: 'committed',
-    version,
-    fence: state.fence,
-    change,
-    reason,
-    base,
-    digest,
-    mapping,
-    members,
-    voided,
-  };
-  return decide(state, open, record, nowMs);
-}
-
-function decideVoid(
-  state: CoordinatorSwapState,
-  open: OpenSwap,
-  reason: string,
-  nowMs: number,
-): CoordinatorSwapResult {
-  const record: VoidRecord = {
-    schema: 1,
-    outcome: 'void',
-    version: open.proposal.version,
-    fence: state.fence,
-    reason: reason.slice(0, 1_000),
-  };
-  return decide(state, open, record, nowMs);
-}
-
-function decide(
-  state: CoordinatorSwapState,
-  open: OpenSwap,
-  record: MapRecord,
-  nowMs: number,
-): CoordinatorSwapResult {
-  const recordBytes = encodeMapRecord(record);
-  const deciding = { ...enter(open, 'deciding', nowMs), record, recordBytes };
-  return {
-    state: { ...state, open: deciding },
-    effects: [{ kind: 'create-record', version: record.version, bytes: recordBytes }],
-  };
 }
 
 /**
@@ -274,10 +190,6 @@ function onRecordExists(
     return onRecordCreated({ ...state, open: { ...open, record, recordBytes } }, version, nowMs);
   }
   return deposed(state, record.fence);
-}
-
-function deposed(state: CoordinatorSwapState, by: Fence): CoordinatorSwapResult {
-  return { state: { ...state, deposed: true }, effects: [{ kind: 'deposed', by }] };
 }
 
 function onDeaths(

@@ -7,6 +7,14 @@ import { type Evidence, isProvenDead } from '../membership/evidence.js';
 import type { RankAnswer } from '../messages.js';
 import { ascending, type KnownVersions, memberOfWord, type RankWord } from './known-versions.js';
 
+/** An older version's mapping, of which some engines still have the buffers. */
+export interface RetainedMapping {
+  readonly version: number;
+  readonly mapping: ExpertMapping;
+  /** Its members: whoever has come later has never held it. */
+  readonly members: readonly Member[];
+}
+
 /** What a leader stands on. */
 export interface Ground {
   /** The newest committed version; version 0 is the engines' start mapping, unrecorded. */
@@ -22,7 +30,7 @@ export interface Ground {
   readonly nextVersion: number;
   readonly retiredUpTo: number;
   /** The mapping before `mapping`, where some living member still retains its buffers. */
-  readonly retained: { readonly version: number; readonly mapping: ExpertMapping } | null;
+  readonly retained: RetainedMapping | null;
   /** Members that the newest version let go and that may still be serving the one before. */
   readonly baseMembers: readonly Member[];
   /** The store has lost outcomes that ranks know: `control` may have gone back too. */
@@ -115,17 +123,19 @@ function highestSeen({ answer }: RankWord): number {
 }
 
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */
-function retainedOf(known: KnownVersions, engines: readonly AnsweringEngine[]): Ground['retained'] {
+function retainedOf(
+  known: KnownVersions,
+  engines: readonly AnsweringEngine[],
+): RetainedMapping | null {
   const { newest, outcomes } = known;
-  // Of a group that starts anew nobody has held the mapping before.
-  if (newest === null || newest.change === 'start') return null;
+  if (newest === null) return null;
   const base = outcomes.get(newest.base.version)?.record;
   const retains = engines.some(
     ({ description, state }) =>
       description.activation === 'two-table' && state.retiredUpTo < newest.version,
   );
   if (!retains || base?.outcome !== 'committed' || base.digest !== newest.base.digest) return null;
-  return { version: base.version, mapping: mappingOfRecord(base) };
+  return { version: base.version, mapping: mappingOfRecord(base), members: base.members };
 }
 
 /**

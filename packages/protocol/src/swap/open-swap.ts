@@ -1,6 +1,12 @@
 import type { Change } from '../change.js';
 import { type Fence, sameFence } from '../fence.js';
-import type { CommittedRecord, MapRecord, WholeMapping } from '../map-record.js';
+import { IsobarError } from '../isobar-error.js';
+import {
+  type CommittedRecord,
+  type MapRecord,
+  mappingFromWhole,
+  type WholeMapping,
+} from '../map-record.js';
 import { type Member, membersWithout, sameMember, unionOfMembers } from '../member.js';
 import type { RankReport, Vote } from '../messages.js';
 import { encodeProposal, type Proposal } from '../proposal.js';
@@ -73,6 +79,16 @@ export function proposedSwap(base: OpenSwapBase, wave: Wave, nowMs: number): Ope
     proposalBytes: encodeProposal(proposal),
     voters: unionOfMembers(base.members, members),
   };
+}
+
+/** Whether a wave's mapping is what it says; a record of another could never be read again. */
+export function isSound({ mapping, digest }: Wave): boolean {
+  try {
+    return mappingFromWhole(mapping).digest() === digest;
+  } catch (error) {
+    if (error instanceof IsobarError) return false;
+    throw error;
+  }
 }
 
 /** A version that an earlier leader committed, or takeover did, and that all must follow. */

@@ -116,6 +116,10 @@ function decidedUpTo(durable: DurableRankState): number {
   return durable.outcomes.at(-1)?.version ?? 0;
 }
 
+function committedUpTo({ outcomes }: DurableRankState): number {
+  return outcomes.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
+}
+
 function askForMissed(state: RankSwapState): RankSwapResult {
   if (state.asking) return unchanged(state);
   const [first] = state.durable.outcomes;
@@ -146,7 +150,12 @@ function onCut(state: RankSwapState, { member }: Cut): RankSwapResult {
 }
 
 function onSwapState(state: RankSwapState, leader: SwapState): RankSwapResult {
-  const missed = leader.decidedUpTo > decidedUpTo(state.durable) || isVoteUndecided(state, leader);
+  const { durable } = state;
+  const missed =
+    leader.decidedUpTo > decidedUpTo(durable) ||
+    // A later void may be all that an agent with an empty disk has heard.
+    leader.newest.version > committedUpTo(durable) ||
+    isVoteUndecided(state, leader);
   const asked = missed ? askForMissed(state) : unchanged(state);
   return chain(chain(asked, advance), (next) => retire(next, leader.retiredUpTo));
 }

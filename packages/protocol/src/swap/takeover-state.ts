@@ -20,6 +20,10 @@ export interface TakeoverState {
   readonly creating: readonly PendingRecord[];
   readonly contradicted: readonly number[];
   readonly storeBehind: boolean;
+  /** Since when answers are asked for, null before the first tick. */
+  readonly askingSinceMs: number | null;
+  /** That answers are missing was told. */
+  readonly missingTold: boolean;
   readonly phase: 'asking' | 'deciding' | 'done' | 'failed';
 }
 
@@ -65,9 +69,10 @@ export type TakeoverEffect =
 /**
  * `record-contradicted`: the store has another outcome of a version than ranks have acted on, which
  * is overruled. `death-unproven`: members that others have lost can't be cut: an operator must say
- * whether they are dead.
+ * whether they are dead. `answers-missing`: nobody leads until these ranks have answered, or are
+ * proven dead.
  */
-export type TakeoverAlarm = 'record-contradicted' | 'death-unproven';
+export type TakeoverAlarm = 'record-contradicted' | 'death-unproven' | 'answers-missing';
 
 export interface TakeoverOptions {
   /** ControlRecord.dead */
@@ -101,6 +106,8 @@ export function initialTakeover(
     creating: [],
     contradicted: [],
     storeBehind: false,
+    askingSinceMs: null,
+    missingTold: false,
     phase: 'asking',
   };
 }

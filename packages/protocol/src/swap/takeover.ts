@@ -32,7 +32,7 @@ import type {
   TakeoverState,
 } from './takeover-state.js';
 
-export type { Ground } from './ground.js';
+export type { Ground, RetainedMapping } from './ground.js';
 export * from './takeover-state.js';
 
 /*
@@ -91,7 +91,25 @@ function onTick(state: TakeoverState, nowMs: number): TakeoverResult {
     effects.push({ kind: 'alarm', alarm: 'death-unproven', fields });
   }
   effects.push({ kind: 'ask', ranks: ranksToAsk(state) });
-  return { state: { ...state, evidence: watched.evidence }, effects };
+  const next = { ...state, evidence: watched.evidence };
+  const { state: waiting, effects: alarms } = alarmMissing(next, nowMs);
+  return { state: waiting, effects: [...effects, ...alarms] };
+}
+
+/** In units of `cutAfterMs`: by then a member that its peers have lost has been cut. */
+const missingAfterCuts = 6;
+
+/** A member that nobody can tell about blocks every leader: only an operator can know, and is told. */
+function alarmMissing(state: TakeoverState, nowMs: number): TakeoverResult {
+  const askingSinceMs = state.askingSinceMs ?? nowMs;
+  const asking = { ...state, askingSinceMs };
+  const isLong = nowMs - askingSinceMs >= missingAfterCuts * state.cutAfterMs;
+  if (state.missingTold || !isLong) return { state: asking, effects: [] };
+  const fields = { ranks: ranksUnheard(state) };
+  return {
+    state: { ...asking, missingTold: true },
+    effects: [{ kind: 'alarm', alarm: 'answers-missing', fields }],
+  };
 }
 
 /** All that are not heard yet: of those that need not answer, one may know something too. */

@@ -124,6 +124,18 @@ describe('a coordinator', () => {
     expect(a.role).toBe('leading');
   });
 
+  it('does not lead a group of other ranks than it knows of, nor proposes anything to it', () => {
+    const { store, group } = testWorld(3);
+    const a = new TestCoordinator(store, group, 'a', { configuredRanks: [0, 1] });
+    a.run(1_000);
+    expect(a.role).toBe('standby');
+    expect(a.effectsOf('alarm')).toMatchObject([
+      { alarm: 'cannot-lead', fields: { code: 'ISOBAR_TOPOLOGY_RANKS', rank: 0 } },
+    ]);
+    expect(a.effectsOf('send-prepare')).toEqual([]);
+    expect(store.get('control')).toBeNull();
+  });
+
   it('does nothing more once it has stopped', () => {
     const { a } = testWorld();
     a.send({ kind: 'stop' });

@@ -45,15 +45,31 @@ describe('a removal', () => {
     expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
-  it('waits for a living member that is silent', () => {
+  it('waits for a living member that is silent, without a number, and tells once', () => {
     const group = settledGroup(4);
     group.rank(0).isSilent = true;
+    for (let ticks = 0; ticks < 12; ticks += 1) group.tick();
     group.die(2);
-    group.settle();
-    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    for (let ticks = 0; ticks < 80; ticks += 1) group.tick();
+    expect([...group.store.keys()]).toEqual([1]);
+    expect(alarms(group, 'members-silent')).toEqual([
+      { changes: ['evacuation'], members: [group.member(0)] },
+    ]);
     group.rank(0).isSilent = false;
     group.settle();
     expect(group.memberRanks).toEqual([0, 1, 3]);
+  });
+
+  it('that comes to nothing is tried again, less and less often', () => {
+    const group = settledGroup(4);
+    group.rank(0).refusal = 'never';
+    group.die(2);
+    const numbers = () => group.store.size;
+    for (let ticks = 0; ticks < 60; ticks += 1) group.tick();
+    const early = numbers();
+    for (let ticks = 0; ticks < 60; ticks += 1) group.tick();
+    expect(early).toBeGreaterThan(3);
+    expect(numbers() - early).toBeLessThan(early - 1);
   });
 
   it('takes several waves where the spare buffers need them, the last one without the dead', () => {
@@ -284,7 +300,7 @@ describe('a joining engine', () => {
     group.send({ kind: 'control', control: controlOf({ dead: [group.member(2)] }) });
     group.adopt(2);
     group.settle();
-    expect(group.memberRanks).toEqual([0, 1, 3]);
+    expect(group.version).toBe(2);
   });
 
   it('gives way to a death at once', () => {
@@ -485,6 +501,22 @@ describe('a whole group that starts again', () => {
     expect(group.state.swap.members.map(({ incarnation }) => incarnation)).toEqual(
       [0, 1, 2].map((rank) => incarnationOf(rank, 1)),
     );
+  });
+
+  it('has nothing of the version before in its buffers', () => {
+    const group = restarted('serving');
+    group.rank(2).missesOutcomes = true;
+    for (let ticks = 0; ticks < 5; ticks += 1) group.tick();
+    expect(group.state.swap.open).toMatchObject({ phase: 'activating', proposal: { version: 3 } });
+    // Under version 2 rank 0 held expert 3; the engine that is there now never has.
+    group.die(1);
+    group.tick();
+    group.rank(2).missesOutcomes = false;
+    group.settle();
+    const evacuation = proposals(group).at(-1);
+    expect(evacuation?.change).toBe('evacuation');
+    const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
+    expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
   });
 
   it('waits for every configured rank', () => {

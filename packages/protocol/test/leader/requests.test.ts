@@ -232,6 +232,25 @@ describe('after a void', () => {
     expect(group.version).toBe(3);
   });
 
+  it('they wait twice as long with each further void, until a commit', () => {
+    const group = settledGroup(3);
+    group.rank(1).refusal = 'a source is gone';
+    const waits = [1, 2, 3].map((token) => {
+      ask(group, token, 'rebalance', [[0, 3]]);
+      group.settle();
+      return (group.state.backOff?.untilMs ?? 0) - group.nowMs;
+    });
+    expect(waits.map((wait) => Math.round(wait / timings.backOffMs))).toEqual([1, 2, 4]);
+    group.rank(1).refusal = null;
+    ask(group, 4, 'rebalance', [[0, 3]]);
+    group.settle();
+    group.rank(1).refusal = 'again';
+    ask(group, 5, 'rebalance', [[0, 3]]);
+    group.settle();
+    const wait = (group.state.backOff?.untilMs ?? 0) - group.nowMs;
+    expect(Math.round(wait / timings.backOffMs)).toBe(1);
+  });
+
   it('automatic rebalances are refused while held', () => {
     const group = settledGroup(3);
     group.send({ kind: 'control', control: controlOf({ held: 'rolled back to 1' }) });

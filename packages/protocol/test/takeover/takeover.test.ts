@@ -246,6 +246,23 @@ describe('who must answer', () => {
     expect(isComplete(group)).toBe(false);
   });
 
+  it('is told of once, where nobody can say whether it lives', () => {
+    const group = settledGroup(4);
+    group.rank(3).isSilent = true;
+    group.beginTakeover(2);
+    group.answerTakeover();
+    const missing = () =>
+      group.takeoverEffects.filter((effect) => effect.kind === 'alarm').map(({ fields }) => fields);
+    const cutAfterMs = group.takeover?.cutAfterMs ?? Number.NaN;
+    // Six times as long as a loss takes to be agreed on.
+    for (let ticks = 0; ticks < 20; ticks += 1) {
+      if (ticks < 6) expect(missing()).toEqual([]);
+      group.toTakeover({ kind: 'tick' });
+      group.nowMs += cutAfterMs;
+    }
+    expect(missing()).toEqual([{ ranks: [3] }]);
+  });
+
   it('is asked to be cut where all others have lost it', () => {
     const group = settledGroup(4);
     group.rank(3).isSilent = true;

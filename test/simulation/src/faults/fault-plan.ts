@@ -48,7 +48,7 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, (random) => machineLost(20_000 + random.next() * 60_000)],
   [1, () => orderlyStop],
   [1, () => cancellation],
-  [1, (random) => secondAgent(random.next() < 0.5)],
+  [1, () => secondAgent],
 ];
 const weights = kinds.reduce((sum, [weight]) => sum + weight, 0);
 

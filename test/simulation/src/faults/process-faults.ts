@@ -122,23 +122,18 @@ export const orderlyStop: Fault = {
   },
 };
 
-/** A second agent is started for an engine that has one, on its disk or on an empty one. */
-export function secondAgent(sameDisk: boolean): Fault {
-  return {
-    name: 'second agent',
-    strike: (world, clock) => {
-      const station = world.random.integer(world.numRanks);
-      const first = world.agentAt(station);
-      world.situations.count('two agents for one engine');
-      const { emptyDurableRankState } = world.machines;
-      const disk = sameDisk ? first.disk : { durable: emptyDurableRankState };
-      const second = world.addAgent(first.engine, disk);
-      world.supervisor.hold(second.process);
-      second.start();
-      clock.later(5_000 + world.random.next() * 20_000, () => {
-        world.scheduler.crash(second.process);
-        world.supervisor.release(first.process);
-      });
-    },
-  };
-}
+/** A second agent is started for an engine that has one, with a disk of its own, which is empty. */
+export const secondAgent: Fault = {
+  name: 'second agent',
+  strike: (world, clock) => {
+    const first = world.agentAt(world.random.integer(world.numRanks));
+    world.situations.count('two agents for one engine');
+    const second = world.addAgent(first.engine, { durable: world.machines.emptyDurableRankState });
+    world.supervisor.hold(second.process);
+    second.start();
+    clock.later(5_000 + world.random.next() * 20_000, () => {
+      world.scheduler.crash(second.process);
+      world.supervisor.release(first.process);
+    });
+  },
+};

@@ -1,5 +1,11 @@
 import { revalidateMapping } from '@isobar/eplb';
-import type { ControlChange, LeaderRequest, Member, Operation } from '@isobar/protocol';
+import type {
+  ControlChange,
+  IsobarError,
+  LeaderRequest,
+  Member,
+  Operation,
+} from '@isobar/protocol';
 import { present } from '../present.js';
 import type { World } from '../world.js';
 import { rearrange, wavesTo } from './planner.js';
@@ -25,7 +31,7 @@ interface Asked {
 
 const againMs = 4_000;
 const attemptsMax = 12;
-const lookAfterMs = { least: 8_000, spread: 15_000 };
+const lookEveryMs = 17_000;
 
 /** People and planners: they ask the leader for changes, and vouch for deaths that they have seen. */
 export class Operator {
@@ -33,10 +39,13 @@ export class Operator {
   readonly #asked = new Map<number, Asked>();
   /** Requests for swaps that a leader has accepted. */
   swapsAccepted = 0;
-  #looking = false;
+  readonly #inquiries = new Map<number, SimulatedCoordinator>();
+  #suspectsDeaths = false;
+  #suspectsCuts = false;
 
   constructor(world: World) {
     this.#world = world;
+    world.scheduler.after(lookEveryMs, () => this.#look());
   }
 
   get leader(): SimulatedCoordinator | null {
@@ -156,8 +165,13 @@ export class Operator {
   answered(
     effect:
       | { readonly kind: 'operation-done'; readonly token: number }
-      | { readonly kind: 'operation-refused'; readonly token: number; readonly error: Error },
+      | { readonly kind: 'operation-refused'; readonly token: number; readonly error: IsobarError },
   ): void {
+    const inquired = this.#inquiries.get(effect.token);
+    this.#inquiries.delete(effect.token);
+    if (inquired !== undefined && effect.kind === 'operation-refused') {
+      this.#declareDead(inquired, membersIn(effect.error.fields));
+    }
     const asked = this.#asked.get(effect.token);
     this.#asked.delete(effect.token);
     if (asked === undefined) return;
@@ -176,16 +190,46 @@ export class Operator {
     this.#world.situations.count(`request ${outcome}`);
   }
 
-  /** What the ranks can't prove or can't mend is looked into. */
+  /** What the ranks can't prove or can't mend: it is looked into. */
   alarmed(alarm: string): void {
-    const { scheduler, random } = this.#world;
-    if ((alarm !== 'death-unproven' && alarm !== 'degraded') || this.#looking) return;
-    this.#looking = true;
-    scheduler.after(lookAfterMs.least + random.next() * lookAfterMs.spread, () => {
-      this.#looking = false;
-      this.declareTrueDeaths();
-      if (alarm === 'degraded') this.#restartCutEngines();
-    });
+    if (alarm === 'death-unproven' || alarm === 'slow-phase') this.#suspectsDeaths = true;
+    if (alarm === 'degraded') this.#suspectsCuts = true;
+  }
+
+  #look(): void {
+    const { scheduler, coordinators } = this.#world;
+    scheduler.after(lookEveryMs, () => this.#look());
+    for (const coordinator of coordinators) {
+      const { process, state } = coordinator;
+      if (process.alive && !process.paused && state.role.kind === 'taking-over') {
+        this.#askWhomItWaitsFor(coordinator);
+      }
+    }
+    if (this.#suspectsDeaths) this.#declareDead(this.leader, this.leader?.view?.members ?? []);
+    if (this.#suspectsCuts) this.#restartCutEngines();
+  }
+
+  /** Any command that a new leader can't take yet is refused with whose answers are missing. */
+  #askWhomItWaitsFor(coordinator: SimulatedCoordinator): void {
+    const token = coordinator.drawToken();
+    this.#inquiries.set(token, coordinator);
+    coordinator.step({ kind: 'operate', token, change: { kind: 'resume' }, request: null });
+  }
+
+  /** Members whose processes are gone, though nobody beside them can say so. */
+  #declareDead(coordinator: SimulatedCoordinator | null, members: readonly Member[]): void {
+    if (coordinator === null) return;
+    for (const member of members) {
+      const lives = this.#world.engines.some(
+        ({ process, incarnation }) => process.alive && incarnation === member.incarnation,
+      );
+      if (lives) continue;
+      this.#world.log(() => `an operator vouches for the death of rank ${member.rank}`);
+      const token = coordinator.drawToken();
+      this.#asked.set(token, { wish: { kind: 'declare-dead', member }, attempts: attemptsMax });
+      const change = { kind: 'declare-dead', member } as const;
+      coordinator.step({ kind: 'operate', token, change, request: null });
+    }
   }
 
   /** Engines that live on though their peers refuse them for good. */
@@ -197,17 +241,6 @@ export class Operator {
       scheduler.crash(engine.process);
     }
   }
-
-  /** Members of the newest version whose processes are gone, with nobody beside them to say so. */
-  declareTrueDeaths(): void {
-    const members = this.leader?.view?.members ?? [];
-    for (const member of members) {
-      const lives = this.#world.engines.some(
-        ({ process, incarnation }) => process.alive && incarnation === member.incarnation,
-      );
-      if (!lives) this.ask({ kind: 'declare-dead', member });
-    }
-  }
 }
 
 function changing(change: ControlChange): Omit<Operation, 'token'> {
@@ -216,6 +249,14 @@ function changing(change: ControlChange): Omit<Operation, 'token'> {
 
 function termOf({ state }: SimulatedCoordinator): number {
   return 'fence' in state.role ? present(state.role.fence).term : 0;
+}
+
+function membersIn({ members }: IsobarError['fields']): Member[] {
+  return Array.isArray(members) ? members.filter(isMember) : [];
+}
+
+function isMember(value: unknown): value is Member {
+  return typeof value === 'object' && value !== null && 'rank' in value && 'incarnation' in value;
 }
 
 function describeWish(wish: Wish): string {

@@ -74,7 +74,7 @@ export class EngineRules {
   ): void {
     const held = before.vote;
     if (held !== null && after.vote?.version !== held.version) {
-      if (record?.version !== held.version) {
+      if (record === undefined || !tells(record, held.version)) {
         throw new RuleViolation(
           'S6',
           `${engine.name} is released from its vote for version ${held.version} without its outcome`,
@@ -129,6 +129,13 @@ export class EngineRules {
       );
     }
   }
+}
+
+/** A committed record also says what became of the versions between its base and itself. */
+function tells(record: MapRecord, version: number): boolean {
+  if (record.version === version) return true;
+  if (record.outcome === 'void') return false;
+  return record.base.version === version || record.voided.includes(version);
 }
 
 /** What an incarnation has seen it never forgets. */

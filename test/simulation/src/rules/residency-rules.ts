@@ -31,7 +31,7 @@ export class ResidencyRules {
     this.missing = 0;
     const checked: number[] = [];
     for (const engine of this.#engines) {
-      if (!engine.routes || this.#isProvenDead(engine)) continue;
+      if (!engine.routes || this.#isProvenDead(engine) || engine.isAbandoned) continue;
       const visit = (version: number) => {
         if (checked.includes(version)) return;
         checked.push(version);
