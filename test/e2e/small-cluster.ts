@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { readNatsContext } from '@isobar/bus';
 import { type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
 import {
   type AppliedRebalance,
@@ -37,6 +39,9 @@ export interface SmallClusterOptions {
   readonly topology?: string;
   readonly numCoordinators?: number;
   readonly numNatsServers?: number;
+  readonly secure?: ClusterOptions['secure'];
+  /** Within the folder of credentials, whose context the test's own client uses. */
+  readonly client?: string;
 }
 
 export const smallDemo: DemoOptions = {
@@ -66,6 +71,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     topology: options.topology ?? cluster.topology,
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
+    ...(options.secure === undefined ? {} : { secure: options.secure }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     coordinator: {
       ...cluster.coordinator,
@@ -96,8 +102,13 @@ export class SmallCluster {
 
   static async start(options: SmallClusterOptions = {}): Promise<SmallCluster> {
     const cluster = await Cluster.start(smallClusterOptions(options));
-    const server = cluster.natsUrl;
-    const client = await CoordinatorClient.connect({ server, deployment, timeoutMs: 5_000 });
+    const { client: path } = options;
+    const client = await CoordinatorClient.connect({
+      servers: [cluster.natsUrl],
+      context: path === undefined ? null : await readNatsContext(join(cluster.directory, path)),
+      deployment,
+      timeoutMs: 5_000,
+    });
     return new SmallCluster(cluster, client);
   }
 

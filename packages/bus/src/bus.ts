@@ -14,9 +14,12 @@ import {
   type CommandServiceOptions,
   serveOn,
 } from './command-service.js';
+import { connectionFailure, identityOptions } from './connection-options.js';
 import { type EventStream, type EventStreamOptions, openEventStreamOn } from './event-stream.js';
-import { coded } from './nats-errors.js';
+import type { NatsContext } from './nats-context.js';
+import { coded, notPermitted } from './nats-errors.js';
 import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
+import { isInbox } from './reply-subject.js';
 
 export type BusStatus = 'disconnected' | 'reconnected' | 'closed';
 
@@ -25,7 +28,12 @@ export interface BusOptions {
   readonly servers: readonly string[];
   /** Name of this client, for people who look at the server. */
   readonly name: string;
-  /** Told of failures that no call can return: a handler that threw, messages dropped. */
+  /** As whom to connect, and how encrypted; anonymous and in the clear where absent. */
+  readonly context?: NatsContext;
+  /**
+   * Told of failures that no call can return: a handler that threw, messages dropped, messages that
+   * the server did not permit.
+   */
   readonly onError: (error: IsobarError) => void;
   readonly onStatus?: (status: BusStatus) => void;
   /** A server that is silent for three of these is left for another. @default 2,000 */
@@ -39,7 +47,7 @@ export interface BusOptions {
 export interface BusMessage {
   readonly subject: string;
   readonly payload: Uint8Array;
-  /** False where nobody waits for an answer. */
+  /** False where nobody waits for an answer, or not at an inbox. */
   respond(payload: Uint8Array): boolean;
 }
 
@@ -53,10 +61,12 @@ const pingsOutMax = 2;
 
 /**
  * Connects to NATS; afterwards reconnects without end.
- * @throws IsobarError ISOBAR_BUS_UNREACHABLE naming the servers
+ * @throws IsobarError ISOBAR_BUS_UNREACHABLE, ISOBAR_BUS_UNAUTHORIZED naming the servers;
+ *   ISOBAR_BUS_SERVER_URL
  */
 export async function connectBus(options: BusOptions): Promise<Bus> {
   const settings: ConnectionOptions = {
+    ...identityOptions(options.servers, options.context ?? null),
     servers: [...options.servers],
     name: options.name,
     maxReconnectAttempts: -1,
@@ -69,19 +79,14 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   try {
     return new Bus(await connect(settings), options);
   } catch (cause) {
-    throw new IsobarError(
-      'ISOBAR_BUS_UNREACHABLE',
-      `no NATS server answers at ${options.servers.join(', ')}`,
-      { servers: options.servers },
-      { cause },
-    );
+    throw connectionFailure(options.servers, cause);
   }
 }
 
 /**
  * Connects as soon as a server answers: a service outlives the absence of its server.
  * @param onUnreachable told once, of the first failure
- * @throws the signal's reason where it aborts
+ * @throws the signal's reason where it aborts; IsobarError ISOBAR_BUS_SERVER_URL
  */
 export async function awaitBus(
   options: BusOptions,
@@ -93,7 +98,8 @@ export async function awaitBus(
     try {
       return await connectBus(options);
     } catch (error) {
-      if (!(error instanceof IsobarError)) throw error;
+      // What is wrong in the configuration does not right itself.
+      if (!(error instanceof IsobarError) || error.code === 'ISOBAR_BUS_SERVER_URL') throw error;
       if (attempt === 0) onUnreachable(error);
     }
     await delay(options.reconnectWaitMs ?? 500, undefined, { signal });
@@ -135,14 +141,22 @@ export class Bus {
     return this.#unsent;
   }
 
+  get #apiPrefix(): string | null {
+    return this.#options.context?.apiPrefix ?? null;
+  }
+
   get maxPayloadBytes(): number {
     return this.#connection.info?.max_payload ?? 1_048_576;
   }
 
   async #watchStatus(): Promise<void> {
-    for await (const { type } of this.#connection.status()) {
+    for await (const { type, permissionContext } of this.#connection.status()) {
       if (type === Events.Disconnect) this.#changeStatus(false, 'disconnected');
       if (type === Events.Reconnect) await this.#onReconnected();
+      // A subscription that is not permitted is told to its own callback.
+      if (type === Events.Error && permissionContext?.operation === 'publish') {
+        this.#options.onError(notPermitted(permissionContext.subject));
+      }
     }
   }
 
@@ -208,7 +222,7 @@ export class Bus {
     };
     const respond = (payload: Uint8Array) => {
       this.#assertFits(message.subject, payload);
-      return message.respond(payload);
+      return isInbox(message.reply) && message.respond(payload);
     };
     try {
       const handled = handle({ subject: message.subject, payload: message.data, respond });
@@ -267,14 +281,22 @@ export class Bus {
     return answers;
   }
 
-  /** Records of one bucket, made where it does not exist. */
-  openRecords(options: RecordsOptions): Promise<Records> {
+  /**
+   * Records of one bucket, made where it does not exist.
+   * @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED; ISOBAR_BUS_CONTEXT where the context is
+   *   of an account that keeps nothing
+   */
+  async openRecords(options: RecordsOptions): Promise<Records> {
+    if (this.#apiPrefix !== null) {
+      const text = `bucket ${options.bucket}: a context with jetstream_api_prefix reads events alone`;
+      throw new IsobarError('ISOBAR_BUS_CONTEXT', text, { field: 'jetstream_api_prefix' });
+    }
     return openRecordsOn(this.#connection, options);
   }
 
   /** Events that JetStream keeps; the stream itself is made by its `ensure`. */
   openEventStream(options: EventStreamOptions): Promise<EventStream> {
-    return openEventStreamOn(this.#connection, options);
+    return openEventStreamOn(this.#connection, options, this.#apiPrefix);
   }
 
   /** Serves commands as a NATS micro service, until it is stopped or the bus is drained. */

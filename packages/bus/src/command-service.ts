@@ -1,5 +1,6 @@
-import { type ErrorFields, IsobarError } from '@isobar/protocol';
-import { headers, type NatsConnection, type ServiceMsg } from 'nats';
+import { type ErrorFields, IsobarError, requesterHeader } from '@isobar/protocol';
+import { headers, Match, type NatsConnection, type ServiceMsg } from 'nats';
+import { isInbox } from './reply-subject.js';
 
 export interface CommandServiceOptions {
   readonly name: string;
@@ -26,8 +27,12 @@ export interface CommandEndpoint {
   /**
    * An IsobarError that it throws is the answer; any other is also told to onError. Null: another
    * process is to answer, this one says nothing.
+   * @param requesterInformation values of the header that names the requester, for `readRequester`
    */
-  readonly handle: (payload: Uint8Array) => CommandAnswer | Promise<CommandAnswer>;
+  readonly handle: (
+    payload: Uint8Array,
+    requesterInformation: readonly string[],
+  ) => CommandAnswer | Promise<CommandAnswer>;
 }
 
 export type CommandAnswer = Uint8Array | null;
@@ -64,8 +69,15 @@ async function answer(
   message: ServiceMsg,
   onError: (error: IsobarError) => void,
 ): Promise<void> {
+  if (!isInbox(message.reply)) {
+    // Also keeps an answer from being made another command by its reply subject.
+    const text = `a command ${endpoint.name} was refused: no inbox waits for its answer`;
+    onError(new IsobarError('ISOBAR_BUS_NO_INBOX', text, { command: endpoint.name }));
+    return;
+  }
+  const information = message.headers?.values(requesterHeader, Match.IgnoreCase) ?? [];
   try {
-    const answered = await endpoint.handle(message.data);
+    const answered = await endpoint.handle(message.data, information);
     if (answered !== null) message.respond(answered);
   } catch (cause) {
     const error = asIsobarError(endpoint.name, cause);

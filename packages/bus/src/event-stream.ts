@@ -1,16 +1,15 @@
 import { IsobarError } from '@isobar/protocol';
 import {
-  DeliverPolicy,
   DiscardPolicy,
   type JetStreamClient,
   type JetStreamManager,
-  type JsMsg,
   type NatsConnection,
   NatsError,
-  type OrderedConsumerOptions,
   RetentionPolicy,
   StorageType,
+  type StoredMsg,
 } from 'nats';
+import { Arrivals } from './arrivals.js';
 import { coded } from './nats-errors.js';
 
 export interface EventStreamOptions {
@@ -46,19 +45,35 @@ const dayMs = 86_400_000;
 /** Within it, an event that is appended twice is stored once. */
 const duplicateWindowMs = 120_000;
 const streamNotFound = 10059;
+const messageNotFound = 10037;
+/** Events asked for at once. */
+const readAtATime = 64;
+/** An event may be told before it is stored: it is looked for again after so long. */
+const lookAgainMs = 500;
 const nanosPerMs = 1_000_000;
+const unansweredCodes: ReadonlySet<string> = new Set([
+  'ISOBAR_BUS_TIMEOUT',
+  'ISOBAR_BUS_NO_RESPONDERS',
+]);
 
 /** Events of a deployment, kept by JetStream within limits: the newest drop the oldest. */
 export class EventStream {
   readonly #options: EventStreamOptions;
   readonly #jetStream: JetStreamClient;
   readonly #manager: JetStreamManager;
+  readonly #connection: NatsConnection;
 
   /** @internal use Bus.openEventStream */
-  constructor(options: EventStreamOptions, jetStream: JetStreamClient, manager: JetStreamManager) {
+  constructor(
+    options: EventStreamOptions,
+    jetStream: JetStreamClient,
+    manager: JetStreamManager,
+    connection: NatsConnection,
+  ) {
     this.#options = options;
     this.#jetStream = jetStream;
     this.#manager = manager;
+    this.#connection = connection;
   }
 
   /**
@@ -78,7 +93,7 @@ export class EventStream {
     try {
       await this.#manager.streams.update(stream, limits);
     } catch (cause) {
-      if (!isNotFound(cause)) throw coded(`stream ${stream}`, cause);
+      if (!isApiError(cause, streamNotFound)) throw coded(`stream ${stream}`, cause);
       const fixed = { name: stream, retention: RetentionPolicy.Limits, storage: StorageType.File };
       await this.#manager.streams.add({ ...fixed, ...limits }).catch((failure: unknown) => {
         throw coded(`stream ${stream}`, failure);
@@ -98,79 +113,96 @@ export class EventStream {
   }
 
   /**
-   * Events in their order.
+   * Events in their order. Each is asked for by its sequence, without a consumer: whoever may make one
+   * can have the server send events to any subject of the stream's account.
    * @param signal ends the reading
-   * @throws IsobarError ISOBAR_BUS_NO_STREAM where none has been stored yet; ISOBAR_BUS_TIMEOUT,
-   *   ISOBAR_BUS_FAILED
+   * @throws IsobarError ISOBAR_BUS_NO_STREAM where none has been stored yet; ISOBAR_BUS_FAILED;
+   *   where it does not follow, ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_NO_RESPONDERS
    */
-  async *read(range: EventRange, signal?: AbortSignal): AsyncGenerator<StoredEvent> {
-    const state = await this.#state();
-    if (!range.follow && state.messages === 0) return;
-    const consumer = await this.#jetStream.consumers.get(
-      this.#options.stream,
-      startOf(range, state),
-    );
-    const messages = await consumer.consume();
-    const end = () => messages.stop();
-    signal?.addEventListener('abort', end);
+  async *read({ last, follow }: EventRange, signal?: AbortSignal): AsyncGenerator<StoredEvent> {
+    const isEnded = () => signal?.aborted === true;
+    const arrivals = follow ? new Arrivals(this.#connection, this.#options.subjects, signal) : null;
     try {
-      if (signal?.aborted === true) return;
-      for await (const message of messages) {
-        yield eventOf(message);
-        if (!range.follow && message.seq >= state.last_seq) return;
+      const { first_seq, last_seq } = await this.#state();
+      let next = Math.max(1, first_seq, last === undefined ? 1 : last_seq - last + 1);
+      let newest = last_seq;
+      while (!isEnded()) {
+        const through = Math.min(newest, next + readAtATime - 1);
+        const events = await this.#readRange(next, through).catch(orNullIf(follow));
+        if (events !== null) next = through + 1;
+        for (const event of events ?? []) {
+          yield event;
+          if (isEnded()) return;
+        }
+        if (events !== null && next <= newest) continue;
+        if (arrivals === null) return;
+        await arrivals.next(lookAgainMs);
+        newest = (await this.#state().catch(orNullIf(follow)))?.last_seq ?? newest;
       }
-    } catch (cause) {
-      throw coded(`stream ${this.#options.stream}`, cause);
     } finally {
-      signal?.removeEventListener('abort', end);
-      await messages.close();
+      arrivals?.stop();
     }
   }
 
-  async #state(): Promise<{ messages: number; first_seq: number; last_seq: number }> {
+  /** Those that are kept of a range of sequences; limits may have taken the oldest meanwhile. */
+  async #readRange(first: number, through: number): Promise<StoredEvent[]> {
+    const sequences = Array.from({ length: Math.max(0, through - first + 1) }, (_, i) => first + i);
+    const events = await Promise.all(sequences.map((sequence) => this.#readOne(sequence)));
+    return events.filter((event) => event !== null);
+  }
+
+  async #readOne(seq: number): Promise<StoredEvent | null> {
+    const { stream } = this.#options;
+    try {
+      return eventOf(await this.#manager.streams.getMessage(stream, { seq }));
+    } catch (cause) {
+      if (isApiError(cause, messageNotFound)) return null;
+      throw coded(`stream ${stream}`, cause);
+    }
+  }
+
+  async #state(): Promise<{ first_seq: number; last_seq: number }> {
     const { stream } = this.#options;
     try {
       return (await this.#manager.streams.info(stream)).state;
     } catch (cause) {
-      if (!isNotFound(cause)) throw coded(`stream ${stream}`, cause);
+      if (!isApiError(cause, streamNotFound)) throw coded(`stream ${stream}`, cause);
       const text = `there is no stream ${stream}: no coordinator has led this deployment yet`;
       throw new IsobarError('ISOBAR_BUS_NO_STREAM', text, { stream }, { cause });
     }
   }
 }
 
-/**
- * Always by sequence: for any other beginning the client's ordered consumer sends a start sequence
- * too, which a server refuses, and the client then waits without a word.
- */
-function startOf(
-  { last }: EventRange,
-  state: { readonly first_seq: number; readonly last_seq: number },
-): Partial<OrderedConsumerOptions> {
-  const first = last === undefined ? state.first_seq : state.last_seq - last + 1;
-  return {
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: Math.max(1, state.first_seq, first),
-  };
-}
-
-function eventOf({ subject, data, seq }: JsMsg): StoredEvent {
+function eventOf({ subject, data, seq }: StoredMsg): StoredEvent {
   return { subject, payload: data, sequence: seq };
 }
 
-function isNotFound(cause: unknown): boolean {
-  return cause instanceof NatsError && cause.api_error?.err_code === streamNotFound;
+/** Whoever follows outlives the absence of the server: what was not answered is asked again. */
+function orNullIf(follow: boolean): (error: unknown) => null {
+  return (error) => {
+    if (follow && error instanceof IsobarError && unansweredCodes.has(error.code)) return null;
+    throw error;
+  };
+}
+
+function isApiError(cause: unknown, code: number): boolean {
+  return cause instanceof NatsError && cause.api_error?.err_code === code;
 }
 
 export async function openEventStreamOn(
   connection: NatsConnection,
   options: EventStreamOptions,
+  apiPrefix: string | null,
 ): Promise<EventStream> {
-  const timeout = options.timeoutMs ?? 5_000;
+  const settings = {
+    timeout: options.timeoutMs ?? 5_000,
+    ...(apiPrefix === null ? {} : { apiPrefix }),
+  };
   try {
     // Not asked whether JetStream answers: events wait until it does.
-    const manager = await connection.jetstreamManager({ timeout, checkAPI: false });
-    return new EventStream(options, connection.jetstream({ timeout }), manager);
+    const manager = await connection.jetstreamManager({ ...settings, checkAPI: false });
+    const jetStream = connection.jetstream(settings);
+    return new EventStream(options, jetStream, manager, connection);
   } catch (cause) {
     throw coded(`stream ${options.stream}`, cause);
   }

@@ -17,6 +17,7 @@ export type {
 } from './command-service.js';
 export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
 export { Intake } from './intake.js';
+export { NatsContext, readNatsContext } from './nats-context.js';
 export type {
   CompareAndSetResult,
   CreateResult,
@@ -24,4 +25,5 @@ export type {
   RecordsOptions,
   StoredRecord,
 } from './records.js';
+export { readSecretFile, readSmallFile, type SmallFile } from './secret-file.js';
 export { onTermination } from './termination.js';

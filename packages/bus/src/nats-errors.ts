@@ -14,6 +14,7 @@ export function coded(what: string, cause: unknown): IsobarError {
       { cause },
     );
   }
+  if (cause instanceof NatsError && cause.isPermissionError()) return notPermitted(what, cause);
   return new IsobarError('ISOBAR_BUS_FAILED', `${what}: ${messageOf(cause)}`, { what }, { cause });
 }
 
@@ -24,6 +25,12 @@ function messageOf(cause: unknown): string {
     return `${description} (JetStream ${err_code})`;
   }
   return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** The server's refusal of a message or a subscription. */
+export function notPermitted(subject: string, cause?: unknown): IsobarError {
+  const text = `${subject}: the server does not permit it to these credentials`;
+  return new IsobarError('ISOBAR_BUS_NOT_PERMITTED', text, { subject }, { cause });
 }
 
 export function isTimeout(cause: unknown): boolean {

@@ -52,6 +52,16 @@ describe('an event stream', () => {
     expect(await read(events, { follow: false, last: 9 })).toEqual(['a', 'b', 'c']);
   });
 
+  it('gives back more than are asked for at once', async () => {
+    const events = await streamOf('many');
+    const names = Array.from({ length: 150 }, (_, index) => String(index));
+    await Promise.all(names.map((name) => events.append('many.x', bytes(name), name)));
+    const told = await read(events, { follow: false });
+    expect(told).toHaveLength(150);
+    expect(new Set(told)).toEqual(new Set(names));
+    expect(await read(events, { follow: false, last: 100 })).toEqual(told.slice(50));
+  });
+
   it('stores an event once that is appended again under its id', async () => {
     const events = await streamOf('once');
     for (const id of ['1', '1', '2']) await events.append('once.x', bytes(id), id);
@@ -70,6 +80,47 @@ describe('an event stream', () => {
     }
     expect(told).toEqual(['old', 'new']);
   });
+
+  it('is read on after the server was away', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'isobar-events-'));
+    guard.removeAtEnd(directory);
+    const first = await startNatsServer({ directory, guard });
+    const client = await connectBus({
+      servers: [first.url],
+      name: 'follower',
+      reconnectWaitMs: 50,
+      onError: () => undefined,
+    });
+    const options = { stream: 'away', subjects: 'away.>', timeoutMs: 300 };
+    const events = await client.openEventStream(options);
+    await events.ensure();
+    await events.append('away.x', bytes('before'), 'before');
+    const following = events.read({ follow: true });
+    expect((await following.next()).value).toMatchObject({ sequence: 1 });
+    const second = following.next();
+    await first.stop();
+    // As long as it takes that the follower's own question is not answered either.
+    for (let asked = 0; asked < 4; asked += 1) {
+      await expect(read(events, { follow: false })).rejects.toMatchObject({
+        code: 'ISOBAR_BUS_TIMEOUT',
+      });
+    }
+    const again = await startNatsServer({ directory, guard, port: first.port });
+    const writer = await connectBus({
+      servers: [again.url],
+      name: 'writer',
+      onError: () => undefined,
+    });
+    await (await writer.openEventStream({ ...options, timeoutMs: 5_000 })).append(
+      'away.x',
+      bytes('after'),
+      'after',
+    );
+    expect((await second).value).toMatchObject({ sequence: 2 });
+    await following.return(undefined);
+    await Promise.all([client.close(), writer.close()]);
+    await again.stop();
+  }, 30_000);
 
   it('keeps to its limits, and takes new ones', async () => {
     const events = await streamOf('limits', { bytesMax: 4_096 });

@@ -1,6 +1,12 @@
 export { type Change, changeSchema } from './change.js';
 export { decode, encode, schemaVersion, validate } from './codec.js';
 export {
+  type CommandAccess,
+  type CommandName,
+  commandAccess,
+  commandNames,
+} from './command-access.js';
+export {
   type ControlRecord,
   controlRecordSchema,
   type Mode,
@@ -125,6 +131,21 @@ export {
   voteSchema,
 } from './messages.js';
 export {
+  accountOf,
+  clusterAccount,
+  commandServiceName,
+  eventsApiPrefix,
+  operatorsAccount,
+  type Permissions,
+  permissionsOf,
+  personSchema,
+  type Role,
+  roleName,
+  type SharedService,
+  type SharedSubjects,
+  sharedSubjectsOf,
+} from './permissions.js';
+export {
   applyProposal,
   decodeProposal,
   decodeTransfers,
@@ -133,6 +154,7 @@ export {
   type Proposal,
   type Transfer,
 } from './proposal.js';
+export { type Requester, readRequester, requesterHeader } from './requester.js';
 export {
   bytesSchema,
   countsSchema,
@@ -148,6 +170,7 @@ export {
   versionSchema,
 } from './schemas.js';
 export {
+  assertRankOfSubject,
   controlRecordKey,
   eventStreamName,
   type LeaderVerb,

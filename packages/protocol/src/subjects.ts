@@ -12,8 +12,8 @@ export interface Subjects {
   load(rank: number | '*'): string;
   /** State of one rank as its agent tells it; `*` for all ranks. */
   report(rank: number | '*'): string;
-  /** The leader's question to one agent. */
-  query(rank: number): string;
+  /** The leader's question to one agent; `*` for all ranks. */
+  query(rank: number | '*'): string;
   swap(verb: SwapVerb): string;
   leader(verb: LeaderVerb): string;
   vote(version: number | '*', rank: number | '*'): string;
@@ -76,6 +76,17 @@ export function voteOfSubject(subject: string): { version: number; rank: number 
   const version = parseNumber(tokens[4], versionSchema);
   const rank = parseNumber(tokens[5], rankSchema);
   return version === null || rank === null ? null : { version, rank };
+}
+
+/**
+ * A rank may speak only of itself: the subject is what a server permits it, the message is not.
+ * @param subject of a load sample, a report, a vote or the question that a rank answers
+ * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED where the subject names another rank, or none
+ */
+export function assertRankOfSubject(subject: string, rank: number): void {
+  if ((voteOfSubject(subject)?.rank ?? rankOfSubject(subject)) === rank) return;
+  const text = `a message of rank ${rank} came on ${subject}`;
+  throw new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
 }
 
 function parseNumber(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Trace, writeTrace } from '@isobar/trace';
 import { ManagedProcess } from './managed-process.js';
-import { NatsServers } from './nats-servers.js';
+import { NatsServers, natsServerName } from './nats-servers.js';
 import { loopbackPlacement, type Placement } from './placement.js';
 import { ProcessGuard } from './process-guard.js';
 
@@ -12,6 +12,14 @@ export interface ServiceScripts {
   readonly engine: string;
   readonly agent: string;
   readonly coordinator: string;
+}
+
+/** One nats-server that asks for credentials, and those of each process. */
+export interface ClusterSecurity {
+  /** Configuration file of the server. */
+  readonly serverConfiguration: string;
+  /** Path of a process's context file, by its name: `agent-0`, `coordinator-0`. */
+  readonly contextOf: (name: string) => string;
 }
 
 export interface ClusterOptions {
@@ -43,6 +51,11 @@ export interface ClusterOptions {
   readonly agent?: Readonly<Record<string, unknown>>;
   /** Settings of every coordinator over the defaults. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
+  /**
+   * Writes credentials into a folder that is not there yet, for a server that keeps its records in
+   * `storeDirectory`. @default none: anybody may do anything
+   */
+  readonly secure?: (directory: string, storeDirectory: string) => Promise<ClusterSecurity>;
   /** For each service to say that it serves. @default 90,000 */
   readonly readyDeadlineMs?: number;
   /** Told what is being started, for people who wait. */
@@ -65,15 +78,18 @@ export class Cluster {
   readonly #guard: ProcessGuard;
   readonly #processes = new Map<string, ManagedProcess>();
   readonly #nats: NatsServers;
+  readonly #security: ClusterSecurity | null;
 
   private constructor(
     options: ClusterOptions,
     directory: string,
     guard: ProcessGuard,
     nats: NatsServers,
+    security: ClusterSecurity | null,
   ) {
     this.options = options;
     this.#nats = nats;
+    this.#security = security;
     this.directory = directory;
     this.#guard = guard;
   }
@@ -83,15 +99,10 @@ export class Cluster {
     const guard = new ProcessGuard();
     const directory = await mkdtemp(join(tmpdir(), 'isobar-'));
     guard.removeAtEnd(directory);
-    const { numNatsServers = 1, storeDirectoryOf } = options;
-    const nats = await NatsServers.prepare({
-      numServers: numNatsServers,
-      directory: join(directory, 'nats'),
-      guard,
-      placementOf: placementsOf(options),
-      ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
+    const cluster = await Cluster.#prepare(options, directory, guard).catch(async (error) => {
+      await guard.close();
+      throw error;
     });
-    const cluster = new Cluster(options, directory, guard, nats);
     try {
       await cluster.#start();
       return cluster;
@@ -99,6 +110,31 @@ export class Cluster {
       await cluster.close();
       throw error;
     }
+  }
+
+  /** Nothing runs yet. */
+  static async #prepare(
+    options: ClusterOptions,
+    directory: string,
+    guard: ProcessGuard,
+  ): Promise<Cluster> {
+    const { numNatsServers: numServers = 1, storeDirectoryOf, secure } = options;
+    if (secure !== undefined && numServers > 1) {
+      throw new Error('credentials are for one nats-server: routes between several have none');
+    }
+    const nats = {
+      numServers,
+      directory: join(directory, 'nats'),
+      guard,
+      placementOf: placementsOf(options),
+      storeDirectoryOf:
+        storeDirectoryOf ?? ((name: string) => join(directory, 'nats', name, 'store')),
+    };
+    const store = nats.storeDirectoryOf(natsServerName(0));
+    const security = (await secure?.(join(directory, 'credentials'), store)) ?? null;
+    const configuration = security === null ? {} : { configuration: security.serverConfiguration };
+    const servers = await NatsServers.prepare({ ...nats, ...configuration });
+    return new Cluster(options, directory, guard, servers, security);
   }
 
   async #start(): Promise<void> {
@@ -180,6 +216,11 @@ export class Cluster {
     return this.#nats.start(index);
   }
 
+  /** Setting of a process that connects to NATS. */
+  #identity(name: string): Readonly<Record<string, unknown>> {
+    return this.#security === null ? {} : { context: this.#security.contextOf(name) };
+  }
+
   async startEngine(rank: number): Promise<void> {
     const { deployment, numRanks, numPhysicalExperts, activation } = this.options;
     await this.#startService(`engine-${rank}`, this.options.scripts.engine, {
@@ -209,6 +250,7 @@ export class Cluster {
       servers: this.natsUrls,
       engine: this.#engineAddress(rank),
       stateDirectory: join(this.directory, 'agents'),
+      ...this.#identity(`agent-${rank}`),
       ...this.options.agent,
     });
   }
@@ -221,6 +263,7 @@ export class Cluster {
       holder: name,
       replicas: Math.min(replicasMax, this.natsUrls.length),
       topology: this.topologyPath,
+      ...this.#identity(name),
       ...this.options.coordinator,
     });
   }

@@ -1,5 +1,11 @@
-export { Cluster, type ClusterOptions, type ServiceScripts } from './cluster.js';
+export {
+  Cluster,
+  type ClusterOptions,
+  type ClusterSecurity,
+  type ServiceScripts,
+} from './cluster.js';
 export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';
+export { installedNatsServer, installNatsServer } from './install-nats-server.js';
 export { locateNatsServer } from './locate-nats-server.js';
 export { ManagedProcess, type ManagedProcessOptions } from './managed-process.js';
 export {

@@ -29,6 +29,10 @@ export interface NatsServerOptions {
   readonly place?: NatsClusterPlace;
   /** Command that runs the server's, as `ip netns exec NAME` does. */
   readonly commandPrefix?: readonly string[];
+  /** Configuration file, which says where records are kept; where it listens is said here. */
+  readonly configuration?: string;
+  /** Path of the server. @default `locateNatsServer` */
+  readonly executable?: string;
 }
 
 const readyDeadlineMs = 15_000;
@@ -48,7 +52,7 @@ export interface NatsServer {
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const { directory, guard, name = 'nats-server', host = '127.0.0.1', commandPrefix } = options;
-  const command = await locateNatsServer();
+  const command = options.executable ?? (await locateNatsServer());
   await mkdir(directory, { recursive: true });
   let port = options.port ?? 0;
   const server = new ManagedProcess({
@@ -71,7 +75,11 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 
 function serverArguments(options: NatsServerOptions, name: string, host: string): string[] {
   const { directory, storeDirectory = join(directory, 'store'), port = -1, place } = options;
-  const own = ['-n', name, '-a', host, '-p', String(port), '-js', '-sd', storeDirectory];
+  const { configuration } = options;
+  // The server refuses to be told of its store twice.
+  const records =
+    configuration === undefined ? ['-js', '-sd', storeDirectory] : ['-c', configuration];
+  const own = ['-n', name, '-a', host, '-p', String(port), ...records];
   if (place === undefined) return own;
   const { cluster, routePort, routes } = place;
   const listen = `nats://${host}:${routePort}`;

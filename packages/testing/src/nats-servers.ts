@@ -14,6 +14,8 @@ export interface NatsServersOptions {
   readonly placementOf: (name: string) => Placement;
   /** Folder for a server's store. @default in the server's own folder */
   readonly storeDirectoryOf?: (name: string) => string;
+  /** Configuration file of a single server, which names its store. */
+  readonly configuration?: string;
 }
 
 interface ServerPorts {
@@ -58,7 +60,7 @@ export class NatsServers {
     const own = this.#ports[index];
     const name = natsServerName(index);
     if (own === undefined) throw new Error(`no server ${name} in the cluster`);
-    const { directory, guard, placementOf, storeDirectoryOf } = this.#options;
+    const { directory, guard, placementOf, storeDirectoryOf, configuration } = this.#options;
     const { host, commandPrefix } = placementOf(name);
     const { port, routePort } = own;
     const routes = this.#ports.map((other) => `nats://${other.host}:${other.routePort}`);
@@ -70,6 +72,7 @@ export class NatsServers {
       port,
       commandPrefix,
       ...(storeDirectoryOf === undefined ? {} : { storeDirectory: storeDirectoryOf(name) }),
+      ...(configuration === undefined ? {} : { configuration }),
       ...(routes.length === 1 ? {} : { place: { cluster: 'isobar', routePort, routes } }),
     });
     this.#servers.set(index, server);

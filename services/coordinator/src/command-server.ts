@@ -1,5 +1,6 @@
 import type { Bus, CommandService, CommandServiceOptions } from '@isobar/bus';
-import type { Fence } from '@isobar/protocol';
+import { commandServiceName, type Fence } from '@isobar/protocol';
+import { audited, type CommandEvent } from './command-audit.js';
 import { type CommandTarget, operatorCommands } from './operator-commands.js';
 
 const serviceVersion = '0.1.0';
@@ -9,6 +10,9 @@ export interface CommandServerOptions {
   readonly deployment: string;
   readonly subjectPrefix: string;
   readonly target: CommandTarget;
+  /** As of `readRequester`. */
+  readonly vouchedAccount: string | null;
+  readonly tell: (event: CommandEvent) => void;
   readonly onFailure: (cause: unknown) => void;
 }
 
@@ -27,15 +31,16 @@ export class CommandServer {
   }
 
   serve({ term, nonce }: Fence): void {
-    const { bus, deployment, subjectPrefix, target } = this.#options;
+    const { bus, deployment, subjectPrefix, target, vouchedAccount, tell } = this.#options;
     const options: CommandServiceOptions = {
-      name: `isobar-${deployment}`,
+      name: commandServiceName(deployment),
       version: serviceVersion,
       description: `Commands of the Isobar deployment ${deployment}`,
       subjectPrefix,
       queueGroup: `term-${term}-${nonce}`,
     };
-    this.#follow(() => bus.serveCommands(options, operatorCommands(target)));
+    const endpoints = audited(operatorCommands(target), vouchedAccount, tell);
+    this.#follow(() => bus.serveCommands(options, endpoints));
   }
 
   /** Takes no command from now on. */

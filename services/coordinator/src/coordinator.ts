@@ -121,6 +121,8 @@ export class Coordinator implements CommandTarget {
       deployment: settings.deployment,
       subjectPrefix: this.#subjects.commandPrefix,
       target: this,
+      vouchedAccount: settings.operatorsAccount ?? null,
+      tell: (event) => this.#tell('command', { ...event }),
       onFailure: (cause) => this.#fail('commands are not served as they should be', cause),
     });
   }

@@ -1,4 +1,4 @@
-import { awaitBus, type Bus, onTermination } from '@isobar/bus';
+import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
 import { createLogger } from '@isobar/telemetry';
 import { readTopology } from '@isobar/topology';
 import { Coordinator } from './coordinator.js';
@@ -28,6 +28,9 @@ async function main(): Promise<void> {
   bus = await awaitBus(
     {
       servers,
+      ...(settings.context === undefined
+        ? {}
+        : { context: await readNatsContext(settings.context) }),
       pingIntervalMs,
       connectTimeoutMs,
       name: `isobar coordinator ${deployment} ${holder}`,

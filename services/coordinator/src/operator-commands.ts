@@ -1,6 +1,11 @@
-import type { CommandEndpoint } from '@isobar/bus';
 import { EplbError } from '@isobar/eplb';
-import { type ControlChange, type ControlRecord, IsobarError } from '@isobar/protocol';
+import {
+  type CommandName,
+  type ControlChange,
+  type ControlRecord,
+  IsobarError,
+} from '@isobar/protocol';
+import type { DeploymentEndpoint } from './command-audit.js';
 import type { Leadership } from './leadership.js';
 import {
   approveQuestionSchema,
@@ -31,7 +36,7 @@ export interface CommandTarget {
  * The commands of one deployment, as endpoints of a NATS micro service. Only the holder of the
  * lease answers: another that still gets commands says nothing, and leaves them to it.
  */
-export function operatorCommands(target: CommandTarget): CommandEndpoint[] {
+export function operatorCommands(target: CommandTarget): DeploymentEndpoint[] {
   return [...watchingCommands(target), ...steeringCommands(target), ...memberCommands(target)].map(
     ({ name, description, act }) => ({
       name,
@@ -45,7 +50,7 @@ export function operatorCommands(target: CommandTarget): CommandEndpoint[] {
 }
 
 interface Command {
-  readonly name: string;
+  readonly name: CommandName;
   readonly description: string;
   readonly act: (payload: Uint8Array) => unknown;
 }
@@ -81,7 +86,7 @@ function watchingCommands(target: CommandTarget): Command[] {
 
 function steeringCommands(target: CommandTarget): Command[] {
   const change = (
-    name: string,
+    name: CommandName,
     description: string,
     read: (payload: Uint8Array) => ControlChange,
   ): Command => ({
@@ -133,7 +138,7 @@ function steeringCommands(target: CommandTarget): Command[] {
 
 function memberCommands(target: CommandTarget): Command[] {
   const ofRank = (
-    name: string,
+    name: CommandName,
     description: string,
     act: (rank: number) => Promise<ControlRecord>,
   ): Command => ({

@@ -1,15 +1,14 @@
 import type { Bus, BusSubscription, Intake } from '@isobar/bus';
 import {
+  assertRankOfSubject,
   type CoordinatorEvent,
   decode,
   encode,
   type Fence,
-  IsobarError,
   type LoadSample,
   loadSampleSchema,
   outcomesQuestionSchema,
   rankAnswerSchema,
-  rankOfSubject,
   rankReportSchema,
   type Subjects,
   voteSchema,
@@ -45,18 +44,20 @@ export class RankMessages {
 
   listen(): void {
     const { subjects, send, onSample, onReport } = this.#options;
-    this.#hear(subjects.vote('*', '*'), (payload) => {
-      send({ kind: 'vote', vote: decode('vote', payload, voteSchema) });
+    this.#hear(subjects.vote('*', '*'), (payload, subject) => {
+      const vote = decode('vote', payload, voteSchema);
+      assertRankOfSubject(subject, vote.rank);
+      send({ kind: 'vote', vote });
     });
     this.#hear(subjects.report('*'), (payload, subject) => {
       const report = decode('rank report', payload, rankReportSchema);
-      assertRank(report.rank, subject);
+      assertRankOfSubject(subject, report.rank);
       onReport(report.rank);
       send({ kind: 'report', report });
     });
     this.#hear(subjects.load('*'), (payload, subject) => {
       const sample = decode('load sample', payload, loadSampleSchema);
-      assertRank(sample.rank, subject);
+      assertRankOfSubject(subject, sample.rank);
       onSample(sample);
     });
     this.#hear(subjects.leader('outcomes'), (payload, _, respond) => {
@@ -115,17 +116,8 @@ export class RankMessages {
     }
     intake.read('rank answer', () => {
       const answer = decode('rank answer', payload, rankAnswerSchema);
-      if (answer.rank !== rank) throw notOfRank(answer.rank, subjects.query(rank));
+      assertRankOfSubject(subjects.query(rank), answer.rank);
       send({ kind: 'answer', answer });
     });
   }
-}
-
-function assertRank(rank: number, subject: string): void {
-  if (rankOfSubject(subject) !== rank) throw notOfRank(rank, subject);
-}
-
-function notOfRank(rank: number, subject: string): IsobarError {
-  const text = `a message of rank ${rank} came on ${subject}`;
-  return new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
 }

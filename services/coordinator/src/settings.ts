@@ -16,6 +16,14 @@ export const coordinatorSettingsSchema = z
     deployment: deploymentSchema,
     /** URLs of NATS servers. */
     servers: z.array(z.string().min(1)).min(1).max(64),
+    /** Context file of the `nats` client: identity and certificates. Anonymous where absent. */
+    context: z.string().min(1).optional(),
+    /**
+     * Account from which all commands come, through an import with `share: true` and in no other way,
+     * as `isobar auth init` sets it up. Commands without the server's word for that are refused. Where
+     * it is absent, requesters are recorded as unverified: any client can claim to be another.
+     */
+    operatorsAccount: z.string().min(1).max(256).optional(),
     /** A server that is silent for three of these is left for another. */
     pingIntervalMs: millis(100, 60_000).default(2_000),
     /** For each attempt to connect to a server. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Bus, connectBus } from '@isobar/bus';
+import { type Bus, connectBus, type NatsContext } from '@isobar/bus';
 import { type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
 import { IsobarError, subjectsOf } from '@isobar/protocol';
 import type { z } from 'zod';
@@ -15,7 +15,10 @@ const askAgainMs = 200;
 
 /** Where a deployment is found. */
 export interface DeploymentAddress {
-  readonly server: string;
+  /** URLs of NATS servers. */
+  readonly servers: readonly string[];
+  /** As whom to connect; anonymous where null. */
+  readonly context: NatsContext | null;
   readonly deployment: string;
   readonly timeoutMs: number;
 }
@@ -32,10 +35,14 @@ export class CoordinatorClient {
     this.#timeoutMs = address.timeoutMs;
   }
 
-  /** @throws IsobarError ISOBAR_BUS_UNREACHABLE, ISOBAR_PROTOCOL_DEPLOYMENT_NAME */
+  /**
+   * @throws IsobarError ISOBAR_BUS_UNREACHABLE, ISOBAR_BUS_UNAUTHORIZED,
+   *   ISOBAR_PROTOCOL_DEPLOYMENT_NAME
+   */
   static async connect(address: DeploymentAddress): Promise<CoordinatorClient> {
     const bus = await connectBus({
-      servers: [address.server],
+      servers: address.servers,
+      ...(address.context === null ? {} : { context: address.context }),
       name: 'isobar',
       connectTimeoutMs: address.timeoutMs,
       onError: (error) => process.stderr.write(`isobar: ${error.code}: ${error.message}\n`),

@@ -1,9 +1,16 @@
 import { mappingAnswerSchema, planSummarySchema, statusAnswerSchema } from '@isobar/coordinator';
 import { toSglangExpertLocation } from '@isobar/trace';
 import { Command, Option } from 'commander';
+import { addAuth } from './auth/auth-command.js';
 import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
 import { renderPlan, renderStatus } from './commands/render-status.js';
-import { count, type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
+import {
+  type GlobalOptions,
+  print,
+  serverDefault,
+  withClient,
+  wrongOptions,
+} from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
 import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
@@ -11,6 +18,7 @@ import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
+import { count } from './option-values.js';
 import { type PlanCommandOptions, plan } from './plan/plan-command.js';
 import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
@@ -25,9 +33,16 @@ export function createProgram(): Command {
   const program = new Command('isobar')
     .description('Watches and steers expert load balancing of a deployment, over NATS.')
     .addOption(
-      new Option('-s, --server <url>', 'NATS server')
-        .env('NATS_URL')
-        .default('nats://127.0.0.1:4222'),
+      new Option(
+        '-s, --server <url>',
+        `NATS servers, separated by commas (default: the context's, else ${serverDefault})`,
+      ).env('NATS_URL'),
+    )
+    .addOption(
+      new Option(
+        '-c, --context <name>',
+        'context of the nats client, or a file of one: as whom to connect, and how encrypted',
+      ).env('NATS_CONTEXT'),
     )
     .addOption(
       new Option('-d, --deployment <name>', 'deployment')
@@ -47,6 +62,7 @@ export function createProgram(): Command {
   addExport(program);
   addReplay(program);
   addDemo(program);
+  addAuth(program);
   return program;
 }
 

@@ -22,7 +22,8 @@ beforeAll(async () => {
   guard.removeAtEnd(directory);
   server = await startNatsServer({ directory, guard });
   client = await CoordinatorClient.connect({
-    server: server.url,
+    servers: [server.url],
+    context: null,
     deployment: 'd',
     timeoutMs: 5_000,
   });

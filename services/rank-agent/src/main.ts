@@ -1,4 +1,4 @@
-import { awaitBus, type Bus, onTermination } from '@isobar/bus';
+import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
 import { createLogger } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
 import { ProcessWitness } from './process-witness.js';
@@ -30,6 +30,9 @@ async function main(): Promise<void> {
   bus = await awaitBus(
     {
       servers,
+      ...(settings.context === undefined
+        ? {}
+        : { context: await readNatsContext(settings.context) }),
       pingIntervalMs,
       connectTimeoutMs,
       name: `isobar agent ${deployment} ${rank}`,

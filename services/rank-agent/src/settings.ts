@@ -10,6 +10,8 @@ export const agentSettingsSchema = z
     rank: rankSchema,
     /** URLs of NATS servers. */
     servers: z.array(z.string().min(1)).min(1).max(64),
+    /** Context file of the `nats` client: identity and certificates. Anonymous where absent. */
+    context: z.string().min(1).optional(),
     /** A server that is silent for three of these is left for another. */
     pingIntervalMs: z.number().int().min(100).max(60_000).default(2_000),
     /** For each attempt to connect to a server. */

@@ -1,20 +1,18 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { readNatsContext } from '@isobar/bus';
+import type { Command } from 'commander';
 import { CoordinatorClient } from '../coordinator-client.js';
 import { exitCodes } from '../exit-codes.js';
+import { natsContextPath } from '../nats-context-path.js';
 
 export interface GlobalOptions {
-  readonly server: string;
+  readonly server?: string;
+  readonly context?: string;
   readonly deployment: string;
   readonly timeout: number;
   readonly json: boolean;
 }
 
-/** Parses an argument: a whole number within limits. */
-export const count = (least: number, most: number) => (text: string) => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-  throw new InvalidArgumentError(`must be a whole number from ${least} to ${most}`);
-};
+export const serverDefault = 'nats://127.0.0.1:4222';
 
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -26,8 +24,13 @@ export async function withClient(
   act: (client: CoordinatorClient, options: GlobalOptions) => Promise<void>,
 ): Promise<void> {
   const options = command.optsWithGlobals<GlobalOptions>();
-  const { server, deployment, timeout: timeoutMs } = options;
-  const client = await CoordinatorClient.connect({ server, deployment, timeoutMs });
+  const { deployment, timeout: timeoutMs } = options;
+  const context =
+    options.context === undefined ? null : await readNatsContext(natsContextPath(options.context));
+  const named =
+    context === null || context.servers.length === 0 ? [serverDefault] : context.servers;
+  const servers = options.server?.split(',') ?? named;
+  const client = await CoordinatorClient.connect({ servers, context, deployment, timeoutMs });
   try {
     await act(client, options);
   } finally {

@@ -5,8 +5,9 @@ import {
   rollbackAnswerSchema,
 } from '@isobar/coordinator';
 import { type Command, InvalidArgumentError } from 'commander';
+import { count } from '../option-values.js';
 import { renderPlan } from './render-status.js';
-import { count, print, withClient, wrongOptions } from './shared.js';
+import { print, withClient, wrongOptions } from './shared.js';
 
 const ranksMax = 65_535;
 

@@ -119,7 +119,12 @@ async function watch(
   signal: AbortSignal,
 ): Promise<WatchedRun> {
   const server = cluster.natsUrl;
-  const client = await CoordinatorClient.connect({ server, deployment, timeoutMs: askTimeoutMs });
+  const client = await CoordinatorClient.connect({
+    servers: [server],
+    context: null,
+    deployment,
+    timeoutMs: askTimeoutMs,
+  });
   try {
     const rebalances: AppliedRebalance[] = [];
     client.bus.subscribe(subjectsOf(deployment).event('>'), ({ payload }) => {

@@ -1,0 +1,172 @@
+import { dirname, resolve } from 'node:path';
+import { IsobarError } from '@isobar/protocol';
+import {
+  type Authenticator,
+  credsAuthenticator,
+  nkeyAuthenticator,
+  usernamePasswordAuthenticator,
+} from 'nats';
+import { z } from 'zod';
+import { assertPrivate, readSecretFile, readSmallFile } from './secret-file.js';
+
+/** The stock client writes every field, empty where it is not set. */
+const text = z
+  .string()
+  .max(4_096)
+  .transform((value) => (value === '' ? null : value))
+  .nullish()
+  .transform((value) => value ?? null);
+
+/** A context of the stock `nats` client, the fields that say how to connect. */
+const contextSchema = z.object({
+  url: text,
+  user: text,
+  password: text,
+  nkey: text,
+  creds: text,
+  ca: text,
+  cert: text,
+  key: text,
+  inbox_prefix: text,
+  jetstream_api_prefix: text,
+});
+type ContextFile = z.infer<typeof contextSchema>;
+
+/** Fields that would change how the stock client connects, and are not supported here. */
+const unsupportedFields = [
+  'token',
+  'nsc',
+  'user_jwt',
+  'user_seed',
+  'jetstream_domain',
+  'socks_proxy',
+  'windows_cert_store',
+] as const;
+
+/** Certificates and key of a TLS connection, PEM. */
+export interface TlsMaterial {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/**
+ * How to reach NATS, and as whom. Secrets are private: whoever logs or prints a context shows none.
+ */
+export class NatsContext {
+  /** URLs that the context names; none where it names none. */
+  readonly servers: readonly string[];
+  /** Where answers come; the client's own default where null. */
+  readonly inboxPrefix: string | null;
+  /** Where JetStream is asked for event streams; `$JS.API` where null. */
+  readonly apiPrefix: string | null;
+  readonly #authenticator: Authenticator | null;
+  readonly #tls: TlsMaterial | null;
+
+  /** @internal use readNatsContext */
+  constructor(file: ContextFile, authenticator: Authenticator | null, tls: TlsMaterial | null) {
+    this.servers = file.url === null ? [] : file.url.split(',').map((url) => url.trim());
+    this.inboxPrefix = file.inbox_prefix;
+    this.apiPrefix = file.jetstream_api_prefix;
+    this.#authenticator = authenticator;
+    this.#tls = tls;
+  }
+
+  /** @internal for the connection only */
+  secrets(): { readonly authenticator: Authenticator | null; readonly tls: TlsMaterial | null } {
+    return { authenticator: this.#authenticator, tls: this.#tls };
+  }
+}
+
+/**
+ * Reads a context file of the stock `nats` client, and the files that it names; relative paths are
+ * from its folder.
+ * @throws IsobarError ISOBAR_BUS_CONTEXT naming file and field; ISOBAR_BUS_SECRET_EXPOSED naming
+ *   file and mode, also of the context itself where a password is in it;
+ *   ISOBAR_BUS_FILE_UNREADABLE
+ */
+export async function readNatsContext(path: string): Promise<NatsContext> {
+  const { content, mode } = await readSmallFile(path);
+  const file = parse(path, content);
+  if (file.password !== null) assertPrivate(path, mode);
+  return new NatsContext(file, await authenticatorOf(path, file), await tlsOf(path, file));
+}
+
+function parse(path: string, content: string): ContextFile {
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch {
+    // No cause: the parser's message quotes the file, and with it perhaps a password.
+    throw refuse(path, '', 'it is no JSON');
+  }
+  const parsed = contextSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw refuse(path, issue?.path.join('.') ?? '', issue?.message ?? 'invalid');
+  }
+  for (const field of unsupportedFields) {
+    if (isSet(value, field)) throw refuse(path, field, 'it is not supported');
+  }
+  return parsed.data;
+}
+
+function isSet(value: unknown, field: string): boolean {
+  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  return entries.some(([name, set]) => name === field && Boolean(set));
+}
+
+async function authenticatorOf(path: string, file: ContextFile): Promise<Authenticator | null> {
+  const { user, password, nkey, creds } = file;
+  const ways = { user, nkey, creds };
+  const [, second] = Object.entries(ways).filter(([, value]) => value !== null);
+  if (second !== undefined) throw refuse(path, second[0], 'there is another identity beside it');
+  if (nkey !== null) return checked(path, 'nkey', await seedAuthenticator(path, nkey));
+  if (creds !== null) {
+    const content = await readSecretFile(fromFolderOf(path, creds));
+    return checked(path, 'creds', credsAuthenticator(new TextEncoder().encode(content)));
+  }
+  if ((user === null) !== (password === null)) {
+    throw refuse(path, user === null ? 'user' : 'password', 'user and password go together');
+  }
+  return user === null || password === null ? null : usernamePasswordAuthenticator(user, password);
+}
+
+async function seedAuthenticator(path: string, nkey: string): Promise<Authenticator> {
+  const seed = (await readSecretFile(fromFolderOf(path, nkey))).trim();
+  return nkeyAuthenticator(new TextEncoder().encode(seed));
+}
+
+/** Signs once: a key that can't is told now, by its file, and not at each attempt to connect. */
+function checked(path: string, field: string, authenticator: Authenticator): Authenticator {
+  try {
+    authenticator('nonce');
+  } catch {
+    // No cause: what it says of a key's content is nobody's business.
+    throw refuse(path, field, 'the file that it names holds no such key');
+  }
+  return authenticator;
+}
+
+async function tlsOf(path: string, file: ContextFile): Promise<TlsMaterial | null> {
+  const { ca, cert, key } = file;
+  if ((cert === null) !== (key === null)) {
+    throw refuse(path, cert === null ? 'cert' : 'key', 'cert and key go together');
+  }
+  if (ca === null && cert === null) return null;
+  const read = async (name: string) => (await readSmallFile(fromFolderOf(path, name))).content;
+  return {
+    ...(ca === null ? {} : { ca: await read(ca) }),
+    ...(cert === null ? {} : { cert: await read(cert) }),
+    ...(key === null ? {} : { key: await readSecretFile(fromFolderOf(path, key)) }),
+  };
+}
+
+function fromFolderOf(path: string, name: string): string {
+  return resolve(dirname(path), name);
+}
+
+function refuse(path: string, field: string, why: string): IsobarError {
+  const text = `NATS context ${path}${field === '' ? '' : `, field ${field}`}: ${why}`;
+  return new IsobarError('ISOBAR_BUS_CONTEXT', text, { file: path, field });
+}

@@ -1,0 +1,53 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { IsobarError } from '@isobar/protocol';
+
+const bytesMax = 65_536;
+/** Read, write and execute of everybody but the owner. */
+const othersMask = 0o077;
+
+/** A file's content, and its mode at the moment of reading. */
+export interface SmallFile {
+  readonly content: string;
+  readonly mode: number;
+}
+
+/**
+ * @throws IsobarError ISOBAR_BUS_FILE_UNREADABLE naming the file, where it is missing, no file or
+ *   too large
+ */
+export async function readSmallFile(path: string): Promise<SmallFile> {
+  let handle: FileHandle | null = null;
+  try {
+    handle = await open(path, 'r');
+    // Of the open file: the path may name another by now.
+    const found = await handle.stat();
+    if (!found.isFile()) throw unreadable(path, 'it is no file');
+    if (found.size > bytesMax) throw unreadable(path, `it is over ${bytesMax} bytes`);
+    return { content: await handle.readFile('utf8'), mode: found.mode & 0o7777 };
+  } catch (cause) {
+    if (cause instanceof IsobarError) throw cause;
+    throw unreadable(path, cause instanceof Error ? cause.message : String(cause), cause);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** @throws IsobarError ISOBAR_BUS_SECRET_EXPOSED naming file and mode, where others may use it */
+export function assertPrivate(path: string, mode: number): void {
+  if ((mode & othersMask) === 0) return;
+  const octal = mode.toString(8).padStart(4, '0');
+  const text = `${path} has mode ${octal}: others may use it; a secret's mode is 0600 or 0400`;
+  throw new IsobarError('ISOBAR_BUS_SECRET_EXPOSED', text, { file: path, mode: octal });
+}
+
+/** @throws IsobarError ISOBAR_BUS_SECRET_EXPOSED, ISOBAR_BUS_FILE_UNREADABLE */
+export async function readSecretFile(path: string): Promise<string> {
+  const { content, mode } = await readSmallFile(path);
+  assertPrivate(path, mode);
+  return content;
+}
+
+function unreadable(path: string, why: string, cause?: unknown): IsobarError {
+  const text = `${path} can't be read: ${why}`;
+  return new IsobarError('ISOBAR_BUS_FILE_UNREADABLE', text, { file: path }, { cause });
+}

@@ -1,0 +1,144 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bus, connectBus, Intake } from '@isobar/bus';
+import { RankMessages } from '@isobar/coordinator';
+import { type CoordinatorEvent, encode, subjectsOf } from '@isobar/protocol';
+import { createLogger } from '@isobar/telemetry';
+import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+const guard = new ProcessGuard();
+const subjects = subjectsOf('d');
+const fence = { term: 1, nonce: '0'.repeat(16) };
+const incarnation = 'a'.repeat(16);
+let server: NatsServer;
+let bus: Bus;
+
+const vote = (rank: number) => ({
+  schema: 1,
+  fence,
+  rank,
+  incarnation,
+  version: 5,
+  digest: '0'.repeat(64),
+  base: { version: 4, digest: '0'.repeat(64) },
+  yes: true,
+  reason: '',
+});
+const report = (rank: number) => ({
+  schema: 1,
+  rank,
+  fence: null,
+  engine: null,
+  exited: [incarnation],
+  progress: null,
+  schemaRange: [1, 1],
+});
+const sample = (rank: number) => ({
+  schema: 1,
+  rank,
+  incarnation,
+  mappingVersion: 1,
+  firstStep: 0,
+  lastStep: 1,
+  destination: new Float64Array([1]),
+  stepMillis: { count: 1, sum: 1, max: 1 },
+});
+const answer = (rank: number) => ({
+  schema: 1,
+  rank,
+  fence,
+  votedUpTo: 0,
+  outcomes: [],
+  exited: [incarnation],
+  engine: null,
+});
+
+beforeAll(async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'isobar-rank-messages-'));
+  guard.removeAtEnd(directory);
+  server = await startNatsServer({ directory, guard });
+  bus = await connectBus({
+    servers: [server.url],
+    name: 'test',
+    onError: (error) => {
+      throw error;
+    },
+  });
+}, 60_000);
+
+afterAll(async () => {
+  await bus.close();
+  await server.stop();
+  await guard.close();
+});
+
+describe('messages of ranks', () => {
+  const heard: string[] = [];
+  const refused: string[] = [];
+  let wake: () => void = () => undefined;
+  let messages: RankMessages;
+
+  const note = (list: string[], what: string) => {
+    list.push(what);
+    wake();
+  };
+  /** Resolves once so many messages have been taken or refused. */
+  const taken = (count: number) =>
+    new Promise<void>((resolve) => {
+      wake = () => {
+        if (heard.length + refused.length >= count) resolve();
+      };
+      wake();
+    });
+
+  beforeEach(() => {
+    heard.length = 0;
+    refused.length = 0;
+    messages = new RankMessages({
+      bus,
+      subjects,
+      intake: new Intake((what, error) => note(refused, `${what}: ${error.fields.field}`)),
+      logger: createLogger({ name: 'test', level: 'silent' }),
+      queryDeadlineMs: 5_000,
+      send: (event: CoordinatorEvent) => note(heard, event.kind),
+      onSample: ({ rank }) => note(heard, `load of ${rank}`),
+      onReport: () => undefined,
+    });
+    messages.listen();
+  });
+  afterEach(() => messages.stop());
+
+  it('are heard from the rank whose subject they came on', async () => {
+    bus.publish(subjects.vote(5, 3), encode(vote(3)));
+    bus.publish(subjects.report(3), encode(report(3)));
+    bus.publish(subjects.load(3), encode(sample(3)));
+    await taken(3);
+    expect({ heard, refused }).toEqual({ heard: ['vote', 'report', 'load of 3'], refused: [] });
+  });
+
+  it('are refused where they name another: a server permits a rank its subjects', async () => {
+    bus.publish(subjects.vote(5, 3), encode(vote(4)));
+    bus.publish(subjects.report(3), encode(report(4)));
+    bus.publish(subjects.load(3), encode(sample(4)));
+    await taken(3);
+    const what = [subjects.vote('*', '*'), subjects.report('*'), subjects.load('*')];
+    expect(heard).toEqual([]);
+    expect(refused).toEqual(what.map((subject) => `${subject}: rank`));
+  });
+
+  it('are no answer to the question of another', async () => {
+    for (const rank of [3, 4]) {
+      const handle = bus.subscribe(subjects.query(rank), (message) => {
+        message.respond(encode(answer(4)));
+      });
+      await bus.flush();
+      messages.ask([rank], fence);
+      await taken(rank - 2);
+      handle.unsubscribe();
+    }
+    expect(refused).toEqual(['rank answer: rank']);
+    expect(heard).toEqual(['answer']);
+  });
+});
