@@ -1,4 +1,3 @@
-import { mappingAnswerSchema, rollbackAnswerSchema } from '@isobar/coordinator';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runIsobar } from './run-isobar.js';
 import { noTokenWrong, SmallCluster, type SmallClusterOptions } from './small-cluster.js';
@@ -21,11 +20,7 @@ function isobar(small: SmallCluster, ...args: string[]) {
 
 /** Experts of every rank in every layer, whatever the slots. */
 async function placement(small: SmallCluster): Promise<number[][][]> {
-  const { physicalToLogical, slotOffsets } = await small.client.ask(
-    'mapping',
-    {},
-    mappingAnswerSchema,
-  );
+  const { physicalToLogical, slotOffsets } = await small.client.ask('export', {});
   return physicalToLogical.map((row) =>
     slotOffsets
       .slice(1)
@@ -48,8 +43,9 @@ describe('a rollback', () => {
     const begun = await isobar(small, 'rollback', '1', '--json');
     expect(begun.stderr).toBe('');
     expect(JSON.parse(begun.stdout)).toMatchObject({
-      version: 1,
-      held: 'rolled back to version 1',
+      command: 'rollback',
+      baseVersion: expect.any(Number),
+      control: { held: 'rolled back to version 1' },
     });
     await small.event(
       ({ kind, change, outcome }) =>
@@ -77,8 +73,8 @@ describe('a rollback', () => {
       ({ kind, version = 0, wavesLeft = 0 }) =>
         kind === 'swap-finished' && version > 1 && wavesLeft > 1,
     );
-    const first = await small.client.ask('rollback', { version: 1 }, rollbackAnswerSchema);
-    expect(first.held).toBe('rolled back to version 1');
+    const first = await small.client.ask('rollback', { version: 1, waitMs: 0 });
+    expect(first.control.held).toBe('rolled back to version 1');
     await small.event(
       ({ kind, change, outcome }) =>
         kind === 'request-ended' && change === 'rebalance' && outcome === 'superseded',

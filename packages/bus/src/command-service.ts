@@ -24,6 +24,8 @@ export interface CommandService {
 export interface CommandEndpoint {
   readonly name: string;
   readonly description: string;
+  /** What the service tells of the endpoint beside that, by key. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /**
    * An IsobarError that it throws is the answer; any other is also told to onError. Null: another
    * process is to answer, this one says nothing.
@@ -49,7 +51,7 @@ export async function serveOn(
   for (const endpoint of endpoints) {
     service.addEndpoint(endpoint.name, {
       subject: `${subjectPrefix}.${endpoint.name}`,
-      metadata: { description: endpoint.description },
+      metadata: { description: endpoint.description, ...endpoint.metadata },
       handler: (error, message) => {
         if (error !== null) onError(asIsobarError(endpoint.name, error));
         else void answer(endpoint, message, onError);

@@ -75,10 +75,14 @@ export function encode(value: unknown): Uint8Array {
  *   when the message says a schema version that this process does not speak
  */
 export function decode<T>(what: string, bytes: Uint8Array, schema: z.ZodType<T>): T {
-  return validate(what, decodeUnchecked(what, bytes), schema);
+  return validate(what, decodeValue(what, bytes), schema);
 }
 
-function decodeUnchecked(what: string, bytes: Uint8Array): unknown {
+/**
+ * Decodes MessagePack within limits; what it holds is for the caller to check.
+ * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED
+ */
+export function decodeValue(what: string, bytes: Uint8Array): unknown {
   try {
     assertItemsFit(bytes);
     return decodeMessagePack(bytes, {

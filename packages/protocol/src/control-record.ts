@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { commandRequestSchema } from './commands/command-request.js';
 import { fenceSchema } from './fence.js';
 import { membersSchema } from './member.js';
 import { limits, rankSchema, reasonSchema, schemaField } from './schemas.js';
@@ -6,6 +7,9 @@ import { limits, rankSchema, reasonSchema, schemaField } from './schemas.js';
 /** What the coordinator does on its own: record only, ask first, or act. */
 export const modeSchema = z.enum(['observe', 'approve', 'automatic']);
 export type Mode = z.infer<typeof modeSchema>;
+
+/** Commands that are remembered; of those that are done, the oldest is forgotten for a new one. */
+export const requestsMax = 64;
 
 /** The record `control`: what operators have asked for, durable. */
 export const controlRecordSchema = z.object({
@@ -20,6 +24,8 @@ export const controlRecordSchema = z.object({
   drained: z.array(rankSchema).max(limits.ranks).default([]),
   /** Engines whose death an operator or the platform has vouched for. */
   dead: membersSchema.default([]),
+  /** Commands that were taken, in their order: what is sent again is not done again. */
+  requests: z.array(commandRequestSchema).max(requestsMax).default([]),
 });
 
 export type ControlRecord = Readonly<z.infer<typeof controlRecordSchema>>;

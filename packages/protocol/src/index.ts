@@ -1,16 +1,59 @@
 export { type Change, changeSchema } from './change.js';
 export { decode, encode, schemaVersion, validate } from './codec.js';
 export {
-  type CommandAccess,
+  type AuditEvent,
+  auditEventSchema,
+  type ExplainAnswer,
+  eventsAskedMax,
+  type HistoryAnswer,
+} from './commands/audit.js';
+export { type BodyKind, bodyKindOf, encodeBody, readQuestion } from './commands/command-body.js';
+export type { CommandAccess, CommandDefinition } from './commands/command-definition.js';
+export {
+  type AskedBy,
+  type CommandIdentity,
+  type CommandOutcome,
+  type CommandRequest,
+  commandRequestSchema,
+  describeAsker,
+  requestIdSchema,
+} from './commands/command-request.js';
+export { commandSchemas } from './commands/command-schema.js';
+export {
+  type ChangeCommandName,
+  type CommandAnswer,
+  type CommandInput,
   type CommandName,
-  commandAccess,
+  type CommandQuestion,
   commandNames,
-} from './command-access.js';
+  commands,
+  commonChangeRefusals,
+  commonRefusals,
+  type ReadCommandName,
+} from './commands/commands.js';
+export type {
+  ChangeAnswer,
+  CommandEffect,
+  ControlAnswer,
+} from './commands/envelope.js';
+export {
+  type ImportedMapping,
+  importedMappingSchema,
+  type MappingAnswer,
+} from './commands/mapping.js';
+export {
+  type EconomySummary,
+  type PlanSummary,
+  planSummarySchema,
+  type RebalanceEntry,
+} from './commands/plan.js';
+export { type RankStatus, type StatusAnswer, statusAnswerSchema } from './commands/status.js';
 export {
   type ControlRecord,
   controlRecordSchema,
   type Mode,
   modeSchema,
+  requestsMax,
 } from './control-record.js';
 export { type ControlChange, changeControl } from './coordinator/control-change.js';
 export { initialCoordinator, stepCoordinator } from './coordinator/coordinator.js';
@@ -25,8 +68,14 @@ export type {
   CoordinatorTimings,
   CreateRecordResult,
   Operation,
+  OperationCommand,
 } from './coordinator/coordinator-types.js';
-export { notLeading } from './coordinator/operations.js';
+export {
+  knownRequest,
+  notLeading,
+  type OperationPreview,
+  previewOperation,
+} from './coordinator/operation-checks.js';
 export type { StoredControl } from './coordinator/stored-records.js';
 export { type DecidedVersion, readDecidedVersion } from './decided-version.js';
 export {
@@ -67,6 +116,7 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
+export { previewEmptying } from './leader/preview-emptying.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export { heldFence, initialLease, stepLease } from './lease/lease.js';
 export type {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { commandAccess, commandNames } from './command-access.js';
+import { commandNames, commands } from './commands/commands.js';
 import {
   controlRecordKey,
   eventStreamName,
@@ -158,10 +158,13 @@ function recordsApi(deployment: string): string[] {
   ];
 }
 
-/** What keeping events takes: the stream is made, its limits are set, and each event is acknowledged. */
+/**
+ * What keeping events takes: the stream is made, its limits are set, and each event is acknowledged; and
+ * what the commands `history` and `explain` take, which read them.
+ */
 function eventsApi(deployment: string): string[] {
   const stream = eventStreamName(deployment);
-  const verbs = ['INFO', 'CREATE', 'UPDATE'];
+  const verbs = ['INFO', 'CREATE', 'UPDATE', 'MSG.GET'];
   return [
     ...verbs.map((verb) => `$JS.API.STREAM.${verb}.${stream}`),
     subjectsOf(deployment).event('>'),
@@ -179,11 +182,11 @@ function eventsReading(deployment: string, prefix: string): string[] {
 
 function personPermissions(deployment: string, access: readonly string[]): OwnPermissions {
   const subjects = subjectsOf(deployment);
-  const commands = commandNames.filter((name) => access.includes(commandAccess[name]));
+  const permitted = commandNames.filter((name) => access.includes(commands[name].access));
   return {
     publish: [],
     request: [
-      ...commands.map((name) => `${subjects.commandPrefix}.${name}`),
+      ...permitted.map((name) => `${subjects.commandPrefix}.${name}`),
       ...eventsReading(deployment, eventsApiPrefix(deployment)),
       ...serviceDiscovery(deployment),
     ],
@@ -205,7 +208,7 @@ function serviceDiscovery(deployment: string): string[] {
 /** @throws IsobarError ISOBAR_PROTOCOL_DEPLOYMENT_NAME */
 export function sharedSubjectsOf(deployment: string): SharedSubjects {
   const subjects = subjectsOf(deployment);
-  const commands = commandNames.map((name) => `${subjects.commandPrefix}.${name}`);
+  const commandSubjects = commandNames.map((name) => `${subjects.commandPrefix}.${name}`);
   const imported = eventsReading(deployment, eventsApiPrefix(deployment));
   const reading = eventsReading(deployment, '$JS.API').map((subject, index) => ({
     subject,
@@ -214,7 +217,7 @@ export function sharedSubjectsOf(deployment: string): SharedSubjects {
   const unchanged = (subject: string) => ({ subject, importedAs: subject });
   return {
     services: [
-      ...commands.map((subject) => ({
+      ...commandSubjects.map((subject) => ({
         ...unchanged(subject),
         answers: 'one' as const,
         share: true,

@@ -3,11 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bus, EventStream } from '@isobar/bus';
 import { encode, eventStreamName, IsobarError, type Subjects, subjectsOf } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
+import { AuditReader } from './audit-reader.js';
 import type { CoordinatorSettings } from './settings.js';
 
 export interface AuditTrailOptions {
   readonly subjects: Subjects;
-  readonly stream: Pick<EventStream, 'ensure' | 'append'>;
+  readonly stream: Pick<EventStream, 'ensure' | 'append' | 'read'>;
+  /** Of the events of one answer. */
+  readonly answerBytesMax: number;
   readonly logger: Logger;
   /** Unique among all processes that ever write: a prefix of the events' ids. */
   readonly writer: string;
@@ -31,6 +34,7 @@ const errorKinds = new Set(['alarm', 'plan-failed']);
  * event stream in order, each once, as soon as the store takes it. Telling never waits.
  */
 export class AuditTrail {
+  readonly reader: AuditReader;
   readonly #options: AuditTrailOptions;
   readonly #waiting: Waiting[] = [];
   readonly #stopping = new AbortController();
@@ -41,6 +45,7 @@ export class AuditTrail {
 
   constructor(options: AuditTrailOptions) {
     this.#options = options;
+    this.reader = new AuditReader(options.stream, options.answerBytesMax);
   }
 
   /** Events that were logged and never stored. */
@@ -125,5 +130,6 @@ export async function openAuditTrail(
     timeoutMs: retryMs,
   });
   const writer = randomBytes(8).toString('hex');
-  return new AuditTrail({ subjects, stream, logger, writer, retryMs });
+  const answerBytesMax = Math.floor(bus.maxPayloadBytes / 2);
+  return new AuditTrail({ subjects, stream, logger, writer, retryMs, answerBytesMax });
 }

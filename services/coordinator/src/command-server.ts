@@ -1,7 +1,8 @@
 import type { Bus, CommandService, CommandServiceOptions } from '@isobar/bus';
 import { commandServiceName, type Fence } from '@isobar/protocol';
-import { audited, type CommandEvent } from './command-audit.js';
-import { type CommandTarget, operatorCommands } from './operator-commands.js';
+import { type CommandEvent, commandEndpoints } from './command-endpoints.js';
+import type { CommandTarget } from './command-target.js';
+import { operatorCommands } from './operator-commands.js';
 
 const serviceVersion = '0.1.0';
 
@@ -39,7 +40,12 @@ export class CommandServer {
       subjectPrefix,
       queueGroup: `term-${term}-${nonce}`,
     };
-    const endpoints = audited(operatorCommands(target), vouchedAccount, tell);
+    const endpoints = commandEndpoints({
+      handlers: operatorCommands(target),
+      isHolder: () => target.isHolder(),
+      vouchedAccount,
+      tell,
+    });
     this.#follow(() => bus.serveCommands(options, endpoints));
   }
 

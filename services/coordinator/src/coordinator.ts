@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Actor, type Bus, Intake } from '@isobar/bus';
 import {
-  type ControlChange,
+  type CommandRequest,
   type ControlRecord,
   type CoordinatorEffect,
   type CoordinatorEvent,
@@ -13,17 +13,22 @@ import {
   initialCoordinator,
   type LeaderState,
   notLeading,
+  type OperationPreview,
+  previewOperation,
+  type StatusAnswer,
   type Subjects,
   stepCoordinator,
   subjectsOf,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { Topology } from '@isobar/topology';
+import type { AuditReader } from './audit-reader.js';
 import { type AuditTrail, openAuditTrail } from './audit-trail.js';
+import type { AskedOperation, OperationContent, OperationResult } from './change-commands.js';
+import { CommandOutcomes } from './command-outcomes.js';
 import { CommandServer } from './command-server.js';
-import { Leadership, type Request } from './leadership.js';
-import type { CommandTarget } from './operator-commands.js';
-import type { StatusAnswer } from './operator-messages.js';
+import type { CommandTarget } from './command-target.js';
+import { Leadership } from './leadership.js';
 import { RankMessages } from './rank-messages.js';
 import { type CoordinatorSettings, timingsOf } from './settings.js';
 import { statusOf } from './status.js';
@@ -54,7 +59,7 @@ const broadcasts = {
 type Broadcast = Extract<CoordinatorEffect, { readonly kind: keyof typeof broadcasts }>;
 
 interface Waiting {
-  readonly resolve: (control: ControlRecord) => void;
+  readonly resolve: (result: OperationResult) => void;
   readonly reject: (error: IsobarError) => void;
 }
 
@@ -71,6 +76,7 @@ export class Coordinator implements CommandTarget {
   readonly #commands: CommandServer;
   readonly #stopping = new AbortController();
   readonly #waiting = new Map<number, Waiting>();
+  readonly #outcomes = new CommandOutcomes();
   readonly #reportedAtMs = new Map<number, number>();
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
@@ -79,6 +85,8 @@ export class Coordinator implements CommandTarget {
   #timer: NodeJS.Timeout | undefined;
   #leadership: Leadership | null = null;
   #lastToken = 0;
+  /** As the audit trail has it. */
+  #controlTold = '';
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
@@ -205,12 +213,11 @@ export class Coordinator implements CommandTarget {
     const leadership = this.#leadership;
     switch (effect.kind) {
       case 'control-changed': {
-        const { mode, paused, held, drained, dead } = effect.control;
-        this.#tell('control', { mode, paused, held, drained, dead });
+        this.#onControl(effect.control);
         return;
       }
       case 'operation-done':
-        this.#settle(effect.token)?.resolve(effect.control);
+        this.#settle(effect.token)?.resolve(effect);
         return;
       case 'operation-refused':
         this.#settle(effect.token)?.reject(effect.error);
@@ -263,12 +270,13 @@ export class Coordinator implements CommandTarget {
       fence,
       ground,
       leader: () => this.#leaderUnder(fence),
-      operate: (change, request) => this.#operate(change, request),
+      operate: (operation) => this.operate(operation),
       readVersion: (version) => this.#store?.readVersion(version) ?? Promise.resolve(null),
       tell: (kind, fields) => this.#tell(kind, fields),
       onFailure: (cause) => this.#fail('rebalancing failed', cause),
     });
     const { term } = fence;
+    this.#controlTold = JSON.stringify(steeringOf(control));
     const { version } = ground.newest;
     logger.info({ term, version }, 'leading');
     this.#tell('leading', { holder: settings.holder, term, version, mode: control.mode });
@@ -283,6 +291,7 @@ export class Coordinator implements CommandTarget {
   #onDeposed({ term }: Fence, why: string): void {
     const { logger } = this.#options;
     logger.warn({ term, why }, 'deposed');
+    this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
     const leadership = this.#leadership;
@@ -296,27 +305,47 @@ export class Coordinator implements CommandTarget {
     this.#options.onFailure(error);
   }
 
-  #operate(
-    change: ControlChange | null,
-    request: Request | null,
-  ): { readonly token: number; readonly done: Promise<ControlRecord> } {
-    return this.#ask((token) => ({ kind: 'operate', token, change, request }));
-  }
-
-  #ask(event: (token: number) => CoordinatorEvent): {
-    readonly token: number;
-    readonly done: Promise<ControlRecord>;
-  } {
+  operate(operation: OperationContent): AskedOperation {
     this.#lastToken += 1;
     const token = this.#lastToken;
-    const done = new Promise<ControlRecord>((resolve, reject) => {
+    const done = new Promise<OperationResult>((resolve, reject) => {
       this.#waiting.set(token, { resolve, reject });
     });
-    if (!this.#send(event(token))) {
+    if (!this.#send({ kind: 'operate', token, ...operation })) {
       const error = new IsobarError('ISOBAR_COORDINATOR_BUSY', 'too many events wait already');
       this.#settle(token)?.reject(error);
     }
+    this.#leadership?.noteRequest({ token, done }, operation);
     return { token, done };
+  }
+
+  preview(operation: OperationContent): OperationPreview {
+    return previewOperation(this.#actor.state, operation, performance.now());
+  }
+
+  settled(id: string, waitMs: number): Promise<CommandRequest | null> {
+    return this.#outcomes.settled(id, waitMs);
+  }
+
+  control(): ControlRecord | null {
+    const { role } = this.#actor.state;
+    if (role.kind === 'leading') return role.control.record;
+    return role.kind === 'taking-over' ? (role.control?.record ?? null) : null;
+  }
+
+  /** @throws IsobarError ISOBAR_COORDINATOR_NOT_LEADING */
+  audit(): AuditReader {
+    if (this.#audit !== null) return this.#audit.reader;
+    throw notLeading(this.#actor.state);
+  }
+
+  /** What operators have changed is told; that a command was taken has an event of its own. */
+  #onControl(control: ControlRecord): void {
+    this.#outcomes.onControl(control);
+    const told = steeringOf(control);
+    const text = JSON.stringify(told);
+    if (text !== this.#controlTold) this.#tell('control', told);
+    this.#controlTold = text;
   }
 
   #settle(token: number): Waiting | undefined {
@@ -348,17 +377,14 @@ export class Coordinator implements CommandTarget {
     });
   }
 
-  change(change: ControlChange): Promise<ControlRecord> {
-    return this.#operate(change, null).done;
-  }
-
-  cancel(reason: string): Promise<ControlRecord> {
-    return this.#ask((token) => ({ kind: 'cancel', token, reason })).done;
-  }
-
   #tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
     this.#audit?.tell(kind, fields);
   }
+}
+
+/** What operators have set, without what is kept of their commands. */
+function steeringOf({ mode, paused, held, drained, dead }: ControlRecord) {
+  return { mode, paused, held, drained, dead };
 }
 
 type LeadingEffect = Extract<

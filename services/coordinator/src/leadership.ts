@@ -1,8 +1,5 @@
-import { EplbError, type ExpertMapping, revalidateMapping } from '@isobar/eplb';
 import {
-  type CommittedRecord,
-  type ControlChange,
-  type ControlRecord,
+  type AskedBy,
   type EngineDescription,
   type Fence,
   type Ground,
@@ -11,18 +8,21 @@ import {
   type LeaderState,
   type LoadSample,
   type MapRecord,
+  mappingFromWhole,
   mappingOfRecord,
+  previewEmptying,
   type RequestOutcome,
-  readDecidedVersion,
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
+import type { AskedOperation, OperationContent, PreparedCommand } from './change-commands.js';
 import { type LoadPass, LoadWindow } from './load-window.js';
-import type { MappingAnswer } from './operator-messages.js';
-import { wavesTo } from './rebalance-plan.js';
-import { Rebalancing } from './rebalancing.js';
+import { type NamedRanks, ranksNamed } from './named-ranks.js';
+import { Placements } from './placements.js';
+import { effectOf, type RebalancePlan } from './rebalance-plan.js';
+import { Rebalancing, summaryOf } from './rebalancing.js';
 import type { CoordinatorSettings } from './settings.js';
 
-export type Request = Omit<LeaderRequest, 'kind' | 'token'>;
+type Request = Omit<LeaderRequest, 'kind' | 'token' | 'askedBy'>;
 
 export interface LeadershipOptions {
   readonly settings: CoordinatorSettings;
@@ -31,11 +31,8 @@ export interface LeadershipOptions {
   readonly ground: Ground;
   /** The machine's leader as it is now; null as soon as this leadership is over. */
   readonly leader: () => LeaderState | null;
-  /** Has the machine do something; `done` is rejected with its refusal, an IsobarError. */
-  readonly operate: (
-    change: ControlChange | null,
-    request: Request | null,
-  ) => { readonly token: number; readonly done: Promise<ControlRecord> };
+  /** Has the machine do something. */
+  readonly operate: (operation: OperationContent) => AskedOperation;
   /** The record of a version as the store has it, null where it has none. */
   readonly readVersion: (version: number) => Promise<Uint8Array | null>;
   readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -51,13 +48,12 @@ export class Leadership {
   readonly fence: Fence;
   readonly window: LoadWindow;
   readonly rebalancing: Rebalancing;
+  readonly placements: Placements;
   readonly swaps = { committed: 0, void: 0 };
   readonly #options: LeadershipOptions;
   readonly #passTimer: NodeJS.Timeout;
   /** What was asked for and has not ended, by token. */
   readonly #requested = new Map<number, Request['change']>();
-  /** Rollbacks among them, by token: the version that is wanted back. */
-  readonly #rollbacks = new Map<number, number>();
   #lastPass: LoadPass | null = null;
 
   constructor(options: LeadershipOptions) {
@@ -78,10 +74,9 @@ export class Leadership {
         idle: () => this.isIdle,
         unavailableRanks: () => this.unavailableRanks,
         newest: () => this.leader.swap.newest,
-        request: (waves, base, automatic) => {
-          const request: Request = { change: 'rebalance', automatic, waves, base };
-          const { token, done } = this.#operate(null, request);
-          return { token, accepted: done.then(() => undefined) };
+        request: (waves, base) => {
+          const request: Request = { change: 'rebalance', automatic: true, waves, base };
+          return begun(options.operate({ change: null, request }));
         },
         // What becomes of a plan once the leadership is over is nobody's concern.
         tell: (kind, fields) => {
@@ -91,6 +86,15 @@ export class Leadership {
       },
       mapping,
     );
+    this.placements = new Placements({
+      topology,
+      leader: () => this.leader,
+      engines: () => this.engines,
+      unavailableRanks: () => this.unavailableRanks,
+      readVersion: options.readVersion,
+      operate: options.operate,
+      onFailure: options.onFailure,
+    });
     this.#passTimer = setInterval(() => this.#takePass(), settings.passMs);
   }
 
@@ -169,7 +173,13 @@ export class Leadership {
       if (record.change === 'rebalance') this.rebalancing.onWaveCommitted();
     }
     const { version, outcome, reason } = record;
-    this.#options.tell('decided', { version, outcome, reason });
+    const change = record.outcome === 'committed' ? { change: record.change } : {};
+    this.#options.tell('decided', { version, outcome, reason, ...change, askedBy: this.#askedBy });
+  }
+
+  /** The command that what is under way was begun for, null where it was begun for none. */
+  get #askedBy(): AskedBy | null {
+    return this.#options.leader()?.activity?.request?.askedBy ?? null;
   }
 
   onSwapFinished(outcome: 'committed' | 'void'): void {
@@ -182,34 +192,17 @@ export class Leadership {
     const change = this.#requested.get(token);
     this.#requested.delete(token);
     this.#options.tell('request-ended', { change, outcome, reason });
-    const version = this.#rollbacks.get(token);
-    this.#rollbacks.delete(token);
-    // It was accepted while a version was open, which is in force now: planned anew on top of that.
-    if (version !== undefined && outcome === 'outdated') void this.#rollBackAgain(version);
+    this.placements.onRequestEnded(token, outcome);
   }
 
-  async #rollBackAgain(version: number): Promise<void> {
-    try {
-      await this.rollback(version);
-    } catch (error) {
-      const isOver = this.#options.leader() === null;
-      if (!(error instanceof IsobarError || error instanceof EplbError))
-        this.#options.onFailure(error);
-      else if (!isOver) {
-        const { code, message: reason } = error;
-        this.#options.tell('rollback-failed', { version, code, reason });
-      }
-    }
-  }
-
-  #operate(
-    change: ControlChange | null,
-    request: Request,
-  ): ReturnType<LeadershipOptions['operate']> {
-    const { token, done } = this.#options.operate(change, request);
+  /** What becomes of a request is told by what it was for. */
+  noteRequest({ token, done }: AskedOperation, { request }: OperationContent): void {
+    if (request === null) return;
     this.#requested.set(token, request.change);
-    done.catch(() => this.#requested.delete(token));
-    return { token, done };
+    done.then(
+      ({ isRepeated }) => isRepeated && this.#requested.delete(token),
+      () => this.#requested.delete(token),
+    );
   }
 
   #takePass(): void {
@@ -222,92 +215,125 @@ export class Leadership {
     });
   }
 
-  /** Moves a rank's experts away; it stays a member, and is to hold none. */
-  drain(rank: number): Promise<ControlRecord> {
-    const { newest } = this.leader.swap;
-    const request: Request = { change: 'drain', rank, base: newest };
-    return this.#operate({ kind: 'drain', rank }, request).done;
+  /** Bytes of one expert's weights. */
+  get bytesPerExpert(): number {
+    return this.engines[0]?.bytesPerExpert ?? 0;
   }
 
-  /** Moves a rank's experts away, after which it is no member any more. */
-  leave(rank: number): Promise<ControlRecord> {
-    const { newest } = this.leader.swap;
-    return this.#operate(null, { change: 'leave', rank, base: newest }).done;
+  /** @throws IsobarError ISOBAR_COORDINATOR_UNKNOWN_NODE */
+  ranksNamed(named: NamedRanks): readonly number[] {
+    return ranksNamed(this.#options.topology, named);
+  }
+
+  /** What a cancel would do, in words. */
+  cancelPreview(): string {
+    const { open, waiting } = this.leader.swap;
+    if (open === null) return '';
+    const { version } = open.proposal;
+    const voided =
+      open.phase === 'preparing'
+        ? `version ${version} would be void`
+        : `version ${version} is decided, and would go on`;
+    return `${voided}; ${waiting.length} waves that wait would be dropped`;
   }
 
   /**
-   * Goes back to the mapping of an earlier version, as far as the members of today can have it, once
-   * the version that may be open is decided; balancing by itself is held from now on, until resumed.
-   * @throws IsobarError ISOBAR_COORDINATOR_NO_VERSION, ISOBAR_COORDINATOR_DEGRADED,
-   *   ISOBAR_COORDINATOR_SAME_MAPPING, those of the bus, and the leader's refusals
+   * Has the plan that waits applied.
+   * @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED
    */
-  async rollback(version: number): Promise<{ readonly waves: number; readonly moves: number }> {
-    const record = await this.#committedRecord(version);
-    const { swap, mapping: current } = this.leader;
-    const target = this.#revalidated(record, current);
-    const { topology } = this.#options;
-    const engines = this.engines;
-    const reason = `rolled back to version ${version}`;
-    const waves = wavesTo(current, target, {
-      change: 'rollback',
-      engines,
-      topology: topology.toClusterShape(engines[0]?.bytesPerExpert ?? 0),
-      reason,
-    });
-    if (waves.length === 0) throw this.#nothingToRollBack(version);
-    const request: Request = { change: 'rollback', waves, base: swap.newest };
-    const { token, done } = this.#operate({ kind: 'hold', reason }, request);
-    this.#rollbacks.set(token, version);
-    done.catch(() => this.#rollbacks.delete(token));
-    await done;
-    return { waves: waves.length, moves: current.moves(target).length };
+  prepareApproval(id: string | undefined): PreparedCommand {
+    return this.#preparePlan(this.rebalancing.waitingPlan(id));
   }
 
-  #nothingToRollBack(version: number): IsobarError {
-    const { newest, open } = this.leader.swap;
-    if (open !== null) {
-      const text = `version ${open.proposal.version} is open: cancel it, to stay where version ${version} was`;
-      const fields = { version, open: open.proposal.version };
-      return new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', text, fields);
-    }
-    const text = `version ${newest.version} places experts as version ${version} did`;
-    return new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { version });
+  /** @throws as `Rebalancing.planNow` */
+  async prepareRebalance(layers: readonly number[] | undefined): Promise<PreparedCommand> {
+    return this.#preparePlan(await this.rebalancing.planNow(layers));
   }
 
-  async #committedRecord(version: number): Promise<CommittedRecord> {
-    const bytes = await this.#options.readVersion(version);
-    const record = bytes === null ? null : readDecidedVersion(bytes).record;
-    if (record?.outcome === 'committed') return record;
-    const text = `version ${version} ${record === null ? 'has no record' : 'was decided void'}`;
-    throw new IsobarError('ISOBAR_COORDINATOR_NO_VERSION', text, { version });
-  }
-
-  #revalidated(record: CommittedRecord, current: ExpertMapping): ExpertMapping {
-    const out = new Set(this.unavailableRanks);
-    const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
-    const staying = ranks.filter((rank) => !out.has(rank));
-    const revalidated = revalidateMapping(mappingOfRecord(record), staying, current);
-    if (revalidated.kind === 'mapping') return revalidated.mapping;
-    const { kind: _, ...fields } = revalidated;
-    const text = `version ${record.version} can not be had on the ranks that are left`;
-    throw new IsobarError('ISOBAR_COORDINATOR_DEGRADED', text, fields);
-  }
-
-  mappingAnswer(): MappingAnswer {
-    const { mapping } = this.rebalancing;
-    const { version, digest } = this.leader.swap.newest;
-    const [engine] = this.engines;
+  #preparePlan(plan: RebalancePlan): PreparedCommand {
+    const { waves, base, current, target } = plan;
     return {
-      version,
-      digest,
-      numLogicalExperts: mapping.numLogicalExperts,
-      modelLayerIds: [...(engine?.modelLayerIds ?? [])],
-      slotOffsets: [...mapping.slotOffsets],
-      physicalToLogical: Array.from({ length: mapping.numLayers }, (_, layer) => [
-        ...mapping.row(layer),
-      ]),
+      operation: { change: null, request: { change: 'rebalance', waves, base } },
+      effect: effectOf(current, target, waves.length, this.bytesPerExpert),
+      plan: summaryOf(plan),
+      reason: plan.reason,
+      onAsked: (asked) => {
+        // A refusal is the asker's.
+        this.rebalancing.follow(plan, 'operator', begun(asked)).catch(() => undefined);
+      },
     };
   }
+
+  /** @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED */
+  prepareRefusal(id: string | undefined): PreparedCommand {
+    const plan = this.rebalancing.waitingPlan(id);
+    return {
+      operation: { change: null, request: null },
+      effect: null,
+      plan: summaryOf(plan),
+      reason: `plan ${plan.id} would be dropped`,
+      onAsked: ({ done }) => {
+        done.then(
+          ({ isRepeated }) => isRepeated || this.rebalancing.decline(plan),
+          () => undefined,
+        );
+      },
+    };
+  }
+
+  /**
+   * Moves the ranks' experts away; they stay members, and are to hold none.
+   * @throws IsobarError ISOBAR_COORDINATOR_UNKNOWN_NODE
+   */
+  prepareDrain(named: NamedRanks): PreparedCommand {
+    const ranks = this.ranksNamed(named);
+    const { swap } = this.leader;
+    const members = new Set(swap.members.map(({ rank }) => rank));
+    const present = ranks.filter((rank) => members.has(rank));
+    const base = swap.newest;
+    const request: Request | null =
+      present.length === 0 ? null : { change: 'drain', ranks: present, base };
+    return {
+      operation: { change: { kind: 'drain', ranks }, request },
+      ...this.#emptying(present, false),
+      plan: null,
+      reason: `rank ${ranks.join(', ')} would hold no expert, and go on serving`,
+    };
+  }
+
+  /** Moves a rank's experts away, after which it is no member any more. */
+  prepareLeave(rank: number): PreparedCommand {
+    const base = this.leader.swap.newest;
+    return {
+      operation: { change: null, request: { change: 'leave', ranks: [rank], base } },
+      ...this.#emptying([rank], true),
+      plan: null,
+      reason: `rank ${rank} would hold no expert, and its engine would stop`,
+    };
+  }
+
+  /** What it takes to empty ranks; nothing where the leader will say why they are none to be emptied. */
+  #emptying(
+    ranks: readonly number[],
+    isLeaving: boolean,
+  ): Pick<PreparedCommand, 'effect' | 'foreseen'> {
+    const { mapping, swap } = this.leader;
+    const members = new Set(swap.members.map(({ rank }) => rank));
+    if (ranks.length === 0 || !ranks.every((rank) => members.has(rank))) return { effect: null };
+    const waves = previewEmptying(this.leader, ranks, isLeaving);
+    if (waves instanceof IsobarError) return { effect: null, foreseen: waves };
+    const last = waves.at(-1)?.mapping;
+    const target = last === undefined ? mapping : mappingFromWhole(last);
+    return { effect: effectOf(mapping, target, waves.length, this.bytesPerExpert) };
+  }
+}
+
+/** A plan's part of an operation: whether it was begun for this one. */
+function begun({ token, done }: AskedOperation): {
+  readonly token: number;
+  readonly accepted: Promise<boolean>;
+} {
+  return { token, accepted: done.then(({ isRepeated }) => !isRepeated) };
 }
 
 function wrongShape({ rank, destination, layerMillis }: LoadSample): IsobarError {

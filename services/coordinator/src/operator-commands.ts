@@ -1,186 +1,102 @@
-import { EplbError } from '@isobar/eplb';
-import {
-  type CommandName,
-  type ControlChange,
-  type ControlRecord,
-  IsobarError,
+import type {
+  ChangeAnswer,
+  ChangeCommandName,
+  CommandQuestion,
+  ControlChange,
+  Requester,
 } from '@isobar/protocol';
-import type { DeploymentEndpoint } from './command-audit.js';
-import type { Leadership } from './leadership.js';
-import {
-  approveQuestionSchema,
-  type ControlAnswer,
-  cancelQuestionSchema,
-  declareDeadQuestionSchema,
-  emptyQuestionSchema,
-  modeQuestionSchema,
-  rankQuestionSchema,
-  readQuestion,
-  rollbackQuestionSchema,
-  type StatusAnswer,
-} from './operator-messages.js';
+import { carryOut, type PreparedCommand } from './change-commands.js';
+import type { CommandHandlers } from './command-endpoints.js';
+import type { CommandTarget } from './command-target.js';
+import { explainOf, historyOf } from './history-commands.js';
 
-/** What commands need of the process that serves them. */
-export interface CommandTarget {
-  /** Whether this process is to answer: it holds the lease at this moment. */
-  isHolder(): boolean;
-  /** @throws IsobarError ISOBAR_COORDINATOR_NOT_LEADING: it holds the lease, and does not lead yet */
-  leadership(): Leadership;
-  status(): StatusAnswer;
-  /** Resolves once the change is durable. @throws IsobarError the machine's refusal */
-  change(change: ControlChange): Promise<ControlRecord>;
-  cancel(reason: string): Promise<ControlRecord>;
+/** What each command of a deployment does, of the process that serves it. */
+export function operatorCommands(target: CommandTarget): CommandHandlers {
+  return {
+    status: () => target.status(),
+    plan: () => target.leadership().rebalancing.explainPlan(),
+    export: ({ version }) => target.leadership().placements.exported(version),
+    history: (question) => historyOf(target, question),
+    explain: ({ version }) => explainOf(target, version),
+    ...steeringCommands(target),
+    ...placingCommands(target),
+    ...memberCommands(target),
+  };
 }
 
-/**
- * The commands of one deployment, as endpoints of a NATS micro service. Only the holder of the
- * lease answers: another that still gets commands says nothing, and leaves them to it.
- */
-export function operatorCommands(target: CommandTarget): DeploymentEndpoint[] {
-  return [...watchingCommands(target), ...steeringCommands(target), ...memberCommands(target)].map(
-    ({ name, description, act }) => ({
-      name,
-      description,
-      handle: async (payload) => {
-        if (!target.isHolder()) return null;
-        return new TextEncoder().encode(JSON.stringify(await coded(() => act(payload))));
-      },
-    }),
-  );
+type Of<Name extends ChangeCommandName> = Pick<CommandHandlers, Name>;
+
+type Act<Name extends ChangeCommandName> = (
+  question: CommandQuestion<Name>,
+  requester: Requester,
+) => Promise<ChangeAnswer>;
+
+/** A handler that has a command thought through, and carried out once. */
+function handler<Name extends ChangeCommandName>(
+  target: CommandTarget,
+  name: Name,
+  prepare: (question: CommandQuestion<Name>) => PreparedCommand | Promise<PreparedCommand>,
+): Act<Name> {
+  return (question, requester) =>
+    carryOut(target, name, question, requester, () => prepare(question));
 }
 
-interface Command {
-  readonly name: CommandName;
-  readonly description: string;
-  readonly act: (payload: Uint8Array) => unknown;
+/** A command that changes the record alone. */
+function recorded(change: ControlChange | null, reason: string): PreparedCommand {
+  return { operation: { change, request: null }, effect: null, plan: null, reason };
 }
 
-function watchingCommands(target: CommandTarget): Command[] {
-  return [
-    {
-      name: 'status',
-      description: 'What the deployment does now',
-      act: (payload) => {
-        readQuestion(payload, emptyQuestionSchema);
-        return target.status();
-      },
-    },
-    {
-      name: 'plan',
-      description: 'What would be done now, and why; nothing is changed',
-      act: (payload) => {
-        readQuestion(payload, emptyQuestionSchema);
-        return target.leadership().rebalancing.explainPlan();
-      },
-    },
-    {
-      name: 'mapping',
-      description: 'The mapping in force, whole',
-      act: (payload) => {
-        readQuestion(payload, emptyQuestionSchema);
-        return target.leadership().mappingAnswer();
-      },
-    },
-  ];
-}
-
-function steeringCommands(target: CommandTarget): Command[] {
-  const change = (
-    name: CommandName,
-    description: string,
-    read: (payload: Uint8Array) => ControlChange,
-  ): Command => ({
-    name,
-    description,
-    act: async (payload) => controlAnswer(await target.change(read(payload))),
-  });
-  return [
-    {
-      name: 'approve',
-      description: 'Applies the plan that waits: {"plan": id}',
-      act: (payload) => {
-        const { plan } = readQuestion(payload, approveQuestionSchema);
-        return target.leadership().rebalancing.approve(plan);
-      },
-    },
-    change('mode', 'Sets the mode: {"mode": "observe" | "approve" | "automatic"}', (payload) => ({
-      kind: 'mode',
-      mode: readQuestion(payload, modeQuestionSchema).mode,
+function steeringCommands(
+  target: CommandTarget,
+): Of<'mode' | 'pause' | 'resume' | 'cancel' | 'refuse'> {
+  return {
+    mode: handler(target, 'mode', ({ mode }) =>
+      recorded({ kind: 'mode', mode }, `the mode would be ${mode}`),
+    ),
+    pause: handler(target, 'pause', () =>
+      recorded({ kind: 'pause' }, 'no further wave would begin'),
+    ),
+    resume: handler(target, 'resume', () =>
+      recorded({ kind: 'resume' }, 'waves and balancing by itself would begin again'),
+    ),
+    cancel: handler(target, 'cancel', ({ reason }) => ({
+      ...recorded(null, target.leadership().cancelPreview()),
+      operation: { change: null, request: null, cancel: { reason } },
     })),
-    change('pause', 'Begins no further wave until resumed', (payload) => {
-      readQuestion(payload, emptyQuestionSchema);
-      return { kind: 'pause' };
+    refuse: handler(target, 'refuse', ({ plan }) => target.leadership().prepareRefusal(plan)),
+  };
+}
+
+function placingCommands(
+  target: CommandTarget,
+): Of<'approve' | 'rebalance' | 'rollback' | 'import'> {
+  return {
+    approve: handler(target, 'approve', ({ plan }) => target.leadership().prepareApproval(plan)),
+    rebalance: handler(target, 'rebalance', ({ layers }) =>
+      target.leadership().prepareRebalance(layers),
+    ),
+    rollback: handler(target, 'rollback', ({ version }) =>
+      target.leadership().placements.prepare({ kind: 'rollback', version }),
+    ),
+    import: handler(target, 'import', ({ mapping }) =>
+      target.leadership().placements.prepare({ kind: 'import', mapping }),
+    ),
+  };
+}
+
+function memberCommands(target: CommandTarget): Of<'drain' | 'undrain' | 'leave' | 'declare-dead'> {
+  return {
+    drain: handler(target, 'drain', (named) => target.leadership().prepareDrain(named)),
+    undrain: handler(target, 'undrain', (named) => {
+      const ranks = target.leadership().ranksNamed(named);
+      const reason = `rank ${ranks.join(', ')} might hold experts again`;
+      return recorded({ kind: 'undrain', ranks }, reason);
     }),
-    change('resume', 'Ends a pause, and what a rollback holds', (payload) => {
-      readQuestion(payload, emptyQuestionSchema);
-      return { kind: 'resume' };
+    leave: handler(target, 'leave', ({ rank }) => target.leadership().prepareLeave(rank)),
+    'declare-dead': handler(target, 'declare-dead', ({ rank, incarnation }) => {
+      const member = { rank, incarnation };
+      const reason = `rank ${rank} with incarnation ${incarnation} would be taken for dead for good`;
+      return recorded({ kind: 'declare-dead', member }, reason);
     }),
-    {
-      name: 'cancel',
-      description: 'Voids the open swap and drops the waves that wait: {"reason": text}',
-      act: async (payload) => {
-        const { reason } = readQuestion(payload, cancelQuestionSchema);
-        return controlAnswer(await target.cancel(reason));
-      },
-    },
-    {
-      name: 'rollback',
-      description: 'Goes back to the mapping of a version, and holds balancing: {"version": N}',
-      act: async (payload) => {
-        const { version } = readQuestion(payload, rollbackQuestionSchema);
-        const leadership = target.leadership();
-        const begun = await leadership.rollback(version);
-        return { version, ...begun, held: leadership.leader.control.held };
-      },
-    },
-  ];
-}
-
-function memberCommands(target: CommandTarget): Command[] {
-  const ofRank = (
-    name: CommandName,
-    description: string,
-    act: (rank: number) => Promise<ControlRecord>,
-  ): Command => ({
-    name,
-    description,
-    act: async (payload) => {
-      const { rank } = readQuestion(payload, rankQuestionSchema);
-      return controlAnswer(await act(rank));
-    },
-  });
-  return [
-    ofRank('drain', 'Moves all experts away from a rank, and keeps it empty: {"rank": n}', (rank) =>
-      target.leadership().drain(rank),
-    ),
-    ofRank('undrain', 'Lets a drained rank hold experts again: {"rank": n}', (rank) =>
-      target.change({ kind: 'undrain', rank }),
-    ),
-    ofRank('leave', 'Moves all experts away from a rank, and lets it go: {"rank": n}', (rank) =>
-      target.leadership().leave(rank),
-    ),
-    {
-      name: 'declare-dead',
-      description:
-        'Vouches that an engine process has ended: {"rank": n, "incarnation": 16 hex digits}',
-      act: async (payload) => {
-        const member = readQuestion(payload, declareDeadQuestionSchema);
-        return controlAnswer(await target.change({ kind: 'declare-dead', member }));
-      },
-    },
-  ];
-}
-
-function controlAnswer({ mode, paused, held, drained, dead }: ControlRecord): ControlAnswer {
-  return { mode, paused, held, drained, dead };
-}
-
-/** Refusals of the placement package are answers too, by their own code. */
-async function coded<T>(act: () => T | Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    if (!(error instanceof EplbError)) throw error;
-    throw new IsobarError(error.code, error.message, error.fields, { cause: error });
-  }
+  };
 }

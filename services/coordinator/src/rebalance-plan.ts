@@ -1,4 +1,5 @@
 import {
+  balancedness,
   type ClusterShape,
   type ExpertMapping,
   type ForecastSummary,
@@ -7,6 +8,8 @@ import {
   type RebalanceResult,
 } from '@isobar/eplb';
 import {
+  type CommandEffect,
+  type EconomySummary,
   type EngineDescription,
   encodeTransfers,
   IsobarError,
@@ -14,11 +17,12 @@ import {
   wholeMapping,
 } from '@isobar/protocol';
 
-import type { EconomySummary } from './operator-messages.js';
-
 /** A placement that could be applied, and all that is known about it. */
 export interface RebalancePlan {
   readonly id: string;
+  /** The mapping that it starts from. */
+  readonly current: ExpertMapping;
+  readonly target: ExpertMapping;
   readonly base: { readonly version: number; readonly digest: string };
   readonly result: RebalanceResult;
   readonly waves: readonly Wave[];
@@ -27,6 +31,11 @@ export interface RebalancePlan {
   readonly benefitSeconds: number;
   readonly costSeconds: number;
   readonly pays: boolean;
+  /** Seconds saved, [layers]. */
+  readonly layerBenefits: Float64Array;
+  /** That it was made for, [layers × experts]. */
+  readonly loads: Float64Array;
+  readonly balancedness: { readonly before: number; readonly after: number };
   readonly forecast: ForecastSummary;
   readonly economy: EconomySummary;
   /** Why it pays or does not. */
@@ -90,4 +99,65 @@ export function assertCurrent(
     `plan ${plan.id} was made for version ${plan.base.version}; ${newest.version} is in force`,
     { plan: plan.id, base: plan.base.version, version: newest.version },
   );
+}
+
+/**
+ * A plan cut down to some layers; the others stay as they are.
+ * @param layers each below the mapping's number of layers
+ */
+export function planOfLayers(
+  plan: RebalancePlan,
+  layers: readonly number[],
+  options: Omit<WavesOptions, 'change' | 'reason' | 'layerGains'>,
+): RebalancePlan {
+  const { current, layerBenefits, loads } = plan;
+  const chosen = [...new Set(layers)].sort((a, b) => a - b);
+  const rows = Int32Array.from(chosen.flatMap((layer) => [...plan.target.row(layer)]));
+  const target = current.apply({ layers: Int32Array.from(chosen), rows });
+  const moves = current.numMoves(target);
+  const share = plan.moves === 0 ? 0 : moves / plan.moves;
+  const benefitSeconds = chosen.reduce((sum, layer) => sum + (layerBenefits[layer] ?? 0), 0);
+  const costSeconds = plan.costSeconds * share;
+  const pays = benefitSeconds > costSeconds;
+  const { numLayers, numRanks } = target;
+  const after = balancedness(target.rankLoads(loads), numLayers, numRanks);
+  const told = `layer ${chosen.join(', ')} alone: ${moves} moves`;
+  return {
+    ...plan,
+    target,
+    moves,
+    bytes: plan.bytes * share,
+    benefitSeconds,
+    costSeconds,
+    pays,
+    balancedness: { ...plan.balancedness, after },
+    reason: `${told}, ${pays ? 'which pay' : 'which do not pay'}`,
+    waves: wavesTo(current, target, {
+      ...options,
+      change: 'rebalance',
+      layerGains: layerBenefits,
+      reason: `plan ${plan.id}, ${told}`,
+    }),
+  };
+}
+
+/** What going from one mapping to another takes. */
+export function effectOf(
+  current: ExpertMapping,
+  target: ExpertMapping,
+  numWaves: number,
+  bytesPerExpert: number,
+): CommandEffect {
+  const moves = current.numMoves(target);
+  const slots = current.numPhysicalExperts;
+  const ranks = new Set<number>();
+  for (const [index, expert] of target.physicalToLogical.entries()) {
+    if (current.physicalToLogical[index] !== expert) ranks.add(target.rankOfSlot(index % slots));
+  }
+  return {
+    waves: numWaves,
+    moves,
+    bytes: moves * bytesPerExpert,
+    ranks: [...ranks].sort((a, b) => a - b),
+  };
 }

@@ -12,15 +12,18 @@ import {
   summarizeForecast,
 } from '@isobar/eplb';
 import {
+  type EconomySummary,
   type EngineDescription,
   IsobarError,
   type Mode,
+  type PlanSummary,
+  type RebalanceEntry,
   type RequestOutcome,
   type Wave,
 } from '@isobar/protocol';
+import { DeclinedPlan } from './declined-plan.js';
 import type { LoadPass } from './load-window.js';
-import type { EconomySummary, PlanSummary, RebalanceEntry } from './operator-messages.js';
-import { assertCurrent, type RebalancePlan, wavesTo } from './rebalance-plan.js';
+import { assertCurrent, planOfLayers, type RebalancePlan, wavesTo } from './rebalance-plan.js';
 import type { CoordinatorSettings } from './settings.js';
 import { StepEconomy } from './step-economy.js';
 
@@ -39,15 +42,21 @@ export interface RebalancingContext {
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): number[];
   newest(): { readonly version: number; readonly digest: string };
-  /** Asks the leader; `accepted` is rejected with its refusal, an IsobarError. */
+  /** Asks the leader for a rebalance by itself. */
   request(
     waves: readonly Wave[],
     base: { readonly version: number; readonly digest: string },
-    automatic: boolean,
-  ): { readonly token: number; readonly accepted: Promise<void> };
+  ): AskedPlan;
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
   /** Monotonic clock. */
   now(): number;
+}
+
+/** A plan that the leader has been asked to apply. */
+export interface AskedPlan {
+  readonly token: number;
+  /** Rejected with the leader's refusal, an IsobarError. False where it had been asked before. */
+  readonly accepted: Promise<boolean>;
 }
 
 interface Measured {
@@ -78,6 +87,7 @@ export class Rebalancing {
   /** A swap was open at some time since the last pass. */
   #swapSeen = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
+  #declined: DeclinedPlan | null = null;
 
   constructor(context: RebalancingContext, mapping: ExpertMapping) {
     this.#context = context;
@@ -142,7 +152,7 @@ export class Rebalancing {
     this.#measure(pass);
     this.#economy.addPass(pass, this.#swapSeen || !this.#context.idle());
     this.#swapSeen = false;
-    if (!this.#mayBegin || now() < this.#notBeforeMs) return;
+    if (!this.#mayBegin || now() < this.#notBeforeMs || this.#isDeclined()) return;
     if (!this.#rebalancer.shouldRebalance(now()).rebalance) return;
     try {
       await this.#consider(await this.#plan());
@@ -151,6 +161,13 @@ export class Rebalancing {
       this.#notBeforeMs = now() + settings.backOffMs;
       this.#context.tell('plan-failed', { code: error.code, reason: error.message });
     }
+  }
+
+  /** An operator has refused a plan, and what it was made for is as it was. */
+  #isDeclined(): boolean {
+    const loads = this.#balancer.averageLoad();
+    if (this.#declined?.holds(loads, this.#context.now()) !== true) this.#declined = null;
+    return this.#declined !== null;
   }
 
   get #mayBegin(): boolean {
@@ -206,17 +223,32 @@ export class Rebalancing {
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);
     this.#rebalancer.clearPending();
     const benefit = this.#rebalancer.netBenefit(result.report, measured);
+    const gains = layerBenefits(result.report, measured);
     const id = randomBytes(4).toString('hex');
     const waves = wavesTo(current, result.mapping, {
       change: 'rebalance',
       engines,
       topology,
-      layerGains: layerBenefits(result.report, measured),
+      layerGains: gains,
       reason: reasonOf(id, result),
     });
-    const { moves } = result.report;
-    const bytes = moves * this.#bytesPerExpert;
-    return { id, base, result, waves, moves, bytes, forecast, economy, ...benefit };
+    const { moves, balancednessBefore, balancedness: after } = result.report;
+    return {
+      id,
+      current,
+      target: result.mapping,
+      base,
+      result,
+      waves,
+      moves,
+      bytes: moves * this.#bytesPerExpert,
+      layerBenefits: gains,
+      loads: expected?.loads ?? new Float64Array(0),
+      balancedness: { before: balancednessBefore ?? 0, after },
+      forecast,
+      economy,
+      ...benefit,
+    };
   }
 
   async #consider(plan: RebalancePlan): Promise<void> {
@@ -234,7 +266,7 @@ export class Rebalancing {
         return;
       case 'automatic':
         // Operators may have acted while the plan was being made.
-        if (this.#mayBegin) await this.#begin(plan, 'automatic');
+        if (this.#mayBegin) await this.#beginByItself(plan);
         return;
     }
   }
@@ -243,38 +275,50 @@ export class Rebalancing {
     plan: RebalancePlan,
     outcome: RebalanceEntry['outcome'],
     askedBy: RebalanceEntry['askedBy'],
-  ): RebalanceEntry {
-    const entry: RebalanceEntry = {
-      at: new Date().toISOString(),
-      plan: summaryOf(plan),
-      outcome,
-      askedBy,
-      wavesCommitted: 0,
-      measuredBalancedness: null,
-      measuredStepMillis: null,
-    };
+  ): void {
+    this.#keep(entryOf(plan, outcome, askedBy), plan);
+  }
+
+  #keep(entry: RebalanceEntry, plan: RebalancePlan): void {
     this.#history.push(entry);
     if (this.#history.length > historyMax) this.#history.shift();
-    this.#context.tell('plan', { ...entry.plan, outcome });
-    return entry;
+    const { outcome, askedBy } = entry;
+    // Loads by rank are many numbers: of those plans alone that something came of.
+    const loads = outcome === 'observed' || outcome === 'not-worth' ? {} : rankShares(plan);
+    this.#context.tell('plan', { ...entry.plan, outcome, askedBy, ...loads });
   }
 
   /** @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED, and the leader's refusals */
-  async #begin(plan: RebalancePlan, askedBy: 'automatic' | 'operator'): Promise<void> {
+  async #beginByItself(plan: RebalancePlan): Promise<void> {
     assertCurrent(plan, this.#context.newest());
-    const automatic = askedBy === 'automatic';
-    const { token, accepted } = this.#context.request(plan.waves, plan.base, automatic);
+    await this.follow(plan, 'automatic', this.#context.request(plan.waves, plan.base));
+  }
+
+  /**
+   * The leader has been asked to apply a plan: what becomes of it is told and measured.
+   * @throws IsobarError the leader's refusals
+   */
+  async follow(
+    plan: RebalancePlan,
+    askedBy: 'automatic' | 'operator',
+    { token, accepted }: AskedPlan,
+  ): Promise<void> {
+    // Before it is accepted: it may have ended by the time that anybody hears of that.
+    const entry = entryOf(plan, 'running', askedBy);
     this.#pending = null;
     this.#measuring = null;
-    const entry = this.#record(plan, 'running', askedBy);
     this.#running = { entry, token };
-    try {
-      await accepted;
-    } catch (error) {
-      entry.outcome = 'refused';
-      if (this.#running?.token === token) this.#running = null;
+    this.#keep(entry, plan);
+    const isBegun = await accepted.catch((error: unknown) => {
+      this.#abandon(entry, token);
       throw error;
-    }
+    });
+    if (!isBegun) this.#abandon(entry, token);
+  }
+
+  #abandon(entry: RebalanceEntry, token: number): void {
+    entry.outcome = 'refused';
+    if (this.#running?.token === token) this.#running = null;
   }
 
   /**
@@ -286,12 +330,33 @@ export class Rebalancing {
   }
 
   /**
-   * Applies the plan that waits for approval.
-   * @param id refused where another plan has taken its place
-   * @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED, and the
-   *   leader's refusals
+   * A plan to be applied now, whether it pays or not.
+   * @param layers those alone that are to change, all where absent
+   * @throws EplbError ISOBAR_EPLB_NO_LOADS and the policy's refusals; IsobarError
+   *   ISOBAR_COORDINATOR_REQUEST_INVALID, ISOBAR_COORDINATOR_SAME_MAPPING
    */
-  async approve(id: string | undefined): Promise<PlanSummary> {
+  async planNow(layers?: readonly number[]): Promise<RebalancePlan> {
+    const { numLayers } = this.mapping;
+    const beyond = layers?.find((layer) => layer >= numLayers);
+    if (beyond !== undefined) {
+      const text = `there is no layer ${beyond}: the mapping has ${numLayers}`;
+      throw new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field: 'layers' });
+    }
+    const whole = await this.#plan();
+    const { topology } = this.#context;
+    const options = { engines: this.#context.engines(), topology };
+    const plan = layers === undefined ? whole : planOfLayers(whole, layers, options);
+    if (plan.waves.length > 0) return plan;
+    const text = `plan ${plan.id} moves nothing: ${plan.reason}`;
+    throw new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { plan: plan.id });
+  }
+
+  /**
+   * The plan that waits for an operator.
+   * @param id refused where another plan has taken its place
+   * @throws IsobarError ISOBAR_COORDINATOR_NO_PLAN, ISOBAR_COORDINATOR_PLAN_OUTDATED
+   */
+  waitingPlan(id: string | undefined): RebalancePlan {
     const plan = this.#pending;
     if (plan === null) {
       throw new IsobarError('ISOBAR_COORDINATOR_NO_PLAN', 'no plan waits for approval');
@@ -300,8 +365,16 @@ export class Rebalancing {
       const text = `plan ${id} does not wait for approval; ${plan.id} does`;
       throw new IsobarError('ISOBAR_COORDINATOR_PLAN_OUTDATED', text, { plan: plan.id });
     }
-    await this.#begin(plan, 'operator');
-    return summaryOf(plan);
+    return plan;
+  }
+
+  /** The plan is not wanted: none is proposed until loads have changed, or the back-off is over. */
+  decline(plan: RebalancePlan): void {
+    if (this.#pending !== plan) return;
+    this.#pending = null;
+    const untilMs = this.#context.now() + this.#context.settings.backOffMs;
+    this.#declined = new DeclinedPlan(this.#balancer.averageLoad(), untilMs);
+    this.#record(plan, 'declined', 'operator');
   }
 
   /** A wave of a rebalance is in force. */
@@ -337,14 +410,53 @@ function reasonOf(id: string, result: RebalanceResult): string {
   return `plan ${id}: balancedness ${before} to ${after} predicted, ${report.moves} moves`;
 }
 
-function summaryOf(plan: RebalancePlan): PlanSummary {
+/** Each rank's load ÷ the mean of all, as forecast, before and after the plan; [ranks]. */
+function rankShares({ current, target, loads }: RebalancePlan): {
+  readonly rankShares?: { readonly before: number[]; readonly after: number[] };
+} {
+  if (loads.length === 0) return {};
+  const before = sharesOf(current, loads);
+  return { rankShares: { before, after: sharesOf(target, loads) } };
+}
+
+function sharesOf(mapping: ExpertMapping, loads: Float64Array): number[] {
+  const { numRanks } = mapping;
+  const byRank = new Float64Array(numRanks);
+  let all = 0;
+  for (const [index, load] of mapping.rankLoads(loads).entries()) {
+    byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
+    all += load;
+  }
+  // Three digits: it is for people, and there may be thousands of ranks.
+  return Array.from(byRank, (load) =>
+    all === 0 ? 0 : Math.round((load * numRanks * 1e3) / all) / 1e3,
+  );
+}
+
+function entryOf(
+  plan: RebalancePlan,
+  outcome: RebalanceEntry['outcome'],
+  askedBy: RebalanceEntry['askedBy'],
+): RebalanceEntry {
+  return {
+    at: new Date().toISOString(),
+    plan: summaryOf(plan),
+    outcome,
+    askedBy,
+    wavesCommitted: 0,
+    measuredBalancedness: null,
+    measuredStepMillis: null,
+  };
+}
+
+export function summaryOf(plan: RebalancePlan): PlanSummary {
   const { report } = plan.result;
   return {
     id: plan.id,
     baseVersion: plan.base.version,
     policy: report.policy,
     planMs: report.planMs,
-    balancedness: { before: report.balancednessBefore ?? 0, after: report.balancedness },
+    balancedness: plan.balancedness,
     moves: plan.moves,
     bytes: plan.bytes,
     waves: plan.waves.length,

@@ -3,11 +3,12 @@ import {
   type CoordinatorState,
   type LeaderState,
   type Member,
+  type RankStatus,
   ranksMissing,
+  type StatusAnswer,
   sameMember,
 } from '@isobar/protocol';
 import type { Leadership } from './leadership.js';
-import type { RankStatus, StatusAnswer } from './operator-messages.js';
 import type { CoordinatorSettings } from './settings.js';
 
 /** Rebalances told. */

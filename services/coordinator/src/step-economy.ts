@@ -6,8 +6,8 @@ import {
   type RebalanceEconomy,
   StepTimeModel,
 } from '@isobar/eplb';
+import type { EconomySummary } from '@isobar/protocol';
 import type { LoadPass } from './load-window.js';
-import type { EconomySummary } from './operator-messages.js';
 import type { CoordinatorSettings } from './settings.js';
 
 export type StepEconomySettings = Pick<

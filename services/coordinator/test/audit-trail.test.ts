@@ -28,6 +28,7 @@ function fakeStream(failures: number) {
     ensure: async () => {
       ensured += 1;
     },
+    async *read(): AsyncGenerator<never> {},
     append: async (subject: string, payload: Uint8Array, id: string) => {
       if (failing > 0) {
         failing -= 1;
@@ -47,6 +48,7 @@ function trailOn(stream: ReturnType<typeof fakeStream>, waitingMax?: number): Au
     logger: createLogger({ name: 'test', level: 'silent' }),
     writer: 'w',
     retryMs: 1,
+    answerBytesMax: 1_024,
     ...(waitingMax === undefined ? {} : { waitingMax }),
   });
 }

@@ -1,7 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Bus, connectBus, type NatsContext } from '@isobar/bus';
-import { type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
-import { IsobarError, subjectsOf } from '@isobar/protocol';
+import {
+  type CommandAnswer,
+  type CommandInput,
+  type CommandName,
+  commands,
+  IsobarError,
+  type StatusAnswer,
+  subjectsOf,
+} from '@isobar/protocol';
 import type { z } from 'zod';
 import { errorCodeOf } from './exit-codes.js';
 
@@ -55,13 +62,18 @@ export class CoordinatorClient {
   }
 
   /**
+   * Asks a command, and waits for its answer as long as the command itself may wait, and more.
    * @throws IsobarError ISOBAR_BUS_SERVICE_ERROR with the refusal's own code, ISOBAR_BUS_TIMEOUT,
    *   ISOBAR_BUS_NO_RESPONDERS, ISOBAR_CLI_ANSWER where the answer is not what was asked for
    */
-  async ask<T>(command: string, question: unknown, schema: z.ZodType<T>): Promise<T> {
+  async ask<Name extends CommandName>(
+    command: Name,
+    question: CommandInput<Name>,
+  ): Promise<CommandAnswer<Name>> {
     const payload = new TextEncoder().encode(JSON.stringify(question));
     const subject = `${this.#prefix}.${command}`;
-    const answer = await this.#bus.request(subject, payload, this.#timeoutMs);
+    const { waitMs = 0 } = question as { readonly waitMs?: number };
+    const answer = await this.#bus.request(subject, payload, this.#timeoutMs + waitMs);
     let value: unknown;
     try {
       value = JSON.parse(new TextDecoder().decode(answer));
@@ -73,7 +85,7 @@ export class CoordinatorClient {
         { cause },
       );
     }
-    const parsed = schema.safeParse(value);
+    const parsed = answerSchema(command).safeParse(value);
     if (parsed.success) return parsed.data;
     const field = parsed.error.issues[0]?.path.join('.') ?? '';
     const text = `the answer to ${command} is malformed at field ${field}`;
@@ -88,7 +100,7 @@ export class CoordinatorClient {
     const endMs = performance.now() + deadlineMs;
     for (;;) {
       try {
-        return await this.ask('status', {}, statusAnswerSchema);
+        return await this.ask('status', {});
       } catch (error) {
         const isLeaderless = leaderlessCodes.has(errorCodeOf(error) ?? '');
         if (!isLeaderless || performance.now() > endMs) throw error;
@@ -100,4 +112,9 @@ export class CoordinatorClient {
   close(): Promise<void> {
     return this.#bus.drain();
   }
+}
+
+/** The table's entry, as a type that depends on the name alone. */
+function answerSchema<Name extends CommandName>(name: Name): z.ZodType<CommandAnswer<Name>> {
+  return commands[name].answer as unknown as z.ZodType<CommandAnswer<Name>>;
 }

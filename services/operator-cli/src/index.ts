@@ -1,10 +1,4 @@
-export {
-  type AuditEvent,
-  auditEventSchema,
-  type HistoryOptions,
-  readHistory,
-  renderEvent,
-} from './commands/history-command.js';
+export { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
 export { CoordinatorClient, type DeploymentAddress } from './coordinator-client.js';
 export {
   concludeRun,

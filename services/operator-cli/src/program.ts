@@ -1,9 +1,7 @@
-import { mappingAnswerSchema, planSummarySchema, statusAnswerSchema } from '@isobar/coordinator';
-import { toSglangExpertLocation } from '@isobar/trace';
 import { Command, Option } from 'commander';
 import { addAuth } from './auth/auth-command.js';
 import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
-import { renderPlan, renderStatus } from './commands/render-status.js';
+import { renderPlan } from './commands/render-status.js';
 import {
   type GlobalOptions,
   print,
@@ -12,6 +10,7 @@ import {
   wrongOptions,
 } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
+import { addWatching } from './commands/watching.js';
 import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
@@ -59,23 +58,10 @@ export function createProgram(): Command {
   addPlan(program);
   addSteering(program);
   addMembers(program);
-  addExport(program);
   addReplay(program);
   addDemo(program);
   addAuth(program);
   return program;
-}
-
-function addWatching(program: Command): void {
-  program
-    .command('status')
-    .description('What the deployment does now: mapping, load, ranks, swap, rebalances.')
-    .action((_, command: Command) =>
-      withClient(command, async (client, { json }) => {
-        const status = await client.ask('status', {}, statusAnswerSchema);
-        print(json ? JSON.stringify(status) : renderStatus(status));
-      }),
-    );
 }
 
 function addHistory(program: Command): void {
@@ -171,7 +157,7 @@ function planLive(command: Command): Promise<void> {
     }
   }
   return withClient(command, async (client, { json }) => {
-    const plan = await client.ask('plan', {}, planSummarySchema);
+    const plan = await client.ask('plan', {});
     print(json ? JSON.stringify(plan) : renderPlan(plan));
   });
 }
@@ -196,38 +182,6 @@ async function planOffline(command: Command): Promise<void> {
   const text = JSON.stringify(document);
   if (out !== undefined && out !== '-') await writeFileAtomically(out, `${text}\n`);
   print(json || out === '-' ? text : renderPlanDocument(document));
-}
-
-function addExport(program: Command): void {
-  program
-    .command('export')
-    .description(
-      "Prints the mapping in force: Isobar's own JSON, or SGLang's --init-expert-location.",
-    )
-    .addOption(
-      new Option('--format <format>', 'file format')
-        .choices(['isobar', 'sglang'])
-        .default('isobar'),
-    )
-    .addHelpText('after', '\nExample: isobar export --format sglang > expert-location.json')
-    .action((_, command: Command) =>
-      withClient(command, async (client) => {
-        const { format } = command.opts<{ format: 'isobar' | 'sglang' }>();
-        const mapping = await client.ask('mapping', {}, mappingAnswerSchema);
-        if (format === 'isobar') {
-          print(JSON.stringify(mapping));
-          return;
-        }
-        const { physicalToLogical } = mapping;
-        print(
-          toSglangExpertLocation({
-            numLayers: physicalToLogical.length,
-            numSlots: physicalToLogical[0]?.length ?? 0,
-            physicalToLogical: physicalToLogical.flat(),
-          }),
-        );
-      }),
-    );
 }
 
 function addReplay(program: Command): void {

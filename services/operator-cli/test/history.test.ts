@@ -2,13 +2,12 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  type AuditEvent,
   CoordinatorClient,
   type HistoryOptions,
   readHistory,
   renderEvent,
 } from '@isobar/operator-cli';
-import { encode, eventStreamName, subjectsOf } from '@isobar/protocol';
+import { type AuditEvent, encode, eventStreamName, subjectsOf } from '@isobar/protocol';
 import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 

@@ -1,4 +1,4 @@
-import type { EconomySummary, PlanSummary, StatusAnswer } from '@isobar/coordinator';
+import type { EconomySummary, PlanSummary, StatusAnswer } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import { renderPlan, renderStatus } from '../src/commands/render-status.js';
 

@@ -1,7 +1,8 @@
-import type { ControlRecord, Mode } from '../control-record.js';
+import type { CommandRequest } from '../commands/command-request.js';
+import { type ControlRecord, type Mode, requestsMax } from '../control-record.js';
 import type { Member } from '../member.js';
 
-/** What an operator may change in the record `control`. */
+/** What operators' commands change in the record `control`. */
 export type ControlChange =
   | { readonly kind: 'mode'; readonly mode: Mode }
   | { readonly kind: 'pause' }
@@ -9,9 +10,12 @@ export type ControlChange =
   | { readonly kind: 'resume' }
   /** Automatic balancing is held until resumed; not held where the reason is null. */
   | { readonly kind: 'hold'; readonly reason: string | null }
-  | { readonly kind: 'drain'; readonly rank: number }
-  | { readonly kind: 'undrain'; readonly rank: number }
-  | { readonly kind: 'declare-dead'; readonly member: Member };
+  | { readonly kind: 'drain'; readonly ranks: readonly number[] }
+  | { readonly kind: 'undrain'; readonly ranks: readonly number[] }
+  | { readonly kind: 'declare-dead'; readonly member: Member }
+  /** A command is taken, or what became of it is known. */
+  | { readonly kind: 'note-request'; readonly request: CommandRequest }
+  | { readonly kind: 'forget-request'; readonly id: string };
 
 /** Deaths that are kept: those of engines which no record lists any more matter no longer. */
 const deadMax = 1_024;
@@ -27,11 +31,14 @@ export function changeControl(control: ControlRecord, change: ControlChange): Co
     case 'hold':
       return { ...control, held: change.reason };
     case 'drain': {
-      const others = control.drained.filter((rank) => rank !== change.rank);
-      return { ...control, drained: [...others, change.rank].sort((a, b) => a - b) };
+      const drained = [...new Set([...control.drained, ...change.ranks])];
+      return { ...control, drained: drained.sort((a, b) => a - b) };
     }
     case 'undrain':
-      return { ...control, drained: control.drained.filter((rank) => rank !== change.rank) };
+      return {
+        ...control,
+        drained: control.drained.filter((rank) => !change.ranks.includes(rank)),
+      };
     case 'declare-dead': {
       const { rank, incarnation } = change.member;
       const others = control.dead.filter(
@@ -39,15 +46,47 @@ export function changeControl(control: ControlRecord, change: ControlChange): Co
       );
       return { ...control, dead: [...others, change.member].slice(-deadMax) };
     }
+    case 'note-request':
+      return { ...control, requests: withRequest(control.requests, change.request) };
+    case 'forget-request':
+      return { ...control, requests: control.requests.filter(({ id }) => id !== change.id) };
   }
+}
+
+function withRequest(
+  requests: readonly CommandRequest[],
+  request: CommandRequest,
+): CommandRequest[] {
+  const at = requests.findIndex(({ id }) => id === request.id);
+  if (at >= 0) return requests.map((other, index) => (index === at ? request : other));
+  const oldest = requests.length < requestsMax ? -1 : requests.findIndex(isDone);
+  return [...requests.filter((_, index) => index !== oldest), request];
+}
+
+/** What is running is never forgotten: it could be begun again. */
+export function hasRoomForRequest({ requests }: ControlRecord): boolean {
+  return requests.length < requestsMax || requests.some(isDone);
+}
+
+function isDone({ outcome }: CommandRequest): boolean {
+  return outcome !== null;
 }
 
 /**
  * What takes a change back that was made for a request which was then refused.
  * @param before the record as it was before the change
  */
-export function undoOf(change: ControlChange, before: ControlRecord): ControlChange | null {
-  if (change.kind === 'hold') return { kind: 'hold', reason: before.held };
-  if (change.kind !== 'drain' || before.drained.includes(change.rank)) return null;
-  return { kind: 'undrain', rank: change.rank };
+export function undoOf(change: ControlChange, before: ControlRecord): ControlChange[] {
+  switch (change.kind) {
+    case 'hold':
+      return [{ kind: 'hold', reason: before.held }];
+    case 'drain': {
+      const ranks = change.ranks.filter((rank) => !before.drained.includes(rank));
+      return ranks.length === 0 ? [] : [{ kind: 'undrain', ranks }];
+    }
+    case 'note-request':
+      return [{ kind: 'forget-request', id: change.request.id }];
+    default:
+      return [];
+  }
 }

@@ -60,7 +60,8 @@ export function enterReading(step: CoordinatorStep, fence: Fence, readAtMs: numb
 function depose(step: CoordinatorStep, fence: Fence, why: string): void {
   step.effects.push(...refuseAll(step.state, why), { kind: 'deposed', fence, why });
   const role = { kind: 'standby' } as const;
-  step.state = { ...step.state, role, writer: null, creating: new Map(), operations: [] };
+  const nothing = { writer: null, creating: new Map(), operations: [], taken: new Map() };
+  step.state = { ...step.state, role, ...nothing };
 }
 
 /** It can't lead as things are: another may, and this one tries again later. */

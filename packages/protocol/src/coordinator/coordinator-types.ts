@@ -1,3 +1,8 @@
+import type {
+  CommandIdentity,
+  CommandOutcome,
+  CommandRequest,
+} from '../commands/command-request.js';
 import type { ControlRecord, Mode } from '../control-record.js';
 import type { Fence } from '../fence.js';
 import type { IsobarError } from '../isobar-error.js';
@@ -40,21 +45,42 @@ export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
   readonly mode: Mode;
 }
 
-/** What an operator, or balancing, wants done: a change of `control`, a request, or both. */
+/**
+ * What an operator, or balancing, wants done: a change of `control`, then a request or a cancel.
+ */
 export interface Operation {
   /** Drawn by the shell, never twice. */
   readonly token: number;
   /** Written before the request is made, and taken back where that is refused. */
   readonly change: ControlChange | null;
-  readonly request: Omit<LeaderRequest, 'kind' | 'token'> | null;
+  readonly request: Omit<LeaderRequest, 'kind' | 'token' | 'askedBy'> | null;
+  /** Voids the open swap where it is not decided, and drops the waves that wait. */
+  readonly cancel?: { readonly reason: string };
+  /** The command that it is done for: once, whatever leadership it is sent to and however often. */
+  readonly command?: OperationCommand;
 }
 
-export interface QueuedOperation extends Omit<Operation, 'token'> {
+export interface OperationCommand extends CommandIdentity {
+  /** This leadership has taken it before: it is planned anew, or has come to nothing. */
+  readonly goesOn?: true;
+  /** What became of it, where that is known with the change. @default done, or it is running */
+  readonly ended?: { readonly outcome: CommandOutcome; readonly reason: string };
+}
+
+export interface QueuedOperation extends Omit<Operation, 'token' | 'change'> {
   /** Null where nobody waits for the answer. */
   readonly token: number | null;
-  readonly undo: ControlChange | null;
-  /** `change` is written, and the leader has been asked. */
+  readonly changes: readonly ControlChange[];
+  readonly undo: readonly ControlChange[];
+  /** The changes are written, and the leader has been asked. */
   readonly requested: boolean;
+}
+
+/** A command's request that the leader has taken, or is asked to take. */
+export interface TakenRequest {
+  readonly id: string;
+  /** Where another version was first, the shell plans it anew. */
+  readonly isPlannedAnew: boolean;
 }
 
 export type CoordinatorRole =
@@ -91,6 +117,8 @@ export interface CoordinatorState {
   readonly writer: ControlWriter | null;
   /** The first one is under way. */
   readonly operations: readonly QueuedOperation[];
+  /** Commands' requests that have not ended, by their tokens. */
+  readonly taken: ReadonlyMap<number, TakenRequest>;
   /** Creations under way, by version. */
   readonly creating: ReadonlyMap<number, PendingAccess>;
   readonly nextToken: number;
@@ -131,8 +159,7 @@ export type CoordinatorEvent =
   | { readonly kind: 'report'; readonly report: RankReport }
   | { readonly kind: 'vote'; readonly vote: Vote }
   | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
-  | ({ readonly kind: 'operate' } & Operation)
-  | { readonly kind: 'cancel'; readonly token: number; readonly reason: string };
+  | ({ readonly kind: 'operate' } & Operation);
 
 export type CoordinatorEffect =
   | Extract<LeaseEffect, { readonly kind: 'read-leader' | 'write-leader' }>
@@ -157,7 +184,16 @@ export type CoordinatorEffect =
   | { readonly kind: 'deposed'; readonly fence: Fence; readonly why: string }
   | { readonly kind: 'released' }
   | { readonly kind: 'control-changed'; readonly control: ControlRecord }
-  | { readonly kind: 'operation-done'; readonly token: number; readonly control: ControlRecord }
+  | {
+      /** What it changes is durable, and the leader has taken what it requests. */
+      readonly kind: 'operation-done';
+      readonly token: number;
+      readonly control: ControlRecord;
+      /** The command's as it is kept now, null where it was done for none. */
+      readonly request: CommandRequest | null;
+      /** The command had been taken before: nothing was done for this operation. */
+      readonly isRepeated: boolean;
+    }
   | { readonly kind: 'operation-refused'; readonly token: number; readonly error: IsobarError }
   | {
       readonly kind: 'outcomes-answer';

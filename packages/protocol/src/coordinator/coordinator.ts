@@ -6,7 +6,7 @@ import type {
   CoordinatorResult,
   CoordinatorState,
 } from './coordinator-types.js';
-import { onCancel, toLeader } from './leading.js';
+import { toLeader } from './leading.js';
 import { enqueue } from './operations.js';
 import { goOnWithControl, onControl } from './taking-control.js';
 import {
@@ -38,6 +38,7 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     role: { kind: 'standby' },
     writer: null,
     operations: [],
+    taken: new Map(),
     creating: new Map(),
     nextToken: 1,
   };
@@ -99,9 +100,6 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
       break;
     case 'operate':
       enqueue(step, event);
-      break;
-    case 'cancel':
-      onCancel(step, event);
       break;
   }
 }

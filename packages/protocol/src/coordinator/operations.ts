@@ -1,11 +1,9 @@
 import { encode } from '../codec.js';
+import type { CommandRequest } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
-import type { LeaderState } from '../leader/leader-types.js';
-import { includesMember, unionOfMembers } from '../member.js';
-import { membersUnheard } from '../swap/takeover.js';
-import { type ControlChange, changeControl, undoOf } from './control-change.js';
+import { changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
 import type {
   CoordinatorEffect,
@@ -13,87 +11,71 @@ import type {
   Operation,
   QueuedOperation,
 } from './coordinator-types.js';
+import { noteOf, refusalOf } from './operation-checks.js';
 
 /*
  * What operators and balancing want done, one after the other: the change of `control` first,
- * durable, then the request to the leader; each is answered once both are settled.
+ * durable, then the request to the leader; each is answered once both are settled. What is done for a
+ * command is written beside the change, before anything is begun: whoever leads by the time it is
+ * sent again knows it.
  */
 
 const operationsMax = 64;
 
 export function enqueue(step: CoordinatorStep, operation: Operation): void {
-  const refusal = refusalOf(step.state, operation);
-  if (refusal !== null) {
-    const { token } = operation;
-    step.effects.push({ kind: 'operation-refused', token, error: refusal });
-    return;
-  }
-  const { token, change, request } = operation;
-  const queued = { token, change, request, undo: null, requested: false };
-  step.state = { ...step.state, operations: [...step.state.operations, queued] };
+  const { token, change, request, cancel, command } = operation;
+  const { operations } = step.state;
+  const queued = {
+    ...internal(change === null ? [] : [change]),
+    token,
+    request,
+    ...(cancel === undefined ? {} : { cancel }),
+    ...(command === undefined ? {} : { command }),
+  };
+  const refusal = operations.length < operationsMax ? refusalOf(step.state, queued) : busy(step);
+  if (refusal === null) step.state = { ...step.state, operations: [...operations, queued] };
+  else step.effects.push({ kind: 'operation-refused', token, error: refusal });
 }
 
-function refusalOf(state: CoordinatorState, { change }: Operation): IsobarError | null {
-  const { role, operations } = state;
-  // A new leader that waits for a dead rank can be told of the death, and of nothing else.
-  const isDeath = change?.kind === 'declare-dead' && role.kind === 'taking-over';
-  if (role.kind !== 'leading' && !isDeath) return notLeading(state);
-  if (operations.length >= operationsMax) {
-    const text = `${operations.length} operations wait already`;
-    return new IsobarError('ISOBAR_COORDINATOR_BUSY', text, { waiting: operations.length });
-  }
-  // While it takes over, answers may tell of members that no record names yet.
-  if (change === null || role.kind !== 'leading') return null;
-  return unknownMember(role.leader, change);
+function busy({ state }: CoordinatorStep): IsobarError {
+  const waiting = state.operations.length;
+  const text = `${waiting} operations wait already`;
+  return new IsobarError('ISOBAR_COORDINATOR_BUSY', text, { waiting });
 }
 
-/** The refusal of whoever does not lead: who does, or what it waits for, as far as it knows. */
-export function notLeading(state: CoordinatorState): IsobarError {
-  const { role, lease } = state;
-  const fields: Record<string, unknown> = { holder: lease.lastHolder, role: role.kind };
-  let waitsFor = `${lease.lastHolder ?? 'nobody'} held the lease when last seen`;
-  if (role.kind === 'taking-over') {
-    const members = membersUnheard(role.takeover);
-    const told = members.map(({ rank, incarnation }) => `rank ${rank} (${incarnation ?? 'new'})`);
-    waitsFor = `it waits for the answer of ${told.join(', ')}`;
-    Object.assign(fields, { members });
-  }
-  const text = `this coordinator does not lead: ${waitsFor}`;
-  return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
-}
-
-function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): IsobarError | null {
-  if (change.kind !== 'drain' && change.kind !== 'declare-dead') return null;
-  const rank = change.kind === 'drain' ? change.rank : change.member.rank;
-  // Who leaves is waited for as well, and may die while it is.
-  const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
-  if (change.kind === 'declare-dead' && includesMember(leaving, change.member)) return null;
-  const listed = swap.members.find((member) => member.rank === rank);
-  if (listed === undefined) {
-    const text = `no rank ${rank} is a member of the newest version`;
-    return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, { field: 'rank', rank });
-  }
-  if (change.kind === 'drain' || listed.incarnation === change.member.incarnation) return null;
-  const text = `rank ${rank} is listed under incarnation ${listed.incarnation}, not ${change.member.incarnation}`;
-  const fields = { field: 'incarnation', rank, incarnation: listed.incarnation };
-  return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, fields);
+/** A change that nobody waits for. */
+export function internal(changes: QueuedOperation['changes']): QueuedOperation {
+  return { token: null, changes, request: null, undo: [], requested: false };
 }
 
 /** The record to be written for an operation, null where there is nothing to write. */
 export function recordFor(
+  state: CoordinatorState,
   operation: QueuedOperation,
   control: ControlRecord,
 ): ControlRecord | null {
-  const { change, requested } = operation;
-  if (change === null || requested) return null;
-  const changed = changeControl(control, change);
+  if (operation.requested) return null;
+  const changed = allChanges(state, operation).reduce(changeControl, control);
   return sameBytes(encode(changed), encode(control)) ? null : changed;
 }
 
-/** The first operation's change is durable; `before` is the record as it was. */
-export function withUndo(operation: QueuedOperation, before: ControlRecord): QueuedOperation {
-  const { change } = operation;
-  return { ...operation, undo: change === null ? null : undoOf(change, before) };
+function allChanges(
+  state: CoordinatorState,
+  operation: QueuedOperation,
+): QueuedOperation['changes'] {
+  const request = noteOf(state, operation);
+  if (request === null) return operation.changes;
+  return [...operation.changes, { kind: 'note-request', request }];
+}
+
+/** The first operation's changes are durable; `before` is the record as it was. */
+export function withUndo(
+  state: CoordinatorState,
+  operation: QueuedOperation,
+  before: ControlRecord,
+): QueuedOperation {
+  const undo = allChanges(state, operation).flatMap((change) => undoOf(change, before));
+  return { ...operation, undo };
 }
 
 /** The first operation is done with. */
@@ -101,21 +83,24 @@ export function finishOperation(
   step: CoordinatorStep,
   control: ControlRecord,
   refusal: IsobarError | null,
+  isRepeated = false,
 ): void {
   const [first, ...others] = step.state.operations;
   if (first === undefined) return;
-  const undoing =
-    refusal === null || first.undo === null
-      ? []
-      : [{ token: null, change: first.undo, request: null, undo: null, requested: false }];
+  const undoing = refusal === null || first.undo.length === 0 ? [] : [internal(first.undo)];
   step.state = { ...step.state, operations: [...undoing, ...others] };
-  const { token } = first;
+  const { token, command } = first;
   if (token === null) return;
-  step.effects.push(
-    refusal === null
-      ? { kind: 'operation-done', token, control }
-      : { kind: 'operation-refused', token, error: refusal },
-  );
+  if (refusal !== null) {
+    step.effects.push({ kind: 'operation-refused', token, error: refusal });
+    return;
+  }
+  const request = requestOf(control, command?.id);
+  step.effects.push({ kind: 'operation-done', token, control, request, isRepeated });
+}
+
+export function requestOf(control: ControlRecord, id: string | undefined): CommandRequest | null {
+  return control.requests.find((request) => request.id === id) ?? null;
 }
 
 /** Nothing that waits will be done by this leadership; the first may have been done already. */

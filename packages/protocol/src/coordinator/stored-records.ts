@@ -38,7 +38,7 @@ export function controlUnder(
   stored: ControlRecord | null,
   mode: Mode,
 ): ControlRecord {
-  const fresh = { mode, paused: false, held: null, drained: [], dead: [] };
+  const fresh = { mode, paused: false, held: null, drained: [], dead: [], requests: [] };
   return { ...fresh, ...stored, schema: 1, fence };
 }
 

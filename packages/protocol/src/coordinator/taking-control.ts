@@ -14,7 +14,9 @@ import {
 import { type CoordinatorStep, enterReading, giveWay, toLease } from './coordinator-step.js';
 import type { CoordinatorRole } from './coordinator-types.js';
 import { makeRequest, toLeader } from './leading.js';
+import { knownRequest, refusalNow } from './operation-checks.js';
 import { finishOperation, recordFor, withUndo } from './operations.js';
+import { recoverRequests } from './recover-requests.js';
 import { controlUnder, readable, readControl, type StoredControl } from './stored-records.js';
 
 /*
@@ -39,7 +41,8 @@ function firstControl(
   ground: Ground,
   stored: ControlRecord | null,
 ): ControlRecord {
-  const record = controlUnder(fence, stored, step.state.options.mode);
+  const before = controlUnder(fence, stored, step.state.options.mode);
+  const record = { ...before, requests: recoverRequests(before.requests, ground) };
   return ground.storeBehind ? { ...record, mode: 'observe' } : record;
 }
 
@@ -60,7 +63,19 @@ function startOperation(step: CoordinatorStep): boolean {
   const [first] = operations;
   const control = controlOf(step);
   if (first === undefined || control === null || writer !== null || first.requested) return false;
-  const record = recordFor(first, control.record);
+  const known = knownRequest(first, control.record);
+  if (known !== null) {
+    // Nothing was written for it, and nothing is: it was done before, or never will be.
+    const isRepeated = !(known instanceof IsobarError);
+    finishOperation(step, control.record, isRepeated ? null : known, isRepeated);
+    return true;
+  }
+  const record = recordFor(step.state, first, control.record);
+  const refusal = refusalNow(step.state, first, record ?? control.record, step.nowMs);
+  if (refusal !== null) {
+    finishOperation(step, control.record, refusal);
+    return true;
+  }
   if (record !== null) {
     step.state = { ...step.state, writer: writeControl(record, control.revision) };
     return false;
@@ -116,7 +131,7 @@ function recordOver(
   if (role.kind === 'taking-control') return firstControl(step, role.fence, role.ground, found);
   const [first] = step.state.operations;
   if (role.kind !== 'taking-over' || first === undefined) return null;
-  return recordFor(first, controlUnder(role.fence, found, step.state.options.mode));
+  return recordFor(step.state, first, controlUnder(role.fence, found, step.state.options.mode));
 }
 
 function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision: number): void {
@@ -130,7 +145,8 @@ function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision
     enterReading(step, role.fence, step.nowMs);
   } else if (role.kind === 'leading') {
     const [first, ...others] = step.state.operations;
-    const operations = first === undefined ? [] : [withUndo(first, role.control.record), ...others];
+    const before = role.control.record;
+    const operations = first === undefined ? [] : [withUndo(step.state, first, before), ...others];
     step.state = { ...step.state, role: { ...role, control }, operations };
     step.effects.push({ kind: 'control-changed', control: record });
     toLeader(step, { kind: 'control', control: record });

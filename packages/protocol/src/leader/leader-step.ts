@@ -121,7 +121,7 @@ function onSettled(
   const { backOffMs, retryMs } = state.timings;
   const { version, reason } = record;
   // What something else came in the way of has not failed.
-  const hasFailed = state.activity?.interrupted !== 'superseded';
+  const hasFailed = state.activity?.interrupted?.outcome !== 'superseded';
   step.state = {
     ...state,
     outcomes: [...state.outcomes, outcome],

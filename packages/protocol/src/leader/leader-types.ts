@@ -1,5 +1,6 @@
 import type { ExpertMapping } from '@isobar/eplb';
 import type { Change } from '../change.js';
+import type { AskedBy } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
 import type { DecidedVersion } from '../decided-version.js';
 import type { Fence } from '../fence.js';
@@ -93,8 +94,14 @@ export interface Activity {
   readonly change: Change;
   readonly request: LeaderRequest | null;
   /** Why waves that had not begun, or the open one, were given up; null where none were. */
-  readonly interrupted: 'cancelled' | 'superseded' | null;
+  readonly interrupted: Interruption | null;
   readonly last: { readonly outcome: 'committed' | 'void'; readonly reason: string } | null;
+}
+
+export interface Interruption {
+  readonly outcome: 'cancelled' | 'superseded';
+  /** What came in the way, and who asked for it. */
+  readonly reason: string;
 }
 
 export interface BackOff {
@@ -113,10 +120,12 @@ export interface LeaderRequest {
   readonly automatic?: boolean;
   /** Of `rebalance` and `rollback`, each on top of the one before. */
   readonly waves?: readonly Wave[];
-  /** Of `drain` and `leave`. A drain is for a rank that `control` lists as drained. */
-  readonly rank?: number;
+  /** Of `drain` and `leave`. A drain is for ranks that `control` lists as drained. */
+  readonly ranks?: readonly number[];
   /** The version that the request was made on. */
   readonly base: { readonly version: number; readonly digest: string };
+  /** The command that it is made for, for those in whose way it is. */
+  readonly askedBy?: AskedBy;
 }
 
 export type LeaderEvent =
@@ -129,7 +138,7 @@ export type LeaderEvent =
   | { readonly kind: 'record-unknown'; readonly version: number }
   /** A record that this process can't read: it does not lead. */
   | { readonly kind: 'unreadable'; readonly error: IsobarError }
-  | { readonly kind: 'cancel'; readonly reason: string }
+  | { readonly kind: 'cancel'; readonly reason: string; readonly askedBy?: AskedBy }
   /** The control record as it was written. */
   | { readonly kind: 'control'; readonly control: ControlRecord }
   | LeaderRequest

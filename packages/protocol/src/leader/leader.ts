@@ -1,3 +1,4 @@
+import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
 import { type Fence, isFenced } from '../fence.js';
 import { includesMember, type Member, sameMembers, unionOfMembers } from '../member.js';
@@ -18,6 +19,7 @@ import type { Ground } from '../swap/ground.js';
 import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
 import type {
   Activity,
+  Interruption,
   LeaderEvent,
   LeaderRequest,
   LeaderResult,
@@ -25,7 +27,7 @@ import type {
   LeaderTimings,
   RequestOutcome,
 } from './leader-types.js';
-import { beginNext, dueOrder } from './next-change.js';
+import { beginNext, firstDue } from './next-change.js';
 import { isIdle, orderOf, refuseRequest } from './requests.js';
 
 export * from './leader-types.js';
@@ -113,7 +115,7 @@ function take(step: LeaderStep, event: LeaderEvent): void {
       step.effects.push({ kind: 'failed', error: event.error });
       return;
     case 'cancel':
-      onCancel(step, event.reason);
+      onCancel(step, event.reason, event.askedBy ?? null);
       return;
     case 'control':
       onControl(step, event.control);
@@ -154,7 +156,7 @@ function weigh(step: LeaderStep): void {
   const dead = deadOf(evidence, voters);
   if (sameMembers(dead, swap.dead)) return;
   if (dead.some((member) => !includesMember(swap.dead, member))) {
-    interrupt(step, 'superseded', true);
+    interrupt(step, { outcome: 'superseded', reason: 'a member has died' }, true);
     step.state = { ...step.state, retryAtMs: Number.NEGATIVE_INFINITY };
   }
   toSwap(step, { kind: 'deaths', dead });
@@ -164,11 +166,7 @@ function weigh(step: LeaderStep): void {
  * Waves that have not begun never will.
  * @param voidsOpen whether the open one, where ranks prepare it, comes to nothing as well
  */
-function interrupt(
-  step: LeaderStep,
-  why: NonNullable<Activity['interrupted']>,
-  voidsOpen: boolean,
-): void {
+function interrupt(step: LeaderStep, why: Interruption, voidsOpen: boolean): void {
   const { activity, swap } = step.state;
   if (activity === null) return;
   const isVoided = voidsOpen && swap.open?.phase === 'preparing';
@@ -206,8 +204,8 @@ function tellStranger(step: LeaderStep, member: Member, field: string): void {
   alarm(step, 'engines-disagree', { ...member, field });
 }
 
-function onCancel(step: LeaderStep, reason: string): void {
-  interrupt(step, 'cancelled', true);
+function onCancel(step: LeaderStep, reason: string, askedBy: AskedBy | null): void {
+  interrupt(step, { outcome: 'cancelled', reason: `${reason}${byAsker(askedBy)}` }, true);
   toSwap(step, { kind: 'cancel', reason });
 }
 
@@ -218,7 +216,10 @@ function onControl(step: LeaderStep, control: ControlRecord): void {
   const { activity } = step.state;
   // What has happened to members is seen to; what somebody wants waits.
   const isWanted = activity !== null && (activity.request !== null || activity.change === 'drain');
-  if (control.paused && isWanted) interrupt(step, 'cancelled', false);
+  if (control.paused && isWanted) {
+    const reason = `paused${byAsker(lastAsker(control.requests, 'pause'))}`;
+    interrupt(step, { outcome: 'cancelled', reason }, false);
+  }
 }
 
 function onRequest(step: LeaderStep, request: LeaderRequest): void {
@@ -267,8 +268,11 @@ function advance(step: LeaderStep): void {
   for (let round = 0; round < roundsMax; round += 1) {
     if (!isIdle(step.state)) {
       const { activity } = step.state;
-      const due = dueOrder(step.state, step.nowMs);
-      if (activity !== null && due < orderOf(activity.change)) interrupt(step, 'superseded', false);
+      const due = firstDue(step.state, step.nowMs);
+      if (activity !== null && due !== null && orderOf(due.change) < orderOf(activity.change)) {
+        const reason = `a ${due.change} comes first${byAsker(due.askedBy)}`;
+        interrupt(step, { outcome: 'superseded', reason }, false);
+      }
       return;
     }
     const isOver = step.state.activity !== null || !step.state.started;
@@ -287,7 +291,7 @@ function conclude(step: LeaderStep): void {
   const { activity } = step.state;
   if (activity === null) return;
   step.state = { ...step.state, activity: null };
-  const { request, last } = activity;
+  const { request, last, interrupted } = activity;
   if (request === null) return;
   const outcome = outcomeOf(activity);
   // A leave has no waves of its own making: it is planned again.
@@ -295,9 +299,9 @@ function conclude(step: LeaderStep): void {
     step.state = { ...step.state, requests: [request, ...step.state.requests] };
     return;
   }
-  endRequest(step, request, outcome, last?.reason ?? '');
+  endRequest(step, request, outcome, interrupted?.reason ?? last?.reason ?? '');
 }
 
 function outcomeOf({ interrupted, last }: Activity): RequestOutcome {
-  return interrupted ?? last?.outcome ?? 'void';
+  return interrupted?.outcome ?? last?.outcome ?? 'void';
 }

@@ -1,3 +1,4 @@
+import { type AskedBy, lastAsker } from '../commands/command-request.js';
 import { sameMembers } from '../member.js';
 import {
   firstWave,
@@ -58,10 +59,23 @@ function requestsDue({ control, requests }: LeaderState): readonly LeaderRequest
   return control.paused ? [] : requests.filter(({ change }) => change !== 'drain');
 }
 
-/** The least order of what is due and not under way; infinite where nothing is. */
-export function dueOrder(state: LeaderState, nowMs: number): number {
+export interface DueChange {
+  readonly change: OwnChange | LeaderRequest['change'];
+  readonly askedBy: AskedBy | null;
+}
+
+function askerOf(change: OwnChange, { control }: LeaderState): AskedBy | null {
+  return change === 'drain' ? lastAsker(control.requests, change) : null;
+}
+
+/** What goes first of all that is due and not under way, null where nothing is. */
+export function firstDue(state: LeaderState, nowMs: number): DueChange | null {
   const own = ownChangesDue(state, situationOf(state), nowMs);
-  return Math.min(...own.map(orderOf), ...requestsDue(state).map(({ change }) => orderOf(change)));
+  const due: DueChange[] = [
+    ...own.map((change) => ({ change, askedBy: askerOf(change, state) })),
+    ...requestsDue(state).map(({ change, askedBy = null }) => ({ change, askedBy })),
+  ].sort((a, b) => orderOf(a.change) - orderOf(b.change));
+  return due[0] ?? null;
 }
 
 /** Begins what goes first. Nothing may be open. */
@@ -124,9 +138,10 @@ function settleStrayNumber(step: LeaderStep): boolean {
   for (const { rank, engine } of reports.values()) {
     const version = engine?.openVote ?? null;
     if (version === null || version <= newest.version || voided.includes(version)) continue;
-    const activity = { ...activityOf('membership'), interrupted: 'superseded' } as const;
-    step.state = { ...step.state, activity };
     const reason = `only rank ${rank} has voted for it, for a leader that is gone`;
+    const interrupted = { outcome: 'superseded', reason } as const;
+    const activity = { ...activityOf('membership'), interrupted };
+    step.state = { ...step.state, activity };
     toSwap(step, { kind: 'settle-number', version, reason });
     return true;
   }
@@ -193,45 +208,56 @@ function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): voi
   if (!isTold) alarm(step, 'degraded', { change, ...plan.fields });
 }
 
-/** A drain is done when its rank holds nothing, given up when it can't be, or is not wanted. */
+/** A drain is done when its ranks hold nothing, given up when it can't be, or is not wanted. */
 function endDrains(step: LeaderStep): void {
   const holding = ranksToDrain(situationOf(step.state));
+  const members = new Set(step.state.swap.members.map(({ rank }) => rank));
+  const { drained } = step.state.control;
   for (const request of step.state.requests) {
-    const { change, rank = -1 } = request;
+    const { change, ranks = [] } = request;
     if (change !== 'drain') continue;
-    const isMember = step.state.swap.members.some((member) => member.rank === rank);
-    if (!step.state.control.drained.includes(rank) || !isMember) {
-      endRequest(step, request, 'cancelled', `rank ${rank} is not to be drained any more`);
-    } else if (!holding.includes(rank)) {
-      endRequest(step, request, 'committed', `rank ${rank} holds nothing`);
+    const wanted = ranks.filter((rank) => drained.includes(rank) && members.has(rank));
+    const told = `rank ${(wanted.length === 0 ? ranks : wanted).join(', ')}`;
+    if (wanted.length === 0) {
+      endRequest(step, request, 'cancelled', `${told} is not to be drained any more`);
+    } else if (!wanted.some((rank) => holding.includes(rank))) {
+      endRequest(step, request, 'committed', `${told} holds nothing`);
     } else if (step.state.stuck.has('drain')) {
-      endRequest(step, request, 'degraded', `what rank ${rank} holds has no other place`);
+      endRequest(step, request, 'degraded', `what ${told} holds has no other place`);
     }
   }
 }
 
 /** @returns whether it is under way now */
 function beginRequest(step: LeaderStep, request: LeaderRequest): boolean {
-  const { change, rank = -1, waves = [] } = request;
-  if (change === 'leave') return beginLeave(step, request, rank);
+  const { change, ranks = [], waves = [] } = request;
+  if (change === 'leave') return beginLeave(step, request, ranks);
   if (change === 'drain') return false;
   if (!isOnNewest(step.state, request)) {
-    endRequest(step, request, 'outdated', `version ${step.state.swap.newest.version} is in force`);
+    endRequest(step, request, 'outdated', whatIsInForce(step.state));
     return false;
   }
   step.state = withoutRequest(step.state, request);
   return beginPlan(step, 'membership', { kind: 'waves', change, waves }, request);
 }
 
-function beginLeave(step: LeaderStep, request: LeaderRequest, rank: number): boolean {
+/** What has replaced the version that a request was made on. */
+function whatIsInForce({ swap, newestOutcome }: LeaderState): string {
+  const reason = newestOutcome === null ? '' : `: ${newestOutcome.record.reason}`;
+  return `version ${swap.newest.version} is in force${reason}`;
+}
+
+function beginLeave(step: LeaderStep, request: LeaderRequest, ranks: readonly number[]): boolean {
   const situation = situationOf(step.state);
-  if (!livingMembers(situation).some((member) => member.rank === rank)) {
-    endRequest(step, request, 'superseded', `rank ${rank} is no living member any more`);
+  const living = livingMembers(situation).map(({ rank }) => rank);
+  const told = `rank ${ranks.join(', ')}`;
+  if (!ranks.every((rank) => living.includes(rank))) {
+    endRequest(step, request, 'superseded', `${told} is no living member any more`);
     return false;
   }
-  const plan = planEmptying(situation, [rank], true);
+  const plan = planEmptying(situation, ranks, true);
   if (plan.kind === 'degraded') {
-    endRequest(step, request, 'degraded', `what rank ${rank} holds has no other place`);
+    endRequest(step, request, 'degraded', `what ${told} holds has no other place`);
     return false;
   }
   step.state = withoutRequest(step.state, request);

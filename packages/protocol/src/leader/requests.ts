@@ -1,4 +1,5 @@
 import type { Change } from '../change.js';
+import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import { IsobarError } from '../isobar-error.js';
 import { joinersOf } from '../membership/membership.js';
 import { deadMembers, livingMembers } from '../membership/situation.js';
@@ -68,15 +69,19 @@ function outdated(request: LeaderRequest, version: number): IsobarError {
 }
 
 function refuseContent(state: LeaderState, request: LeaderRequest): IsobarError | null {
-  const { change, waves, rank } = request;
+  const { change, waves, ranks = [] } = request;
   if (change === 'drain' || change === 'leave') {
     if (waves !== undefined) return invalid(request, 'waves', 'its waves are not the asker’s');
     const living = livingMembers(situationOf(state)).map((member) => member.rank);
-    if (rank === undefined || !living.includes(rank)) {
-      return invalid(request, 'rank', `rank ${rank ?? '?'} is no living member`);
+    if (ranks.length === 0) return invalid(request, 'ranks', 'it names no rank');
+    const gone = ranks.filter((rank) => !living.includes(rank));
+    if (gone.length > 0) {
+      return invalid(request, 'ranks', `rank ${gone.join(', ')} is no living member`);
     }
-    if (change === 'leave' || state.control.drained.includes(rank)) return null;
-    return invalid(request, 'rank', `rank ${rank} is not drained in the control record`);
+    const undrained = ranks.filter((rank) => !state.control.drained.includes(rank));
+    if (change === 'leave' || undrained.length === 0) return null;
+    const text = `rank ${undrained.join(', ')} is not drained in the control record`;
+    return invalid(request, 'ranks', text);
   }
   if (waves === undefined || waves.length === 0 || waves.length > wavesMax) {
     return invalid(request, 'waves', `it has ${waves?.length ?? 0} waves, not 1 to ${wavesMax}`);
@@ -118,26 +123,38 @@ function faultOfWave(state: LeaderState, request: LeaderRequest, wave: Wave): st
 }
 
 function refuseOrder(state: LeaderState, request: LeaderRequest): IsobarError | null {
-  const before = busyWith(state, request);
-  if (before === null) return null;
+  const first = busyWith(state, request);
+  if (first === null) return null;
+  const { what, by } = first;
   return new IsobarError(
     'ISOBAR_COORDINATOR_SWAP_OPEN',
-    `a ${request.change} can't begin: ${before} comes first`,
-    { change: request.change, before, open: state.swap.open?.proposal.version ?? null },
+    `a ${request.change} can't begin: ${what}${byAsker(by)} comes first`,
+    { change: request.change, before: what, by, open: state.swap.open?.proposal.version ?? null },
   );
 }
 
+interface ComesFirst {
+  readonly what: string;
+  readonly by: AskedBy | null;
+}
+
 /** What is under way or waits and goes first; null where nothing does. */
-function busyWith(state: LeaderState, request: LeaderRequest): string | null {
+function busyWith(state: LeaderState, request: LeaderRequest): ComesFirst | null {
   const { activity, requests, started } = state;
   const asked = orderOf(request.change);
-  if (!started) return 'what was left open';
+  const nobodys = (what: string) => ({ what, by: null });
+  if (!started) return nobodys('what was left open');
   const situation = situationOf(state);
-  if (deadMembers(situation).length > 0) return 'evacuation';
-  if (asked >= order.membership && joinersOf(situation).length > 0) return 'membership';
+  if (deadMembers(situation).length > 0) return nobodys('evacuation');
+  if (asked >= order.membership && joinersOf(situation).length > 0) return nobodys('membership');
   // Drains are one matter, and are taken up together.
   const goesFirst = (change: Change | LeaderRequest['change']) =>
     orderOf(change) < asked || (orderOf(change) === asked && change !== 'drain');
-  if (activity !== null && goesFirst(activity.change)) return activity.change;
-  return requests.find(({ change }) => goesFirst(change))?.change ?? null;
+  if (activity !== null && goesFirst(activity.change)) {
+    const { change, request } = activity;
+    const drainer = change === 'drain' ? lastAsker(state.control.requests, change) : null;
+    return { what: change, by: request?.askedBy ?? drainer };
+  }
+  const before = requests.find(({ change }) => goesFirst(change));
+  return before === undefined ? null : { what: before.change, by: before.askedBy ?? null };
 }

@@ -315,13 +315,14 @@ export function planEmptying(
 export function ranksToDrain(situation: Situation): number[] {
   const { mapping, drained } = situation;
   const living = new Set(livingMembers(situation).map(({ rank }) => rank));
-  return drained.filter((rank) => {
-    if (!living.has(rank)) return false;
-    for (let layer = 0; layer < mapping.numLayers; layer += 1) {
-      const row = mapping.row(layer);
-      const own = row.subarray(mapping.slotOffsets[rank] ?? 0, mapping.slotOffsets[rank + 1] ?? 0);
-      if (own.some((expert) => expert >= 0)) return true;
-    }
-    return false;
-  });
+  return drained.filter((rank) => living.has(rank) && holdsExperts(mapping, rank));
+}
+
+export function holdsExperts(mapping: ExpertMapping, rank: number): boolean {
+  for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+    const row = mapping.row(layer);
+    const own = row.subarray(mapping.slotOffsets[rank] ?? 0, mapping.slotOffsets[rank + 1] ?? 0);
+    if (own.some((expert) => expert >= 0)) return true;
+  }
+  return false;
 }

@@ -331,6 +331,10 @@ export function operate(
   coordinator.send({ kind: 'operate', token, change, request });
 }
 
+export function cancel(coordinator: TestCoordinator, token: number, reason: string): void {
+  coordinator.send({ kind: 'operate', token, change: null, request: null, cancel: { reason } });
+}
+
 export function takeTurns(coordinators: readonly TestCoordinator[], forMs: number): void {
   for (let elapsedMs = 0; elapsedMs < forMs; elapsedMs += 100) {
     for (const coordinator of coordinators) coordinator.run(100);

@@ -2,6 +2,7 @@ import type { LeaderRequest } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import { exchanges } from '../support/waves.js';
 import {
+  cancel,
   leadingWorld,
   operate,
   settledTokens,
@@ -36,7 +37,7 @@ describe('operations', () => {
     const { store, a } = leadingWorld();
     const before = store.get('control');
     operate(a, 1, { kind: 'resume' });
-    operate(a, 2, { kind: 'undrain', rank: 1 });
+    operate(a, 2, { kind: 'undrain', ranks: [1] });
     expect(settledTokens(a)).toEqual(['done 1', 'done 2']);
     expect(store.get('control')).toBe(before);
   });
@@ -45,7 +46,7 @@ describe('operations', () => {
     const { b } = testWorld();
     b.fates.set('read-leader', 'held');
     operate(b, 1, { kind: 'pause' });
-    b.send({ kind: 'cancel', token: 2, reason: 'no' });
+    cancel(b, 2, 'no');
     expect(settledTokens(b)).toEqual([
       'refused 1 ISOBAR_COORDINATOR_NOT_LEADING',
       'refused 2 ISOBAR_COORDINATOR_NOT_LEADING',
@@ -61,7 +62,7 @@ describe('operations', () => {
 
   it('that name a rank or an incarnation that is no member are refused', () => {
     const { a } = leadingWorld();
-    operate(a, 1, { kind: 'drain', rank: 9 });
+    operate(a, 1, { kind: 'drain', ranks: [9] });
     operate(a, 2, { kind: 'declare-dead', member: { rank: 1, incarnation: other } });
     const codes = a.effectsOf('operation-refused').map(({ error }) => [error.code, error.fields]);
     expect(codes).toMatchObject([
@@ -116,7 +117,7 @@ describe('a drain', () => {
   it('is written, begun, and over once the rank holds nothing', () => {
     const { store, a } = leadingWorld();
     const { newest } = a.leader.swap;
-    operate(a, 1, { kind: 'drain', rank: 1 }, { change: 'drain', rank: 1, base: newest });
+    operate(a, 1, { kind: 'drain', ranks: [1] }, { change: 'drain', ranks: [1], base: newest });
     a.run(5_000);
     expect(settledTokens(a)).toEqual(['done 1']);
     expect(store.control.drained).toEqual([1]);
@@ -127,7 +128,7 @@ describe('a drain', () => {
     const { store, a } = leadingWorld();
     operate(a, 1, { kind: 'pause' });
     const { newest } = a.leader.swap;
-    operate(a, 2, { kind: 'drain', rank: 1 }, { change: 'drain', rank: 1, base: newest });
+    operate(a, 2, { kind: 'drain', ranks: [1] }, { change: 'drain', ranks: [1], base: newest });
     a.run(500);
     expect(settledTokens(a)).toEqual(['done 1', 'refused 2 ISOBAR_COORDINATOR_PAUSED']);
     expect(store.control.drained).toEqual([]);
@@ -167,7 +168,7 @@ describe('a cancel', () => {
     operate(a, 1, null, rollback(a));
     a.run(200);
     expect(a.leader.swap.open?.phase).toBe('preparing');
-    a.send({ kind: 'cancel', token: 2, reason: 'not now' });
+    cancel(a, 2, 'not now');
     a.run(500);
     expect(settledTokens(a)).toEqual(['done 1', 'done 2']);
     expect(a.effectsOf('swap-finished').at(-1)).toMatchObject({
@@ -178,11 +179,11 @@ describe('a cancel', () => {
 
   it('is refused where nothing is open, or all is decided', () => {
     const { a } = leadingWorld();
-    a.send({ kind: 'cancel', token: 1, reason: 'not now' });
+    cancel(a, 1, 'not now');
     a.fates.set('create-record', 'held');
     operate(a, 2, null, rollback(a));
     a.run(200);
-    a.send({ kind: 'cancel', token: 3, reason: 'not now' });
+    cancel(a, 3, 'not now');
     expect(settledTokens(a)).toEqual([
       'refused 1 ISOBAR_COORDINATOR_NO_SWAP',
       'done 2',

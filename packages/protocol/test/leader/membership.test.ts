@@ -340,7 +340,7 @@ describe('a leave', () => {
   it('empties the rank, which gives what it holds, then goes on without it', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'leave', ranks: [1], base: newest });
     group.settle();
     expect(group.memberRanks).toEqual([0, 2]);
     expect(group.rank(1).standing).toBe('stopped');
@@ -353,7 +353,7 @@ describe('a leave', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     group.rank(1).refusal = 'busy';
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'leave', ranks: [1], base: newest });
     group.settle();
     expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'void' }]);
     expect(group.memberRanks).toEqual([0, 1, 2]);
@@ -363,7 +363,7 @@ describe('a leave', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     group.rank(1).missesOutcomes = true;
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'leave', ranks: [1], base: newest });
     for (let ticks = 0; ticks < 10; ticks += 1) group.tick();
     expect(group.state.swap.open?.phase).toBe('activating');
     group.die(1);
@@ -375,7 +375,7 @@ describe('a leave', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     group.rank(1).missesRetire = true;
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'leave', ranks: [1], base: newest });
     group.settle();
     expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
   });
@@ -384,7 +384,7 @@ describe('a leave', () => {
     const group = settledGroup(5);
     group.rank(4).isSilent = true;
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'leave', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'leave', ranks: [1], base: newest });
     group.tick();
     group.rank(4).isSilent = false;
     group.die(4);
@@ -399,7 +399,7 @@ describe('a drain', () => {
     const group = settledGroup(3, { numLogicalExperts: 4 });
     group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'drain', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'drain', ranks: [1], base: newest });
     expect(group.effectsOf('request-accepted')).toMatchObject([{ token: 7 }]);
     group.settle();
     expect(group.memberRanks).toEqual([0, 1, 2]);
@@ -419,7 +419,7 @@ describe('a drain', () => {
     const group = settledGroup(3, { numLogicalExperts: 6 });
     group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 7, change: 'drain', rank: 1, base: newest });
+    group.send({ kind: 'request', token: 7, change: 'drain', ranks: [1], base: newest });
     group.settle();
     expect(group.version).toBe(1);
     expect(alarms(group, 'degraded')).toMatchObject([{ change: 'drain', lacks: 'slots' }]);

@@ -73,7 +73,7 @@ describe('a request', () => {
     ]);
     group.tick();
     const { newest } = group.state.swap;
-    group.send({ kind: 'request', token: 2, change: 'leave', rank: 2, base: newest });
+    group.send({ kind: 'request', token: 2, change: 'leave', ranks: [2], base: newest });
     expect(group.effectsOf('request-accepted').map(({ token }) => token)).toEqual([1, 2]);
     group.rank(0).isSilent = false;
     group.settle();
@@ -165,8 +165,8 @@ describe('a request', () => {
   it('is refused to leave or drain a rank that is no living member', () => {
     const group = settledGroup(3);
     const base = group.state.swap.newest;
-    group.send({ kind: 'request', token: 1, change: 'leave', rank: 9, base });
-    group.send({ kind: 'request', token: 2, change: 'drain', rank: 1, base });
+    group.send({ kind: 'request', token: 1, change: 'leave', ranks: [9], base });
+    group.send({ kind: 'request', token: 2, change: 'drain', ranks: [1], base });
     expect(refusals(group)).toEqual([
       { token: 1, code: 'ISOBAR_COORDINATOR_REQUEST_INVALID' },
       { token: 2, code: 'ISOBAR_COORDINATOR_REQUEST_INVALID' },

@@ -187,7 +187,7 @@ describe('who must answer', () => {
     const group = settledGroup(4);
     group.storeIsDown = true;
     const base = group.state.swap.newest;
-    group.send({ kind: 'request', token: 1, change: 'leave', rank: 0, base });
+    group.send({ kind: 'request', token: 1, change: 'leave', ranks: [0], base });
     const left = group.rank(0).vote;
     expect(left?.version).toBe(2);
     for (const rank of [1, 2, 3]) group.die(rank);
@@ -668,7 +668,7 @@ describe('what a leader stands on', () => {
     const leaver = group.member(1);
     group.rank(1).missesOutcomes = true;
     const base = group.state.swap.newest;
-    group.send({ kind: 'request', token: 1, change: 'leave', rank: 1, base });
+    group.send({ kind: 'request', token: 1, change: 'leave', ranks: [1], base });
     group.tick();
     group.lead(2);
     expect(groundOf(group).baseMembers).toEqual([leaver]);

@@ -1,14 +1,12 @@
-import { decode, eventStreamName, IsobarError, subjectsOf } from '@isobar/protocol';
-import { z } from 'zod';
+import {
+  type AuditEvent,
+  auditEventSchema,
+  decode,
+  eventStreamName,
+  IsobarError,
+  subjectsOf,
+} from '@isobar/protocol';
 import type { CoordinatorClient } from '../coordinator-client.js';
-
-/** An event of the audit trail; its other fields depend on its kind. */
-export const auditEventSchema = z.looseObject({
-  kind: z.string().max(64),
-  /** Milliseconds since 1970, by the coordinator's clock. */
-  at: z.number().int().min(0),
-});
-export type AuditEvent = z.infer<typeof auditEventSchema>;
 
 export interface HistoryOptions {
   readonly deployment: string;

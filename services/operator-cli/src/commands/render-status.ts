@@ -1,9 +1,4 @@
-import type {
-  EconomySummary,
-  PlanSummary,
-  RebalanceEntry,
-  StatusAnswer,
-} from '@isobar/coordinator';
+import type { EconomySummary, PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/protocol';
 import { bytes, optional, table } from '../table.js';
 
 /** `isobar status` for a person. */

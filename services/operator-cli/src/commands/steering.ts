@@ -1,77 +1,90 @@
-import {
-  type ControlAnswer,
-  controlAnswerSchema,
-  planSummarySchema,
-  rollbackAnswerSchema,
-} from '@isobar/coordinator';
-import { type Command, InvalidArgumentError } from 'commander';
+import { modeSchema } from '@isobar/protocol';
+import { Argument, type Command, InvalidArgumentError } from 'commander';
 import { count } from '../option-values.js';
-import { renderPlan } from './render-status.js';
-import { print, withClient, wrongOptions } from './shared.js';
+import { change, changing } from './changing.js';
+import { readMappingFile } from './mapping-file.js';
+import { wrongOptions } from './shared.js';
 
 const ranksMax = 65_535;
+const layersMax = 1_024;
 
 /** Commands that say what balancing may do. */
 export function addSteering(program: Command): void {
-  program
-    .command('approve')
-    .argument('[plan]', 'id of the plan that is meant; whichever waits, where absent')
-    .description('Applies the plan that waits for approval (mode approve).')
-    .action((plan: string | undefined, _, command: Command) =>
-      withClient(command, async (client, { json }) => {
-        const question = plan === undefined ? {} : { plan };
-        const approved = await client.ask('approve', question, planSummarySchema);
-        print(json ? JSON.stringify(approved) : renderPlan(approved));
-      }),
-    );
-  program
-    .command('mode')
+  changing(program.command('mode'))
     .description('Sets what the coordinator does on its own.')
-    .argument('<mode>', 'observe: record only; approve: ask first; automatic: act')
-    .action((mode: string, _, command: Command) => steer(command, 'mode', { mode }));
-  program
-    .command('pause')
+    .addArgument(
+      new Argument('<mode>', 'observe: record only; approve: ask first; automatic: act').choices(
+        modeSchema.options,
+      ),
+    )
+    .action((mode: string, _, command: Command) =>
+      change(command, 'mode', { mode: modeSchema.parse(mode) }),
+    );
+  changing(program.command('pause'))
     .description('Begins no further wave; the one under way is finished.')
-    .action((_, command: Command) => steer(command, 'pause', {}));
-  program
-    .command('resume')
-    .description('Ends a pause, and lets balancing go on that a rollback has held.')
-    .action((_, command: Command) => steer(command, 'resume', {}));
-  program
-    .command('cancel')
+    .action((_, command: Command) => change(command, 'pause', {}));
+  changing(program.command('resume'))
+    .description('Ends a pause, and lets balancing go on that a rollback or an import has held.')
+    .action((_, command: Command) => change(command, 'resume', {}));
+  changing(program.command('cancel'))
     .description('Voids the swap that is open, where it is not decided yet, and drops its waves.')
     .option('--reason <text>', 'kept with the version')
-    .action((_, command: Command) => steer(command, 'cancel', command.opts<{ reason?: string }>()));
-  program
-    .command('rollback')
+    .action((_, command: Command) => {
+      const { reason } = command.opts<{ reason?: string }>();
+      return change(command, 'cancel', reason === undefined ? {} : { reason });
+    });
+  addPlans(program);
+  addPlacements(program);
+}
+
+function addPlans(program: Command): void {
+  for (const [name, description] of [
+    ['approve', 'Applies the plan that waits for approval (mode approve).'],
+    ['refuse', 'Drops the plan that waits; none is proposed until loads have changed.'],
+  ] as const) {
+    changing(program.command(name))
+      .argument('[plan]', 'id of the plan that is meant; whichever waits, where absent')
+      .description(description)
+      .action((plan: string | undefined, _, command: Command) =>
+        change(command, name, plan === undefined ? {} : { plan }),
+      );
+  }
+  changing(program.command('rebalance'))
+    .description('Plans and applies now, in any mode, whether it pays or not.')
+    .option('--layers <list>', 'these MoE layers alone, such as 0,2; the first is 0', layers)
+    .action((_, command: Command) => {
+      const { layers: chosen } = command.opts<{ layers?: number[] }>();
+      return change(command, 'rebalance', chosen === undefined ? {} : { layers: chosen });
+    });
+}
+
+function addPlacements(program: Command): void {
+  changing(program.command('rollback'))
     .argument('<version>', 'an earlier version', count(0, Number.MAX_SAFE_INTEGER))
     .description(
       'Goes back to the mapping of an earlier version, as far as the ranks of today can have it. ' +
         'Balancing by itself is held from then on, until isobar resume.',
     )
-    .action((version: number, _, command: Command) =>
-      withClient(command, async (client, { json }) => {
-        const answer = await client.ask('rollback', { version }, rollbackAnswerSchema);
-        const { moves, waves, held } = answer;
-        const text = `rollback to version ${version} has begun: ${moves} moves in ${waves} waves; held: ${held}`;
-        print(json ? JSON.stringify(answer) : text);
-      }),
+    .action((version: number, _, command: Command) => change(command, 'rollback', { version }));
+  changing(program.command('import'))
+    .argument('<file>', 'mapping as isobar export prints it; - is standard input')
+    .description(
+      'Goes to a mapping from a file, as far as the ranks of today can have it. ' +
+        'Balancing by itself is held from then on, until isobar resume.',
+    )
+    .action(async (file: string, _, command: Command) =>
+      change(command, 'import', { mapping: await readMappingFile(file) }),
     );
 }
 
 /** Commands that say which ranks take part. */
 export function addMembers(program: Command): void {
-  const ofRank = (name: string, description: string) =>
-    program
-      .command(name)
-      .argument('<rank>', 'rank', count(0, ranksMax))
-      .description(description)
-      .action((rank: number, _, command: Command) => steer(command, name, { rank }));
-  ofRank('drain', 'Moves all experts away from a rank and keeps it empty; it goes on serving.');
-  ofRank('undrain', 'Lets a drained rank hold experts again.');
-  ofRank('leave', 'Moves all experts away from a rank and lets it go: its engine stops.');
-  program
-    .command('declare-dead')
+  addDrains(program);
+  changing(program.command('leave'))
+    .argument('<rank>', 'rank', count(0, ranksMax))
+    .description('Moves all experts away from a rank and lets it go: its engine stops.')
+    .action((rank: number, _, command: Command) => change(command, 'leave', { rank }));
+  changing(program.command('declare-dead'))
     .argument('<rank>', 'rank', count(0, ranksMax))
     .argument('<incarnation>', 'of the engine, 16 hex digits, as isobar status tells it', hex)
     .option('--yes', 'you have made sure that no such process runs any more', false)
@@ -80,31 +93,42 @@ export function addMembers(program: Command): void {
         'If it runs on after all, it may serve tokens that nobody else knows of.',
     )
     .action((rank: number, incarnation: string, _, command: Command) => {
-      if (command.opts<{ yes: boolean }>().yes) {
-        return steer(command, 'declare-dead', { rank, incarnation });
-      }
+      const { yes, dryRun } = command.opts<{ yes: boolean; dryRun: boolean }>();
+      if (yes || dryRun) return change(command, 'declare-dead', { rank, incarnation });
       const what = `rank ${rank} with incarnation ${incarnation} would be taken for dead for good`;
       return wrongOptions(command, `${what}; make sure that it is, and say so with --yes`);
     });
 }
 
+function addDrains(program: Command): void {
+  for (const [name, description] of [
+    ['drain', 'Moves all experts away from a rank, or a node, and keeps it empty; it serves on.'],
+    ['undrain', 'Lets a drained rank, or all ranks of a node, hold experts again.'],
+  ] as const) {
+    changing(program.command(name))
+      .argument('[rank]', 'rank', count(0, ranksMax))
+      .option('--node <name>', 'all ranks of a node of the topology, instead of a rank')
+      .description(description)
+      .action((rank: number | undefined, _, command: Command) => {
+        const { node } = command.opts<{ node?: string }>();
+        if ((rank === undefined) === (node === undefined)) {
+          return wrongOptions(command, "name either a rank or '--node <name>'");
+        }
+        const named = rank === undefined ? {} : { rank };
+        return change(command, name, { ...named, ...(node === undefined ? {} : { node }) });
+      });
+  }
+}
+
+function layers(text: string): number[] {
+  const numbers = text
+    .split(',')
+    .map((part) => (/^\d{1,4}$/.test(part) ? Number(part) : layersMax));
+  if (numbers.every((layer) => layer < layersMax)) return numbers;
+  throw new InvalidArgumentError(`must be layers below ${layersMax}, separated by commas`);
+}
+
 function hex(text: string): string {
   if (/^[0-9a-f]{16}$/.test(text)) return text;
   throw new InvalidArgumentError('must be 16 hex digits');
-}
-
-function steer(command: Command, name: string, question: unknown): Promise<void> {
-  return withClient(command, async (client, { json }) => {
-    const answer = await client.ask(name, question, controlAnswerSchema);
-    print(json ? JSON.stringify(answer) : renderControl(answer));
-  });
-}
-
-function renderControl({ mode, paused, held, drained, dead }: ControlAnswer): string {
-  const parts = [`mode ${mode}${paused ? ', paused' : ''}`];
-  if (held !== null) parts.push(`held: ${held}`);
-  if (drained.length > 0) parts.push(`drained: rank ${drained.join(', ')}`);
-  const told = dead.map(({ rank, incarnation }) => `rank ${rank} (${incarnation})`);
-  if (told.length > 0) parts.push(`declared dead: ${told.join(', ')}`);
-  return parts.join('; ');
 }

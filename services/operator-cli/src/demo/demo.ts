@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { controlAnswerSchema, type StatusAnswer, statusAnswerSchema } from '@isobar/coordinator';
-import { decode, IsobarError, subjectsOf } from '@isobar/protocol';
+import { decode, IsobarError, type StatusAnswer, subjectsOf } from '@isobar/protocol';
 import {
   compareWithOracle,
   readResults,
@@ -141,7 +140,7 @@ async function watch(
     while (performance.now() < endMs) {
       const left = endMs - performance.now();
       await delay(Math.min(statusIntervalMs, left), undefined, { signal });
-      view.draw(await client.ask('status', {}, statusAnswerSchema), left / 1_000);
+      view.draw(await client.ask('status', {}), left / 1_000);
     }
     return { status: await pauseAndSettle(client, signal), rebalances };
   } finally {
@@ -157,10 +156,10 @@ export async function pauseAndSettle(
   client: CoordinatorClient,
   signal: AbortSignal,
 ): Promise<StatusAnswer> {
-  await client.ask('pause', {}, controlAnswerSchema);
+  await client.ask('pause', {});
   const deadlineMs = performance.now() + settleDeadlineMs;
   for (;;) {
-    const status = await client.ask('status', {}, statusAnswerSchema);
+    const status = await client.ask('status', {});
     if (status.swap === null) return status;
     if (performance.now() > deadlineMs) {
       const { version, phase, missingRanks } = status.swap;

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { StatusAnswer } from '@isobar/coordinator';
+import type { StatusAnswer } from '@isobar/protocol';
 import { bar, optional } from '../table.js';
 
 const barWidth = 30;

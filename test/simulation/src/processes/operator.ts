@@ -73,7 +73,8 @@ export class Operator {
     this.#asked.set(token, { wish, attempts });
     this.#world.log(() => `an operator asks ${leader.name}: ${describeWish(wish)}`);
     if (wish.kind === 'cancel') {
-      leader.step({ kind: 'cancel', token, reason: 'an operator asked' });
+      const cancel = { reason: 'an operator asked' };
+      leader.step({ kind: 'operate', token, change: null, request: null, cancel });
       return;
     }
     const operation = this.#operation(wish, leader, view);
@@ -107,7 +108,7 @@ export class Operator {
       case 'declare-dead':
         return changing({ kind: 'declare-dead', member: wish.member });
       case 'undrain':
-        return changing({ kind: 'undrain', rank: wish.rank });
+        return changing({ kind: 'undrain', ranks: [wish.rank] });
       case 'pause':
       case 'resume':
         return changing({ kind: wish.kind });
@@ -161,8 +162,9 @@ export class Operator {
     base: Request['base'],
   ): Omit<Operation, 'token'> {
     if (change === 'leave') this.#world.supervisor.letLeave(rank);
-    const control: ControlChange | null = change === 'drain' ? { kind: 'drain', rank } : null;
-    return { change: control, request: { change, rank, base } };
+    const control: ControlChange | null =
+      change === 'drain' ? { kind: 'drain', ranks: [rank] } : null;
+    return { change: control, request: { change, ranks: [rank], base } };
   }
 
   answered(

@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { changeSchema } from '../change.js';
+import { memberSchema } from '../member.js';
+import { digestSchema, versionSchema } from '../schemas.js';
+import { requesterSchema } from './command-request.js';
+import { gainSchema } from './plan.js';
+
+/** An event of the audit trail; its other fields depend on its kind. */
+export const auditEventSchema = z.looseObject({
+  kind: z.string().max(64),
+  at: z.number().int().min(0).describe("Milliseconds since 1970, by the coordinator's clock."),
+});
+export type AuditEvent = z.infer<typeof auditEventSchema>;
+
+/** Events that one question may be answered with. */
+export const eventsAskedMax = 1_000;
+
+export const historyQuestionSchema = z.strictObject({
+  last: z
+    .number()
+    .int()
+    .min(1)
+    .max(eventsAskedMax)
+    .default(50)
+    .describe('The newest so many events.'),
+  of: versionSchema.optional().describe('Of this version alone.'),
+});
+
+export const historyAnswerSchema = z.object({
+  events: z.array(auditEventSchema.extend({ sequence: z.number().int() })).describe('Newest last.'),
+  searched: z.number().int().describe('Events looked through, from the newest back.'),
+  isComplete: z
+    .boolean()
+    .describe('False where older ones that were asked for did not fit, or were not looked at.'),
+});
+export type HistoryAnswer = z.infer<typeof historyAnswerSchema>;
+
+export const explainQuestionSchema = z.strictObject({ version: versionSchema });
+
+/** All that is known of one version, from its record and the events that are kept of it. */
+export const explainAnswerSchema = z.object({
+  version: versionSchema,
+  outcome: z.enum(['committed', 'void']),
+  reason: z.string(),
+  term: z.number().int().describe('Of the leader that decided it.'),
+  change: changeSchema.nullable().describe('Null of a void version.'),
+  digest: digestSchema.nullable().describe('Of its mapping; null of a void version.'),
+  members: z.array(memberSchema).describe('None of a void version.'),
+  moves: z
+    .number()
+    .int()
+    .nullable()
+    .describe('Slots whose weights travelled; null where the version before has no record.'),
+  bytes: z.number().nullable().describe('Bytes of weights that travelled, likewise.'),
+  askedBy: z
+    .object({ id: z.string(), command: z.string(), requester: requesterSchema })
+    .nullable()
+    .describe('The command that it was made for; null where none was, or no event is kept.'),
+  plan: auditEventSchema
+    .nullable()
+    .describe('Of a rebalance: loads by rank, forecast, gain predicted, cost.'),
+  measured: z
+    .object({ balancedness: gainSchema.nullable(), stepMillis: gainSchema.nullable() })
+    .nullable()
+    .describe('Of a rebalance: what came true; null until it has been measured.'),
+  durations: z
+    .record(z.string(), z.number())
+    .nullable()
+    .describe('Milliseconds until all votes were in, it was decided, activated, retired; in all.'),
+  events: z.array(auditEventSchema).describe('Every event kept of it, newest last.'),
+});
+export type ExplainAnswer = z.infer<typeof explainAnswerSchema>;

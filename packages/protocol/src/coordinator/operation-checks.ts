@@ -1,0 +1,166 @@
+import { type CommandRequest, endedRequest } from '../commands/command-request.js';
+import type { ControlRecord } from '../control-record.js';
+import { IsobarError } from '../isobar-error.js';
+import type { LeaderState } from '../leader/leader-types.js';
+import { refuseRequest } from '../leader/requests.js';
+import { includesMember, unionOfMembers } from '../member.js';
+import { membersUnheard } from '../swap/takeover.js';
+import { type ControlChange, changeControl, hasRoomForRequest } from './control-change.js';
+import type { CoordinatorState, Operation, QueuedOperation } from './coordinator-types.js';
+import { controlUnder } from './stored-records.js';
+
+/** Why an operation can't be taken at all, null where it can. */
+export function refusalOf(
+  state: CoordinatorState,
+  { changes }: Pick<QueuedOperation, 'changes'>,
+): IsobarError | null {
+  const { role } = state;
+  // A new leader that waits for a dead rank can be told of the death, and of nothing else.
+  const isDeath = changes.some(({ kind }) => kind === 'declare-dead');
+  if (role.kind !== 'leading') {
+    // While it takes over, answers may tell of members that no record names yet.
+    return isDeath && role.kind === 'taking-over' ? null : notLeading(state);
+  }
+  for (const change of changes) {
+    const refusal = unknownMember(role.leader, change);
+    if (refusal !== null) return refusal;
+  }
+  return null;
+}
+
+/** The refusal of whoever does not lead: who does, or what it waits for, as far as it knows. */
+export function notLeading(state: CoordinatorState): IsobarError {
+  const { role, lease } = state;
+  const fields: Record<string, unknown> = { holder: lease.lastHolder, role: role.kind };
+  let waitsFor = `${lease.lastHolder ?? 'nobody'} held the lease when last seen`;
+  if (role.kind === 'taking-over') {
+    const members = membersUnheard(role.takeover);
+    const told = members.map(({ rank, incarnation }) => `rank ${rank} (${incarnation ?? 'new'})`);
+    waitsFor = `it waits for the answer of ${told.join(', ')}`;
+    Object.assign(fields, { members });
+  }
+  const text = `this coordinator does not lead: ${waitsFor}`;
+  return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
+}
+
+function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): IsobarError | null {
+  if (change.kind === 'drain') {
+    if (swap.members.some(({ rank }) => change.ranks.includes(rank))) return null;
+    const text = `no rank ${change.ranks.join(', ')} is a member of the newest version`;
+    const fields = { field: 'rank', ranks: change.ranks };
+    return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, fields);
+  }
+  if (change.kind !== 'declare-dead') return null;
+  const { rank, incarnation } = change.member;
+  // Who leaves is waited for as well, and may die while it is.
+  const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
+  if (includesMember(leaving, change.member)) return null;
+  const listed = swap.members.find((member) => member.rank === rank);
+  if (listed === undefined) {
+    const text = `no rank ${rank} is a member of the newest version`;
+    return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, { field: 'rank', rank });
+  }
+  if (listed.incarnation === incarnation) return null;
+  const text = `rank ${rank} is listed under incarnation ${listed.incarnation}, not ${incarnation}`;
+  const fields = { field: 'incarnation', rank, incarnation: listed.incarnation };
+  return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, fields);
+}
+
+/**
+ * Whether a command has been taken before, by this leadership or another.
+ * @returns null where it has not been; the refusal where its id stands for another question
+ */
+export function knownRequest(
+  { command }: Pick<QueuedOperation, 'command'>,
+  control: ControlRecord,
+): CommandRequest | IsobarError | null {
+  if (command === undefined || command.goesOn === true) return null;
+  const known = control.requests.find(({ id }) => id === command.id);
+  if (known === undefined) {
+    if (hasRoomForRequest(control)) return null;
+    const text = `${control.requests.length} commands are running already`;
+    const fields = { running: control.requests.length };
+    return new IsobarError('ISOBAR_COORDINATOR_BUSY', text, fields);
+  }
+  if (known.digest === command.digest) return known;
+  const text = `request ${command.id} was a ${known.command} with another question: draw another id`;
+  const fields = { field: 'requestId', requestId: command.id, command: known.command };
+  return new IsobarError('ISOBAR_COORDINATOR_REQUEST_ID_REUSED', text, fields);
+}
+
+/** Why the leader would not do now what an operation asks of it, null where it would. */
+export function refusalNow(
+  state: CoordinatorState,
+  { request, cancel }: Pick<QueuedOperation, 'request' | 'cancel'>,
+  control: ControlRecord,
+  nowMs: number,
+): IsobarError | null {
+  const { role } = state;
+  if (role.kind !== 'leading') return null;
+  if (cancel !== undefined) return refuseCancel(role.leader);
+  if (request === null) return null;
+  return refuseRequest(
+    { ...role.leader, control },
+    { kind: 'request', token: 0, ...request },
+    nowMs,
+  );
+}
+
+export function refuseCancel({ swap }: LeaderState): IsobarError | null {
+  const { open, waiting } = swap;
+  if (open === null) return new IsobarError('ISOBAR_COORDINATOR_NO_SWAP', 'no swap is open');
+  if (open.phase === 'preparing' || waiting.length > 0) return null;
+  const { version } = open.proposal;
+  const text = `version ${version} is decided already, and ${open.phase}`;
+  return new IsobarError('ISOBAR_COORDINATOR_DECIDED', text, { version, phase: open.phase });
+}
+
+/** A command as it is kept from before it is begun; null where an operation is done for none. */
+export function noteOf(
+  state: CoordinatorState,
+  { command, request, cancel }: Pick<QueuedOperation, 'command' | 'request' | 'cancel'>,
+): CommandRequest | null {
+  if (command === undefined) return null;
+  const { id, digest, requester, ended } = command;
+  const leader = state.role.kind === 'leading' ? state.role.leader : null;
+  const newest = leader?.swap.newest.version ?? null;
+  const isRunning = request !== null || cancel !== undefined;
+  const note: CommandRequest = {
+    id,
+    digest,
+    command: command.command,
+    requester,
+    outcome: null,
+    reason: '',
+    baseVersion: isRunning ? newest : null,
+    version: null,
+    targetDigest: request?.waves?.at(-1)?.digest ?? null,
+    awaitedVersion: cancel === undefined ? null : (leader?.swap.open?.proposal.version ?? null),
+    emptiedRanks: [...(request?.ranks ?? [])],
+  };
+  if (ended !== undefined) return endedRequest(note, ended.outcome, ended.reason, newest);
+  return isRunning ? note : endedRequest(note, 'done', '', newest);
+}
+
+/** What an operation would meet now. Nothing is changed. */
+export interface OperationPreview {
+  readonly refusal: IsobarError | null;
+  /** As it would be written. */
+  readonly control: ControlRecord;
+}
+
+export function previewOperation(
+  state: CoordinatorState,
+  operation: Omit<Operation, 'token'>,
+  nowMs: number,
+): OperationPreview {
+  const changes = operation.change === null ? [] : [operation.change];
+  const { role, options } = state;
+  const before =
+    role.kind === 'leading'
+      ? role.control.record
+      : controlUnder({ term: 0, nonce: '0'.repeat(16) }, null, options.mode);
+  const control = changes.reduce(changeControl, before);
+  const refusal = refusalOf(state, { changes }) ?? refusalNow(state, operation, control, nowMs);
+  return { refusal, control };
+}

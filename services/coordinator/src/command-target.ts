@@ -1,0 +1,14 @@
+import type { StatusAnswer } from '@isobar/protocol';
+import type { AuditReader } from './audit-reader.js';
+import type { ChangeTarget } from './change-commands.js';
+import type { Leadership } from './leadership.js';
+
+/** What commands need of the process that serves them. */
+export interface CommandTarget extends ChangeTarget {
+  /** Whether this process is to answer: it holds the lease at this moment. */
+  isHolder(): boolean;
+  /** @throws IsobarError ISOBAR_COORDINATOR_NOT_LEADING: it holds the lease, and does not lead yet */
+  leadership(): Leadership;
+  status(): StatusAnswer;
+  audit(): AuditReader;
+}

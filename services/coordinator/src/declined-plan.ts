@@ -1,0 +1,32 @@
+/** Share of all loads by which they must differ before another plan is proposed. */
+const changedShare = 0.1;
+
+/** A plan that an operator has refused, by what it was made for. */
+export class DeclinedPlan {
+  readonly #loads: Float64Array | null;
+  readonly #untilMs: number;
+
+  /** @param loads forecast when it was refused, [layers × experts] */
+  constructor(loads: Float64Array | null, untilMs: number) {
+    this.#loads = loads?.slice() ?? null;
+    this.#untilMs = untilMs;
+  }
+
+  /** Whether it still stands: loads are much as they were, and the time is not over. */
+  holds(loads: Float64Array | null, nowMs: number): boolean {
+    return nowMs < this.#untilMs && differenceOf(this.#loads, loads) < changedShare;
+  }
+}
+
+/** Σ |difference| of the shares of both, halved: 0 is the same, 1 has nothing in common. */
+function differenceOf(before: Float64Array | null, after: Float64Array | null): number {
+  if (before === null || after === null || before.length !== after.length) return 1;
+  const sum = (loads: Float64Array) => loads.reduce((total, load) => total + load, 0);
+  const [all, allAfter] = [sum(before), sum(after)];
+  if (all === 0 || allAfter === 0) return all === allAfter ? 0 : 1;
+  let difference = 0;
+  for (const [index, load] of before.entries()) {
+    difference += Math.abs(load / all - (after[index] ?? 0) / allAfter);
+  }
+  return difference / 2;
+}

@@ -1,0 +1,91 @@
+import type { ExplainAnswer } from '@isobar/protocol';
+import { toSglangExpertLocation } from '@isobar/trace';
+import { type Command, Option } from 'commander';
+import { count } from '../option-values.js';
+import { bytes } from '../table.js';
+import { renderEvent } from './history-command.js';
+import { renderStatus } from './render-status.js';
+import { print, withClient } from './shared.js';
+
+const versionMax = Number.MAX_SAFE_INTEGER;
+
+/** Commands that tell of the deployment, and change nothing. */
+export function addWatching(program: Command): void {
+  program
+    .command('status')
+    .description('What the deployment does now: mapping, load, ranks, swap, rebalances.')
+    .action((_, command: Command) =>
+      withClient(command, async (client, { json }) => {
+        const status = await client.ask('status', {});
+        print(json ? JSON.stringify(status) : renderStatus(status));
+      }),
+    );
+  program
+    .command('explain')
+    .argument('<version>', 'version of the mapping', count(0, versionMax))
+    .description('Why a version is as it is: who asked, loads, forecast, gain, bytes, durations.')
+    .addHelpText('after', '\nExample: isobar explain 17 --json')
+    .action((version: number, _, command: Command) =>
+      withClient(command, async (client, { json }) => {
+        const answer = await client.ask('explain', { version });
+        print(json ? JSON.stringify(answer) : renderExplanation(answer));
+      }),
+    );
+  addExport(program);
+}
+
+function addExport(program: Command): void {
+  program
+    .command('export')
+    .argument('[version]', 'version; the one in force where absent', count(0, versionMax))
+    .description("Prints a mapping whole: Isobar's own JSON, or SGLang's --init-expert-location.")
+    .addOption(
+      new Option('--format <format>', 'file format')
+        .choices(['isobar', 'sglang'])
+        .default('isobar'),
+    )
+    .addHelpText('after', '\nExample: isobar export --format sglang > expert-location.json')
+    .action((version: number | undefined, _, command: Command) =>
+      withClient(command, async (client) => {
+        const { format } = command.opts<{ format: 'isobar' | 'sglang' }>();
+        const mapping = await client.ask('export', version === undefined ? {} : { version });
+        if (format === 'isobar') {
+          print(JSON.stringify(mapping));
+          return;
+        }
+        const { physicalToLogical } = mapping;
+        print(
+          toSglangExpertLocation({
+            numLayers: physicalToLogical.length,
+            numSlots: physicalToLogical[0]?.length ?? 0,
+            physicalToLogical: physicalToLogical.flat(),
+          }),
+        );
+      }),
+    );
+}
+
+/** A version's story for a person. */
+export function renderExplanation(answer: ExplainAnswer): string {
+  const { version, outcome, change, reason, term, digest, members, askedBy, durations } = answer;
+  const lines = [`version      ${version}, ${outcome} under term ${term}`];
+  if (change !== null) lines.push(`change       ${change}`);
+  lines.push(`reason       ${reason}`);
+  if (digest !== null) lines.push(`mapping      ${digest.slice(0, 12)} on ${members.length} ranks`);
+  if (answer.moves !== null) {
+    lines.push(`moves        ${answer.moves} (${bytes(answer.bytes ?? 0)})`);
+  }
+  if (askedBy !== null) {
+    const { id, command, requester } = askedBy;
+    const whom = requester.user ?? 'unnamed';
+    const word = requester.verified ? 'vouched for by the server' : 'unverified';
+    lines.push(`asked by     ${whom} (${word}), ${command}, request ${id}`);
+  }
+  const took = Object.entries(durations ?? {}).map(([name, ms]) => `${name} ${Math.round(ms)}`);
+  if (took.length > 0) lines.push(`durations    ${took.join(', ')}`);
+  const gain = answer.measured?.balancedness ?? null;
+  if (gain !== null) {
+    lines.push(`came true    balancedness ${gain.before.toFixed(3)} to ${gain.after.toFixed(3)}`);
+  }
+  return [...lines, '', ...answer.events.map(renderEvent)].join('\n');
+}
