@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runIsobar } from './run-isobar.js';
 import { SmallCluster } from './small-cluster.js';
@@ -71,9 +73,37 @@ describe('an operator', () => {
     expect(status.stdout).toMatch(/^forecast .* % off so far/m);
   });
 
-  it('is told the field where a command is malformed', async () => {
+  it('steers by placements of her own, and hears why versions are as they are', async () => {
+    await small.event(({ kind }) => kind === 'plan');
+    const wouldBe = await isobar('rebalance', '--layers', '0,1', '--dry-run');
+    expect(wouldBe.stdout).toMatch(/^rebalance \(dry run\): would be done/);
+    expect((await isobar('status', '--json')).stdout).toContain('"version":1,');
+    const before = (await isobar('export', '1')).stdout;
+    const done = await isobar('rebalance', '--wait', '30s', '--request-id', 'mine', '--json');
+    expect(done.code, done.stderr).toBe(0);
+    const { version } = JSON.parse(done.stdout);
+    const explained = await isobar('explain', String(version));
+    expect(explained.stdout).toMatch(/^asked by .* rebalance, request mine$/m);
+    expect(explained.stdout).toMatch(/^durations .*totalMs/m);
+
+    const file = join(small.cluster.directory, 'mapping.json');
+    await writeFile(file, before);
+    const imported = await isobar('import', file, '--wait', '30s');
+    expect(imported.stdout).toMatch(/^import: committed/);
+    expect(imported.stdout).toContain('held: a mapping was imported');
+    const after = JSON.parse((await isobar('export')).stdout);
+    expect(after.digest).toBe(JSON.parse(before).digest);
+
+    const drained = await isobar('drain', '--node', 'node-1', '--dry-run');
+    expect(drained.code).toBe(1);
+    expect(drained.stdout).toContain('ISOBAR_COORDINATOR_DEGRADED');
+    expect((await isobar('drain')).code).toBe(2);
+    expect((await isobar('refuse')).stderr).toContain('ISOBAR_COORDINATOR_NO_PLAN');
+  });
+
+  it('is told what may be said where a command is malformed', async () => {
     const refused = await isobar('mode', 'sometimes');
-    expect(refused.code).toBe(1);
-    expect(refused.stderr).toMatch(/ISOBAR_COORDINATOR_COMMAND_MALFORMED.*mode/);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('Allowed choices are observe, approve, automatic');
   });
 });

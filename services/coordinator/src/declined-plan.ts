@@ -1,20 +1,25 @@
-/** Share of all loads by which they must differ before another plan is proposed. */
-const changedShare = 0.1;
+/** Share of all loads that must be elsewhere before another plan is proposed, at least. */
+const changedShareMin = 0.1;
 
 /** A plan that an operator has refused, by what it was made for. */
 export class DeclinedPlan {
   readonly #loads: Float64Array | null;
+  readonly #changedShare: number;
   readonly #untilMs: number;
 
-  /** @param loads forecast when it was refused, [layers × experts] */
-  constructor(loads: Float64Array | null, untilMs: number) {
+  /**
+   * @param loads forecast when it was refused, [layers × experts]
+   * @param relativeError of that forecast: by so much forecasts differ although nothing has changed
+   */
+  constructor(loads: Float64Array | null, relativeError: number, untilMs: number) {
     this.#loads = loads?.slice() ?? null;
+    this.#changedShare = Math.max(changedShareMin, relativeError);
     this.#untilMs = untilMs;
   }
 
   /** Whether it still stands: loads are much as they were, and the time is not over. */
   holds(loads: Float64Array | null, nowMs: number): boolean {
-    return nowMs < this.#untilMs && differenceOf(this.#loads, loads) < changedShare;
+    return nowMs < this.#untilMs && differenceOf(this.#loads, loads) < this.#changedShare;
   }
 }
 

@@ -79,7 +79,7 @@ export class Rebalancing {
   readonly #rebalancer: AsyncExpertRebalancer;
   readonly #economy: StepEconomy;
   readonly #history: RebalanceEntry[] = [];
-  #planning: Promise<RebalancePlan> | null = null;
+  #planning: { readonly plan: Promise<RebalancePlan>; readonly anyway: boolean } | null = null;
   #pending: RebalancePlan | null = null;
   #running: { readonly entry: RebalanceEntry; readonly token: number } | null = null;
   #measuring: { readonly entry: RebalanceEntry; readonly after: Measured[] } | null = null;
@@ -200,15 +200,24 @@ export class Rebalancing {
     this.#measuring = null;
   }
 
-  /** Plans on the loads seen so far; who asks while a plan is being made gets that. */
-  #plan(): Promise<RebalancePlan> {
-    this.#planning ??= this.#makePlan().finally(() => {
+  /**
+   * Plans on the loads seen so far; who asks while such a plan is being made gets that.
+   * @param anyway moves need not pay, but for what a forecast's error makes of a gain
+   */
+  async #plan(anyway = false): Promise<RebalancePlan> {
+    while (this.#planning !== null && this.#planning.anyway !== anyway) {
+      // One is made at a time; what becomes of the other is its asker's concern.
+      await this.#planning.plan.catch(() => undefined);
+    }
+    if (this.#planning !== null) return this.#planning.plan;
+    const plan = this.#makePlan(anyway).finally(() => {
       this.#planning = null;
     });
-    return this.#planning;
+    this.#planning = { plan, anyway };
+    return plan;
   }
 
-  async #makePlan(): Promise<RebalancePlan> {
+  async #makePlan(anyway: boolean): Promise<RebalancePlan> {
     const { topology, numNodes, now } = this.#context;
     const engines = this.#context.engines();
     const base = this.#context.newest();
@@ -219,7 +228,14 @@ export class Rebalancing {
     const forecast = summarizeForecast(expected?.layers ?? []);
     const measured = this.#economy.current(expected?.loads ?? null);
     const economy = this.#economy.summary();
-    const options = { topology, numNodes, pinnedSlots, unavailableRanks };
+    const moveCosts = anyway ? measured.leastMoveCosts : undefined;
+    const options = {
+      topology,
+      numNodes,
+      pinnedSlots,
+      unavailableRanks,
+      ...(moveCosts === undefined ? {} : { moveCosts }),
+    };
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);
     this.#rebalancer.clearPending();
     const benefit = this.#rebalancer.netBenefit(result.report, measured);
@@ -342,13 +358,16 @@ export class Rebalancing {
       const text = `there is no layer ${beyond}: the mapping has ${numLayers}`;
       throw new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field: 'layers' });
     }
-    const whole = await this.#plan();
+    const whole = await this.#plan(true);
     const { topology } = this.#context;
     const options = { engines: this.#context.engines(), topology };
     const plan = layers === undefined ? whole : planOfLayers(whole, layers, options);
-    if (plan.waves.length > 0) return plan;
-    const text = `plan ${plan.id} moves nothing: ${plan.reason}`;
-    throw new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { plan: plan.id });
+    if (plan.waves.length === 0) {
+      const text = `plan ${plan.id} moves nothing: the mapping in force is as good`;
+      throw new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, { plan: plan.id });
+    }
+    if (plan.pays) return plan;
+    return { ...plan, reason: `not begun but by an operator: ${plan.reason}` };
   }
 
   /**
@@ -373,7 +392,8 @@ export class Rebalancing {
     if (this.#pending !== plan) return;
     this.#pending = null;
     const untilMs = this.#context.now() + this.#context.settings.backOffMs;
-    this.#declined = new DeclinedPlan(this.#balancer.averageLoad(), untilMs);
+    const { relativeError } = plan.forecast;
+    this.#declined = new DeclinedPlan(this.#balancer.averageLoad(), relativeError, untilMs);
     this.#record(plan, 'declined', 'operator');
   }
 

@@ -1,0 +1,117 @@
+import { decode, encode } from '@msgpack/msgpack';
+import { connect, type NatsConnection } from 'nats';
+import { z } from 'zod';
+import { readSchema, type SchemaNode, violations } from './json-schema.js';
+
+export type BodyKind = 'json' | 'message-pack';
+
+interface Endpoint {
+  readonly subject: string;
+  readonly question: SchemaNode;
+  readonly answer: SchemaNode;
+}
+
+const informationSchema = z.object({
+  endpoints: z.array(
+    z.object({
+      name: z.string(),
+      subject: z.string(),
+      metadata: z.record(z.string(), z.string()),
+    }),
+  ),
+});
+
+/** Fields of the answers that tests look at; all of them are held against the schema told. */
+const answerSchema = z.looseObject({
+  requestId: z.string().nullish(),
+  state: z.string().optional(),
+  outcome: z.string().nullish(),
+  reason: z.string().optional(),
+  code: z.string().nullish(),
+  baseVersion: z.number().nullish(),
+  version: z.number().nullish(),
+});
+export type RawAnswer = z.infer<typeof answerSchema>;
+
+/** More than any command is asked to wait. */
+const requestTimeoutMs = 70_000;
+
+/**
+ * A client that knows nothing but what the micro service tells of itself: it finds the endpoints as
+ * `nats micro info` does, and holds each question and answer against the schemas told.
+ */
+export class RawClient {
+  readonly #connection: NatsConnection;
+  readonly #kind: BodyKind;
+  readonly #endpoints: ReadonlyMap<string, Endpoint>;
+
+  private constructor(
+    connection: NatsConnection,
+    kind: BodyKind,
+    endpoints: ReadonlyMap<string, Endpoint>,
+  ) {
+    this.#connection = connection;
+    this.#kind = kind;
+    this.#endpoints = endpoints;
+  }
+
+  static async connect(url: string, service: string, kind: BodyKind): Promise<RawClient> {
+    const connection = await connect({ servers: url });
+    const answer = await connection.request(`$SRV.INFO.${service}`, '', { timeout: 10_000 });
+    const { endpoints } = informationSchema.parse(answer.json());
+    const known = endpoints.map(({ name, subject, metadata }): [string, Endpoint] => [
+      name,
+      {
+        subject,
+        question: readSchema(metadata.request_schema ?? ''),
+        answer: readSchema(metadata.response_schema ?? ''),
+      },
+    ]);
+    return new RawClient(connection, kind, new Map(known));
+  }
+
+  get commands(): string[] {
+    return [...this.#endpoints.keys()];
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  /**
+   * An answer to a question that the schema allows.
+   * @returns the code where it is refused
+   */
+  async ask(name: string, question: object = {}): Promise<RawAnswer | string> {
+    const endpoint = this.#endpoints.get(name);
+    if (endpoint === undefined) throw new Error(`the service tells of no endpoint ${name}`);
+    const wrong = violations(endpoint.question, question);
+    if (wrong.length > 0) throw new Error(`no question of ${name}: ${wrong.join('; ')}`);
+    const answered = await this.send(endpoint.subject, this.#encode(question));
+    if (typeof answered === 'string') return answered;
+    const told = violations(endpoint.answer, answered);
+    if (told.length > 0) throw new Error(`no answer of ${name}: ${told.join('; ')}`);
+    return answerSchema.parse(answered);
+  }
+
+  /** As `ask`, where a refusal is none. */
+  async done(name: string, question: object = {}): Promise<RawAnswer> {
+    const answer = await this.ask(name, question);
+    if (typeof answer === 'string') throw new Error(`${name} is refused: ${answer}`);
+    return answer;
+  }
+
+  /** The answer to any body whatever, or the code of its refusal. */
+  async send(subject: string, body: Uint8Array): Promise<unknown> {
+    const answer = await this.#connection.request(subject, body, { timeout: requestTimeoutMs });
+    const code = answer.headers?.get('Isobar-Error-Code') ?? '';
+    if (code !== '') return code;
+    return this.#kind === 'json' ? answer.json() : decode(answer.data);
+  }
+
+  #encode(question: object): Uint8Array {
+    return this.#kind === 'json'
+      ? new TextEncoder().encode(JSON.stringify(question))
+      : encode(question);
+  }
+}
