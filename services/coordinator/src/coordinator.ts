@@ -40,6 +40,8 @@ export interface CoordinatorOptions {
 
 /** For events that wait to be stored when the process is asked to end. */
 const auditStopDeadlineMs = 2_000;
+/** What is near to what does not depend on the model: of the size that experts of large ones have. */
+const nominalExpertBytes = 2 ** 24;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
@@ -100,6 +102,7 @@ export class Coordinator implements CommandTarget {
         mode,
         timings: timingsOf(settings),
         configuredRanks: Array.from({ length: topology.numRanks }, (_, rank) => rank),
+        topology: topology.toClusterShape(nominalExpertBytes),
       }),
       step: stepCoordinator,
       perform: (effect) => this.#perform(effect),
@@ -264,6 +267,7 @@ export class Coordinator implements CommandTarget {
       ground,
       leader: () => this.#leaderUnder(fence),
       operate: (change, request) => this.#operate(change, request),
+      onPass: ({ logicalLoads: loads }) => void this.#send({ kind: 'loads', loads }),
       readVersion: (version) => this.#store?.readVersion(version) ?? Promise.resolve(null),
       tell: (kind, fields) => this.#tell(kind, fields),
       onFailure: (cause) => this.#fail('rebalancing failed', cause),

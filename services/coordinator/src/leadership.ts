@@ -36,6 +36,7 @@ export interface LeadershipOptions {
     change: ControlChange | null,
     request: Request | null,
   ) => { readonly token: number; readonly done: Promise<ControlRecord> };
+  readonly onPass: (pass: LoadPass) => void;
   /** The record of a version as the store has it, null where it has none. */
   readonly readVersion: (version: number) => Promise<Uint8Array | null>;
   readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -216,6 +217,7 @@ export class Leadership {
     const pass = this.window.takePass();
     if (pass === null || this.#options.leader() === null) return;
     this.#lastPass = pass;
+    this.#options.onPass(pass);
     this.rebalancing.addPass(pass).catch((cause: unknown) => {
       // A plan that was under way when the leadership ended has nobody left to be asked.
       if (this.#options.leader() !== null) this.#options.onFailure(cause);
@@ -286,7 +288,12 @@ export class Leadership {
     const out = new Set(this.unavailableRanks);
     const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
     const staying = ranks.filter((rank) => !out.has(rank));
-    const revalidated = revalidateMapping(mappingOfRecord(record), staying, current);
+    const revalidated = revalidateMapping(
+      mappingOfRecord(record),
+      staying,
+      current,
+      this.leader.loads,
+    );
     if (revalidated.kind === 'mapping') return revalidated.mapping;
     const { kind: _, ...fields } = revalidated;
     const text = `version ${record.version} can not be had on the ranks that are left`;
