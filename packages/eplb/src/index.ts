@@ -89,4 +89,5 @@ export {
   type ExpertTransfer,
   planTransfers,
   type TransferOptions,
+  type TransferTopology,
 } from './transfer/transfer-plan.js';

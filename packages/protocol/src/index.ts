@@ -107,6 +107,7 @@ export {
   type LeaderAlarm,
   type LeaderEffect,
   type LeaderEvent,
+  type LeaderOptions,
   type LeaderRequest,
   type LeaderResult,
   type LeaderState,

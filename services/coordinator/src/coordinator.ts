@@ -45,6 +45,8 @@ export interface CoordinatorOptions {
 
 /** For events that wait to be stored when the process is asked to end. */
 const auditStopDeadlineMs = 2_000;
+/** What is near to what does not depend on the model: of the size that experts of large ones have. */
+const nominalExpertBytes = 2 ** 24;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
@@ -108,6 +110,7 @@ export class Coordinator implements CommandTarget {
         mode,
         timings: timingsOf(settings),
         configuredRanks: Array.from({ length: topology.numRanks }, (_, rank) => rank),
+        topology: topology.toClusterShape(nominalExpertBytes),
       }),
       step: stepCoordinator,
       perform: (effect) => this.#perform(effect),
@@ -271,6 +274,7 @@ export class Coordinator implements CommandTarget {
       ground,
       leader: () => this.#leaderUnder(fence),
       operate: (operation) => this.operate(operation),
+      onPass: ({ logicalLoads: loads }) => void this.#send({ kind: 'loads', loads }),
       readVersion: (version) => this.#store?.readVersion(version) ?? Promise.resolve(null),
       tell: (kind, fields) => this.#tell(kind, fields),
       onFailure: (cause) => this.#fail('rebalancing failed', cause),

@@ -33,6 +33,7 @@ export interface LeadershipOptions {
   readonly leader: () => LeaderState | null;
   /** Has the machine do something. */
   readonly operate: (operation: OperationContent) => AskedOperation;
+  readonly onPass: (pass: LoadPass) => void;
   /** The record of a version as the store has it, null where it has none. */
   readonly readVersion: (version: number) => Promise<Uint8Array | null>;
   readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -209,6 +210,7 @@ export class Leadership {
     const pass = this.window.takePass();
     if (pass === null || this.#options.leader() === null) return;
     this.#lastPass = pass;
+    this.#options.onPass(pass);
     this.rebalancing.addPass(pass).catch((cause: unknown) => {
       // A plan that was under way when the leadership ended has nobody left to be asked.
       if (this.#options.leader() !== null) this.#options.onFailure(cause);

@@ -1,4 +1,4 @@
-import { ExpertMapping } from '@isobar/eplb';
+import { ExpertMapping, type TransferTopology } from '@isobar/eplb';
 import type { Activation, CoordinatorOptions, EngineDescription } from '@isobar/protocol';
 import { createRandom, type Random } from '@isobar/trace';
 import { GroupStep } from './engine/group-step.js';
@@ -262,6 +262,7 @@ export class World {
         askMs: 2_000,
       },
       configuredRanks: Array.from({ length: this.numRanks }, (_, rank) => rank),
+      topology: twoNodes(this.numRanks),
       mode: 'automatic',
     };
   }
@@ -318,4 +319,17 @@ export class World {
     }
     this.supervisor.onCrash(process);
   }
+}
+
+/** The lower half of the ranks on one node, the others on another. */
+function twoNodes(numRanks: number): TransferTopology {
+  const fastDomains = Int32Array.from({ length: numRanks }, (_, rank) =>
+    rank < numRanks / 2 ? 0 : 1,
+  );
+  const cost = new Float64Array(numRanks * numRanks).map((_, index) => {
+    const [source, destination] = [Math.floor(index / numRanks), index % numRanks];
+    if (source === destination) return 0;
+    return fastDomains[source] === fastDomains[destination] ? 0.001 : 0.01;
+  });
+  return { fastDomains, cost };
 }

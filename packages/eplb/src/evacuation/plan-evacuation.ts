@@ -1,6 +1,9 @@
-import type { ClusterShape } from '../abstract-eplb-policy.js';
 import type { ExpertMapping } from '../expert-mapping.js';
-import { type ExpertTransfer, planTransfers } from '../transfer/transfer-plan.js';
+import {
+  type ExpertTransfer,
+  planTransfers,
+  type TransferTopology,
+} from '../transfer/transfer-plan.js';
 import { type NoPlace, type Placement, placeMissing } from './place-missing.js';
 
 /** Ranks that are to hold nothing, and what the others may take in. */
@@ -27,8 +30,8 @@ export interface EvacuationRequest {
   readonly pinnedSlots?: Int32Array;
   /** [layers × experts]; by count where absent. */
   readonly loads?: Float64Array;
-  /** What is near to what, for sources. @default all alike */
-  readonly topology?: Pick<ClusterShape, 'fastDomains' | 'cost'>;
+  /** For sources. @default all alike */
+  readonly topology?: TransferTopology;
 }
 
 export interface EvacuationWave {

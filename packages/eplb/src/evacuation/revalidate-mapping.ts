@@ -11,12 +11,14 @@ export type RevalidatedMapping =
  * empty, and what would be missing is placed, where possible on a rank that holds it now.
  * @param memberRanks ranks that may hold experts
  * @param current the mapping in force
+ * @param loads [layers × experts], for where to place; by count where null
  * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE where the shape has changed since
  */
 export function revalidateMapping(
   mapping: ExpertMapping,
   memberRanks: readonly number[],
   current: ExpertMapping,
+  loads: Float64Array | null = null,
 ): RevalidatedMapping {
   if (!mapping.sameShape(current)) {
     throw new EplbError(
@@ -34,7 +36,7 @@ export function revalidateMapping(
     pinnedSlots: new Set(),
     retainers: (layer, expert) =>
       [...current.getPhysicalExperts(layer, expert)].map((slot) => current.rankOfSlot(slot)),
-    loads: null,
+    loads,
   });
   if (!Array.isArray(placements)) return { kind: 'degraded', ...placements };
   const slots = mapping.numPhysicalExperts;

@@ -11,10 +11,13 @@ export interface ExpertTransfer {
   readonly sourceRank: number;
 }
 
+/** What is near to what, and which ranks share a domain's links. */
+export type TransferTopology = Pick<ClusterShape, 'fastDomains' | 'cost'>;
+
 /** What a transfer plan may know of the cluster. */
 export interface TransferOptions {
-  /** What is near to what, and which ranks share a domain's links. @default all alike */
-  readonly topology?: Pick<ClusterShape, 'fastDomains' | 'cost'>;
+  /** @default all alike */
+  readonly topology?: TransferTopology;
   /** Ranks that can't give; one that is only draining still can. @default none */
   readonly deadRanks?: readonly number[];
 }

@@ -1,3 +1,4 @@
+import type { TransferTopology } from '@isobar/eplb';
 import type {
   CommandIdentity,
   CommandOutcome,
@@ -41,6 +42,8 @@ export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
   readonly timings: CoordinatorTimings;
   /** Ranks of the topology. */
   readonly configuredRanks: readonly number[];
+  /** Whence a rank that takes over experts gets them. @default all ranks are alike */
+  readonly topology?: TransferTopology;
   /** What is done where no control record says it yet. */
   readonly mode: Mode;
 }
@@ -158,6 +161,7 @@ export type CoordinatorEvent =
   | { readonly kind: 'answer'; readonly answer: RankAnswer }
   | { readonly kind: 'report'; readonly report: RankReport }
   | { readonly kind: 'vote'; readonly vote: Vote }
+  | { readonly kind: 'loads'; readonly loads: Float64Array }
   | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
   | ({ readonly kind: 'operate' } & Operation);
 

@@ -95,6 +95,7 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
       toTakeoverOrLeader(step, event);
       break;
     case 'vote':
+    case 'loads':
     case 'outcomes-question':
       toLeader(step, event);
       break;

@@ -155,9 +155,13 @@ function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision
 }
 
 function lead(step: CoordinatorStep, fence: Fence, ground: Ground, control: StoredControl): void {
-  const { timings, configuredRanks } = step.state.options;
+  const { timings, configuredRanks, topology = null } = step.state.options;
   const { record } = control;
-  const leader = initialLeader(ground, record, fence, timings.leader, configuredRanks);
+  const leader = initialLeader(ground, record, fence, {
+    timings: timings.leader,
+    configuredRanks,
+    topology,
+  });
   step.state = { ...step.state, role: { kind: 'leading', fence, leader, control } };
   step.effects.push({ kind: 'led', fence, ground, control: record });
   if (ground.storeBehind) {

@@ -26,7 +26,8 @@ export interface LeaderStep {
 }
 
 export function situationOf(state: LeaderState): Situation {
-  const { swap, mapping, evidence, engines, retained, configuredRanks, control, shunned } = state;
+  const { swap, mapping, evidence, engines, retained, control, shunned } = state;
+  const { configuredRanks, topology, loads } = state;
   return {
     newest: swap.newest,
     mapping,
@@ -36,6 +37,8 @@ export function situationOf(state: LeaderState): Situation {
     retained,
     isUnretired: swap.retiredUpTo < swap.newest.version,
     configuredRanks,
+    topology,
+    loads,
     drained: control.drained,
     shunned: shunned.map(({ member }) => member),
   };

@@ -1,4 +1,4 @@
-import type { ExpertMapping } from '@isobar/eplb';
+import type { ExpertMapping, TransferTopology } from '@isobar/eplb';
 import type { Change } from '../change.js';
 import type { AskedBy } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
@@ -31,17 +31,26 @@ export interface LeaderTimings extends SwapTimings {
   readonly retryMs: number;
 }
 
-/** What a leader runs from the end of its takeover on. */
-export interface LeaderState {
-  readonly fence: Fence;
+/** What a leader knows of its deployment before it has heard anybody. */
+export interface LeaderOptions {
   readonly timings: LeaderTimings;
+  /** Ranks of the topology. */
   readonly configuredRanks: readonly number[];
+  /** Null: all ranks are alike. */
+  readonly topology: TransferTopology | null;
+}
+
+/** What a leader runs from the end of its takeover on. */
+export interface LeaderState extends LeaderOptions {
+  readonly fence: Fence;
   readonly control: ControlRecord;
   readonly swap: CoordinatorSwapState;
   readonly evidence: Evidence;
   /** The newest version's. */
   readonly mapping: ExpertMapping;
   readonly newestOutcome: NewestOutcome | null;
+  /** Tokens by expert in the newest pass, [layers × experts]; null while none are known. */
+  readonly loads: Float64Array | null;
   /** The mapping before, while its buffers are not retired. */
   readonly retained: RetainedMapping | null;
   /** Engines that have described themselves, by rank. */
@@ -142,6 +151,8 @@ export type LeaderEvent =
   /** The control record as it was written. */
   | { readonly kind: 'control'; readonly control: ControlRecord }
   | LeaderRequest
+  /** Tokens by expert in the newest pass, [layers × experts]. */
+  | { readonly kind: 'loads'; readonly loads: Float64Array }
   | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
   | { readonly kind: 'tick' };
 

@@ -21,10 +21,10 @@ import type {
   Activity,
   Interruption,
   LeaderEvent,
+  LeaderOptions,
   LeaderRequest,
   LeaderResult,
   LeaderState,
-  LeaderTimings,
   RequestOutcome,
 } from './leader-types.js';
 import { beginNext, firstDue } from './next-change.js';
@@ -42,25 +42,24 @@ export * from './leader-types.js';
  * since one of their buffers may hold it.
  */
 
-/** @param configuredRanks ranks of the topology */
 export function initialLeader(
   ground: Ground,
   control: ControlRecord,
   fence: Fence,
-  timings: LeaderTimings,
-  configuredRanks: readonly number[],
+  options: LeaderOptions,
 ): LeaderState {
+  const { timings } = options;
   const { newest, voided, members, nextVersion, retiredUpTo } = ground;
   const start = { fence, timings, newest, voided, members, nextVersion, retiredUpTo };
   return {
+    ...options,
     fence,
-    timings,
-    configuredRanks,
     control,
     swap: initialCoordinatorSwap(start),
     evidence: { ...ground.evidence, declared: control.dead },
     mapping: ground.mapping,
     newestOutcome: ground.newestOutcome,
+    loads: null,
     retained: ground.retained,
     engines: new Map(
       ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
@@ -122,6 +121,9 @@ function take(step: LeaderStep, event: LeaderEvent): void {
       return;
     case 'request':
       onRequest(step, event);
+      return;
+    case 'loads':
+      step.state = { ...step.state, loads: event.loads };
       return;
     case 'outcomes-question': {
       const outcomes = step.state.outcomes.filter(({ version }) => version > event.since);

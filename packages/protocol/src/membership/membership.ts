@@ -97,16 +97,20 @@ function removalRequest(
 function evacuationRequest(
   situation: Situation,
   staying: readonly Member[],
-  fields: Omit<EvacuationRequest, 'current' | 'outRanks' | 'pinnedSlots'>,
+  fields: Omit<EvacuationRequest, 'current' | 'outRanks' | 'pinnedSlots' | 'topology' | 'loads'>,
 ): EvacuationRequest {
-  const { mapping } = situation;
+  const { mapping, topology, loads } = situation;
   const ranks = new Set(staying.map(({ rank }) => rank));
   const outRanks = Array.from({ length: mapping.numRanks }, (_, rank) => rank).filter(
     (rank) => !ranks.has(rank),
   );
   const described = staying.flatMap((member) => describedEngine(situation, member) ?? []);
   const pinnedSlots = described[0]?.description.pinnedSlots ?? new Int32Array(0);
-  return { current: mapping, outRanks, pinnedSlots, ...fields };
+  const known = {
+    ...(topology === null ? {} : { topology }),
+    ...(loads === null ? {} : { loads }),
+  };
+  return { current: mapping, outRanks, pinnedSlots, ...known, ...fields };
 }
 
 /** Ranks that have held it, and whose newest word shows that they have not retired it. */

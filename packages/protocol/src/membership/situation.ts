@@ -1,4 +1,4 @@
-import type { ExpertMapping } from '@isobar/eplb';
+import type { ExpertMapping, TransferTopology } from '@isobar/eplb';
 import type { EngineDescription } from '../engine-description.js';
 import { includesMember, type Member } from '../member.js';
 import type { RankAnswer, RankReport } from '../messages.js';
@@ -22,6 +22,10 @@ export interface Situation {
   /** Versions before the newest are not retired: spare buffers are in use. */
   readonly isUnretired: boolean;
   readonly configuredRanks: readonly number[];
+  /** Null: all ranks are alike. */
+  readonly topology: TransferTopology | null;
+  /** Tokens by expert, [layers × experts]; null while none are known. */
+  readonly loads: Float64Array | null;
   readonly drained: readonly number[];
   /** Engines that have lately failed to join. */
   readonly shunned: readonly Member[];

@@ -1,13 +1,7 @@
 import { ExpertMapping } from '@isobar/eplb';
 import { decodeProposal, decodeTransfers, type Proposal } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
-import {
-  controlOf,
-  type Group,
-  incarnationOf,
-  settledGroup,
-  slotsByRank,
-} from '../support/group.js';
+import { controlOf, Group, incarnationOf, settledGroup, slotsByRank } from '../support/group.js';
 import { exchanges } from '../support/waves.js';
 
 function proposals(group: Group): Proposal[] {
@@ -405,6 +399,34 @@ describe('a drain', () => {
     expect(group.memberRanks).toEqual([0, 1, 2]);
     expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
     expect(group.effectsOf('request-ended')).toMatchObject([{ token: 7, outcome: 'committed' }]);
+  });
+
+  it('moves experts to the least loaded rank, from the nearest that holds them', () => {
+    const group = new Group(4, { slotsPerRank: 3, numLogicalExperts: 5 });
+    // Ranks 2 and 3 are one node, 0 and 1 the other.
+    const fastDomains = Int32Array.of(0, 0, 1, 1);
+    const isFar = (index: number) => fastDomains[index >> 2] !== fastDomains[index & 3];
+    group.topology = {
+      fastDomains,
+      cost: new Float64Array(16).map((_, at) => (isFar(at) ? 9 : 1)),
+    };
+    group.lead(1);
+    group.settle();
+    expect(slotsByRank(group.state.mapping)).toEqual([
+      [0, 1, 2],
+      [3, 4, 0],
+      [1, 2, 3],
+      [4, 0, 1],
+    ]);
+    // Expert 2 is on the ranks that are to be empty alone; 3, which rank 1 has, is hot.
+    group.send({ kind: 'loads', loads: Float64Array.of(1, 1, 10, 100, 1) });
+    group.send({ kind: 'control', control: controlOf({ drained: [0, 2] }) });
+    group.settle();
+    expect(slotsByRank(group.state.mapping)[3]).toContain(2);
+    const [first] = proposals(group).filter(({ change }) => change === 'drain');
+    expect(decodeTransfers(first?.transfers ?? new Int32Array(0))).toMatchObject([
+      { expert: 2, destinationRank: 3, sourceRank: 2 },
+    ]);
   });
 
   it('goes on under the next leader', () => {

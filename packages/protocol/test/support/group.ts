@@ -1,4 +1,4 @@
-import { ExpertMapping } from '@isobar/eplb';
+import { ExpertMapping, type TransferTopology } from '@isobar/eplb';
 import {
   type ControlRecord,
   type DecidedVersion,
@@ -98,6 +98,7 @@ export class Group {
   storeIsDown = false;
   activation: EngineDescription['activation'] = 'two-table';
   spareBuffers = 4;
+  topology: TransferTopology | null = null;
 
   constructor(numRanks: number, shape: { slotsPerRank?: number; numLogicalExperts?: number } = {}) {
     const { slotsPerRank = 2, numLogicalExperts = numRanks } = shape;
@@ -259,9 +260,9 @@ export class Group {
     for (const effect of effects) {
       if (effect.kind === 'create-record') this.#createAtTakeover(effect.version, effect.bytes);
       if (effect.kind === 'complete') {
-        const configured = this.ranks.map(({ rank }) => rank);
-        const { fence } = state;
-        this.leader = initialLeader(effect.ground, this.control, fence, timings, configured);
+        const configuredRanks = this.ranks.map(({ rank }) => rank);
+        const options = { timings, configuredRanks, topology: this.topology };
+        this.leader = initialLeader(effect.ground, this.control, state.fence, options);
       }
     }
     return [...effects];
