@@ -45,6 +45,8 @@ const course = {
   settlePoll: 2_000,
 };
 const swapsAskedMin = 3;
+/** After so long whoever asked asks again. */
+const inDoubtMs = 9_000;
 
 /** One run, decided by its seed alone: at least ten virtual minutes, three swaps, two faults. */
 export function runSeed(options: RunOptions): RunResult {
@@ -131,7 +133,7 @@ class Run {
 
   #ask(wish: Wish): void {
     if (wish.kind === 'rebalance' || wish.kind === 'rollback') this.swapsAsked += 1;
-    this.#world.operator.ask(wish);
+    this.#world.operator.askTwice(wish, inDoubtMs);
   }
 
   /** What operators and planners want in this run. */

@@ -157,8 +157,12 @@ function weigh(step: LeaderStep): void {
   step.state = { ...step.state, evidence };
   const dead = deadOf(evidence, voters);
   if (sameMembers(dead, swap.dead)) return;
-  if (dead.some((member) => !includesMember(swap.dead, member))) {
-    interrupt(step, { outcome: 'superseded', reason: 'a member has died' }, true);
+  const died = dead.filter((member) => !includesMember(swap.dead, member));
+  if (died.length > 0) {
+    const reason = died
+      .map(({ rank, incarnation }) => `rank ${rank} has died, ${incarnation}`)
+      .join('; ');
+    interrupt(step, { outcome: 'superseded', reason }, true);
     step.state = { ...step.state, retryAtMs: Number.NEGATIVE_INFINITY };
   }
   toSwap(step, { kind: 'deaths', dead });

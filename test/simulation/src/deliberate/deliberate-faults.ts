@@ -6,6 +6,18 @@ const few = { numRanks: 3, seedsMax: 200 } as const;
 /** Every fault that the simulator has been seen to catch, and must go on catching. */
 export const deliberateFaults: readonly DeliberateFault[] = [
   {
+    name: 'do a command again that is known',
+    ...few,
+    edits: [
+      {
+        file: 'coordinator/operation-checks.js',
+        find: '    if (known === undefined) {',
+        replace: `    if (known !== undefined && known.digest === command.digest) return null;
+    if (known === undefined) {`,
+      },
+    ],
+  },
+  {
     name: 'skip the fence',
     ...few,
     edits: [

@@ -22,7 +22,10 @@ export function recordsLost(more: number, withStall: boolean): Fault {
       const depth = world.store.depthOf('map.');
       const keys = world.store.lose(depth + more);
       if (keys.some((key) => key.startsWith('map.'))) world.situations.count('map record lost');
-      if (keys.includes('control')) world.situations.count('control record lost');
+      if (keys.includes('control')) {
+        world.situations.count('control record lost');
+        world.rules.commands.forget();
+      }
       if (keys.includes('leader')) world.situations.count('leader record lost');
       world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
       if (withStall) world.cluster.stall(2_000 + world.random.next() * 6_000);

@@ -5,13 +5,14 @@ import type {
   LeaderRequest,
   Member,
   Operation,
+  OperationCommand,
 } from '@isobar/protocol';
 import { present } from '../present.js';
 import type { World } from '../world.js';
 import { rearrange, wavesTo } from './planner.js';
 import type { LeadersView, SimulatedCoordinator } from './simulated-coordinator.js';
 
-type Request = Omit<LeaderRequest, 'kind' | 'token'>;
+type Request = Omit<LeaderRequest, 'kind' | 'token' | 'askedBy'>;
 
 /** What is asked of whoever leads, again until somebody takes it. */
 export type Wish =
@@ -27,6 +28,8 @@ export type Wish =
 interface Asked {
   readonly wish: Wish;
   readonly attempts: number;
+  /** The same however often it is asked: whoever leads does it once. */
+  readonly command?: OperationCommand;
 }
 
 const againMs = 4_000;
@@ -45,6 +48,12 @@ export class Operator {
   /** Members that an alarm has named, and nobody has vouched for yet. */
   #suspects: Member[] = [];
   #suspectsCuts = false;
+  #commands = 0;
+  /** Rollbacks that have not ended, by token. */
+  readonly #rollbacks = new Map<
+    number,
+    { readonly leader: SimulatedCoordinator; readonly command: OperationCommand }
+  >();
 
   constructor(world: World) {
     this.#world = world;
@@ -58,27 +67,43 @@ export class Operator {
     return leading[0] ?? null;
   }
 
+  /** Asked of whoever leads, without a request id. */
   ask(wish: Wish): void {
     this.#try({ wish, attempts: 0 });
   }
 
-  #try({ wish, attempts }: Asked): void {
+  /** Asked under a request id, and after so long again: as if no answer had come. */
+  askTwice(wish: Wish, inDoubtMs: number): void {
+    const asked = { wish, attempts: 0, command: this.#command(wish.kind) };
+    this.#try(asked);
+    this.#world.scheduler.after(inDoubtMs, () => this.#try({ ...asked, attempts: attemptsMax }));
+  }
+
+  #command(kind: Wish['kind']): OperationCommand {
+    this.#commands += 1;
+    const requester = { verified: false, account: null, user: 'operator', host: null };
+    return { id: `command-${this.#commands}`, digest: '0'.repeat(64), command: kind, requester };
+  }
+
+  #try(asked: Asked): void {
+    const { wish } = asked;
+    const command = asked.command === undefined ? {} : { command: asked.command };
     const { leader } = this;
     const view = leader?.view ?? null;
     if (leader === null || view === null || leader.process.paused) {
-      this.#tryLater({ wish, attempts });
+      this.#tryLater(asked);
       return;
     }
     const token = leader.drawToken();
-    this.#asked.set(token, { wish, attempts });
+    this.#asked.set(token, asked);
     this.#world.log(() => `an operator asks ${leader.name}: ${describeWish(wish)}`);
     if (wish.kind === 'cancel') {
       const cancel = { reason: 'an operator asked' };
-      leader.step({ kind: 'operate', token, change: null, request: null, cancel });
+      leader.step({ kind: 'operate', token, change: null, request: null, cancel, ...command });
       return;
     }
-    const operation = this.#operation(wish, leader, view);
-    if (operation !== null) leader.step({ kind: 'operate', token, ...operation });
+    const operation = this.#operation({ ...asked, wish }, leader, view);
+    if (operation !== null) leader.step({ kind: 'operate', token, ...operation, ...command });
   }
 
   #tryLater(asked: Asked): void {
@@ -89,7 +114,7 @@ export class Operator {
   }
 
   #operation(
-    wish: Exclude<Wish, { readonly kind: 'cancel' }>,
+    { wish, command }: Asked & { readonly wish: Exclude<Wish, { readonly kind: 'cancel' }> },
     leader: SimulatedCoordinator,
     view: LeadersView,
   ): Omit<Operation, 'token'> | null {
@@ -101,7 +126,7 @@ export class Operator {
           request: { ...this.#rebalance(leader, view), base, automatic: wish.automatic },
         };
       case 'rollback':
-        return this.#rollback(leader, view);
+        return this.#rollback(leader, view, command);
       case 'drain':
       case 'leave':
         return this.#emptying(wish.kind, wish.rank, base);
@@ -128,7 +153,11 @@ export class Operator {
   }
 
   /** To an earlier version, whichever: read from the store by the leader's shell. */
-  #rollback(leader: SimulatedCoordinator, view: LeadersView): null {
+  #rollback(
+    leader: SimulatedCoordinator,
+    view: LeadersView,
+    command: OperationCommand | undefined,
+  ): null {
     const { cluster, random, reader, shape } = this.#world;
     const version = 1 + random.integer(Math.max(1, view.version));
     const { life } = leader.process;
@@ -145,12 +174,15 @@ export class Operator {
       const waves = wavesTo(now.mapping, earlier.mapping, 'rollback', reason, { incomingMax });
       const base = { version: now.version, digest: now.digest };
       const token = leader.drawToken();
-      this.#asked.set(token, { wish: { kind: 'rollback' }, attempts: attemptsMax });
+      const given = command === undefined ? {} : { command };
+      this.#asked.set(token, { wish: { kind: 'rollback' }, attempts: attemptsMax, ...given });
+      if (command !== undefined) this.#rollbacks.set(token, { leader, command });
       leader.step({
         kind: 'operate',
         token,
         change: { kind: 'hold', reason },
         request: { change: 'rollback', waves, base },
+        ...given,
       });
     });
     return null;
@@ -169,7 +201,11 @@ export class Operator {
 
   answered(
     effect:
-      | { readonly kind: 'operation-done'; readonly token: number }
+      | {
+          readonly kind: 'operation-done';
+          readonly token: number;
+          readonly isRepeated: boolean;
+        }
       | { readonly kind: 'operation-refused'; readonly token: number; readonly error: IsobarError },
   ): void {
     const inquired = this.#inquiries.get(effect.token);
@@ -181,6 +217,10 @@ export class Operator {
     this.#asked.delete(effect.token);
     if (asked === undefined) return;
     const { situations } = this.#world;
+    if (effect.kind === 'operation-done' && effect.isRepeated) {
+      situations.count(`known: ${asked.wish.kind}`);
+      return;
+    }
     if (effect.kind === 'operation-done') {
       situations.count(`accepted: ${asked.wish.kind}`);
       if (asked.wish.kind === 'rebalance') this.swapsAccepted += 1;
@@ -191,8 +231,17 @@ export class Operator {
     this.#tryLater(asked);
   }
 
-  ended(_token: number, outcome: string): void {
+  ended(token: number, outcome: string): void {
     this.#world.situations.count(`request ${outcome}`);
+    const rollback = this.#rollbacks.get(token);
+    this.#rollbacks.delete(token);
+    if (rollback === undefined || outcome !== 'outdated') return;
+    // It is not planned anew here: it has come to nothing.
+    const { leader, command } = rollback;
+    const ended = { outcome, reason: 'another version was first' } as const;
+    const given = { ...command, goesOn: true, ended } as const;
+    const ending = leader.drawToken();
+    leader.step({ kind: 'operate', token: ending, change: null, request: null, command: given });
   }
 
   /** What the ranks can't prove or can't mend: it is looked into. */

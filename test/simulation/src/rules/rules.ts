@@ -15,6 +15,7 @@ import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js
 import type { Situations } from '../situations.js';
 import type { World } from '../world.js';
 import { AgentRules } from './agent-rules.js';
+import { CommandRules } from './command-rules.js';
 import { CutMembers } from './cut-members.js';
 import { EngineRules, type SwapCause } from './engine-rules.js';
 import { LeaderRules } from './leader-rules.js';
@@ -24,6 +25,7 @@ import { ResidencyRules } from './residency-rules.js';
 /** All rules of a run; each is looked at when something changes that it depends on. */
 export class Rules {
   readonly outcomes = new OutcomeRules();
+  readonly commands = new CommandRules();
   readonly #engineRules: EngineRules;
   readonly #agentRules: AgentRules;
   readonly #leaderRules: LeaderRules;
@@ -110,10 +112,11 @@ export class Rules {
 
   coordinatorStepped(
     coordinator: SimulatedCoordinator,
-    _before: CoordinatorState,
-    _after: CoordinatorState,
+    before: CoordinatorState,
+    after: CoordinatorState,
     effects: readonly CoordinatorEffect[],
   ): void {
+    this.commands.stepped(coordinator.name, before, after);
     for (const effect of effects) {
       if (effect.kind !== 'create-record') continue;
       this.#leaderRules.creates(this.#reader.record(effect.bytes), coordinator.name);
