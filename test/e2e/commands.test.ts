@@ -104,7 +104,8 @@ describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind)
       change: 'rebalance',
       askedBy: { id: requestId, command: 'rebalance', requester: { verified: false } },
       plan: { kind: 'plan', forecast: expect.anything(), rankShares: expect.anything() },
-      durations: { totalMs: expect.any(Number) },
+      durations: { preparingMs: expect.any(Number), totalMs: expect.any(Number) },
+      votes: { yes: 4, needed: 4 },
     });
     expect(await raw.ask('explain', { version: 77 })).toBe('ISOBAR_COORDINATOR_NO_VERSION');
   });

@@ -229,8 +229,15 @@ export class Coordinator implements CommandTarget {
         leadership?.onDecided(effect.record);
         return;
       case 'swap-finished': {
-        const { version, outcome, reason, durations, wavesLeft } = effect;
-        this.#tell('swap-finished', { version, outcome, reason, ...durations, wavesLeft });
+        const { version, outcome, reason, durations, votes, wavesLeft } = effect;
+        this.#tell('swap-finished', {
+          version,
+          outcome,
+          reason,
+          votes,
+          ...durations,
+          wavesLeft,
+        });
         leadership?.onSwapFinished(outcome);
         return;
       }

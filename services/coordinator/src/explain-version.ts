@@ -18,7 +18,15 @@ const askedBySchema = z.object({
   }),
 });
 const gainSchema = z.object({ before: z.number(), after: z.number() }).nullable();
-const durationNames = ['preparedMs', 'decidedMs', 'activatedMs', 'totalMs'] as const;
+const durationNames = [
+  'preparingMs',
+  'decidingMs',
+  'activatingMs',
+  'retiringMs',
+  'discardingMs',
+  'totalMs',
+] as const;
+const votesSchema = z.object({ yes: z.number(), needed: z.number() });
 
 /** What events tell of a version beside its record. */
 export interface VersionSources {
@@ -59,6 +67,7 @@ export function explainVersion(sources: VersionSources): ExplainAnswer {
     plan: plan === null ? null : of('plan'),
     measured: measuredOf(plan === null ? null : of('rebalance-measured')),
     durations: durationsOf(of('swap-finished')),
+    votes: votesSchema.safeParse(of('swap-finished')?.votes).data ?? null,
     events: [...events],
   };
 }

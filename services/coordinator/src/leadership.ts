@@ -18,8 +18,9 @@ import type { AskedOperation, OperationContent, PreparedCommand } from './change
 import { type LoadPass, LoadWindow } from './load-window.js';
 import { type NamedRanks, ranksNamed } from './named-ranks.js';
 import { Placements } from './placements.js';
+import { summaryOf } from './plan-report.js';
 import { effectOf, type RebalancePlan } from './rebalance-plan.js';
-import { Rebalancing, summaryOf } from './rebalancing.js';
+import { Rebalancing } from './rebalancing.js';
 import type { CoordinatorSettings } from './settings.js';
 
 type Request = Omit<LeaderRequest, 'kind' | 'token' | 'askedBy'>;

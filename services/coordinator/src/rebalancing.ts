@@ -8,7 +8,6 @@ import {
   ExpertLoadBalancer,
   type ExpertMapping,
   layerBenefits,
-  type RebalanceResult,
   summarizeForecast,
 } from '@isobar/eplb';
 import {
@@ -23,6 +22,7 @@ import {
 } from '@isobar/protocol';
 import { DeclinedPlan } from './declined-plan.js';
 import type { LoadPass } from './load-window.js';
+import { entryOf, gainOf, type Measured, rankShares, reasonOf, summaryOf } from './plan-report.js';
 import { assertCurrent, planOfLayers, type RebalancePlan, wavesTo } from './rebalance-plan.js';
 import type { CoordinatorSettings } from './settings.js';
 import { StepEconomy } from './step-economy.js';
@@ -57,11 +57,6 @@ export interface AskedPlan {
   readonly token: number;
   /** Rejected with the leader's refusal, an IsobarError. False where it had been asked before. */
   readonly accepted: Promise<boolean>;
-}
-
-interface Measured {
-  readonly balancedness: number;
-  readonly stepMillis: number;
 }
 
 /** Entries of the history that are kept. */
@@ -421,80 +416,4 @@ export class Rebalancing {
       version: this.#context.newest().version,
     });
   }
-}
-
-function reasonOf(id: string, result: RebalanceResult): string {
-  const { report } = result;
-  const before = report.balancednessBefore?.toFixed(3) ?? '?';
-  const after = report.balancedness.toFixed(3);
-  return `plan ${id}: balancedness ${before} to ${after} predicted, ${report.moves} moves`;
-}
-
-/** Each rank's load ÷ the mean of all, as forecast, before and after the plan; [ranks]. */
-function rankShares({ current, target, loads }: RebalancePlan): {
-  readonly rankShares?: { readonly before: number[]; readonly after: number[] };
-} {
-  if (loads.length === 0) return {};
-  const before = sharesOf(current, loads);
-  return { rankShares: { before, after: sharesOf(target, loads) } };
-}
-
-function sharesOf(mapping: ExpertMapping, loads: Float64Array): number[] {
-  const { numRanks } = mapping;
-  const byRank = new Float64Array(numRanks);
-  let all = 0;
-  for (const [index, load] of mapping.rankLoads(loads).entries()) {
-    byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
-    all += load;
-  }
-  // Three digits: it is for people, and there may be thousands of ranks.
-  return Array.from(byRank, (load) =>
-    all === 0 ? 0 : Math.round((load * numRanks * 1e3) / all) / 1e3,
-  );
-}
-
-function entryOf(
-  plan: RebalancePlan,
-  outcome: RebalanceEntry['outcome'],
-  askedBy: RebalanceEntry['askedBy'],
-): RebalanceEntry {
-  return {
-    at: new Date().toISOString(),
-    plan: summaryOf(plan),
-    outcome,
-    askedBy,
-    wavesCommitted: 0,
-    measuredBalancedness: null,
-    measuredStepMillis: null,
-  };
-}
-
-export function summaryOf(plan: RebalancePlan): PlanSummary {
-  const { report } = plan.result;
-  return {
-    id: plan.id,
-    baseVersion: plan.base.version,
-    policy: report.policy,
-    planMs: report.planMs,
-    balancedness: plan.balancedness,
-    moves: plan.moves,
-    bytes: plan.bytes,
-    waves: plan.waves.length,
-    benefitSeconds: plan.benefitSeconds,
-    costSeconds: plan.costSeconds,
-    pays: plan.pays,
-    forecast: plan.forecast,
-    economy: plan.economy,
-    reason: plan.reason,
-  };
-}
-
-function gainOf(
-  before: readonly Measured[],
-  after: readonly Measured[],
-  pick: (measured: Measured) => number,
-): { before: number; after: number } | null {
-  if (before.length === 0 || after.length === 0) return null;
-  const mean = (of: readonly Measured[]) => of.reduce((sum, at) => sum + pick(at), 0) / of.length;
-  return { before: mean(before), after: mean(after) };
 }

@@ -66,7 +66,11 @@ export const explainAnswerSchema = z.object({
   durations: z
     .record(z.string(), z.number())
     .nullable()
-    .describe('Milliseconds until all votes were in, it was decided, activated, retired; in all.'),
+    .describe('Milliseconds of each phase that it went through, and in all.'),
+  votes: z
+    .object({ yes: z.number(), needed: z.number() })
+    .nullable()
+    .describe('Yes votes, and those that it needed; null where no event is kept.'),
   events: z.array(auditEventSchema).describe('Every event kept of it, newest last.'),
 });
 export type ExplainAnswer = z.infer<typeof explainAnswerSchema>;

@@ -4,7 +4,7 @@ import type { KnownOutcome } from '../known-outcome.js';
 import type { CommittedRecord, MapRecord } from '../map-record.js';
 import type { Member } from '../member.js';
 import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
-import type { OpenPhase, OpenSwap, Wave } from './open-swap.js';
+import type { OpenPhase, OpenSwap, PhaseDurations, Wave } from './open-swap.js';
 import type { UntakenOutcome } from './untaken-outcome.js';
 
 export interface SwapTimings {
@@ -69,7 +69,7 @@ export type CoordinatorSwapEvent =
   | { readonly kind: 'stop-between-waves' }
   | { readonly kind: 'tick' };
 
-export interface SwapDurations {
+export interface SwapDurations extends PhaseDurations {
   readonly totalMs: number;
 }
 
@@ -91,6 +91,8 @@ export type CoordinatorSwapEffect =
       readonly outcome: 'committed' | 'void';
       readonly reason: string;
       readonly durations: SwapDurations;
+      /** Yes votes, and those that it needed. */
+      readonly votes: { readonly yes: number; readonly needed: number };
       readonly wavesLeft: number;
     }
   | {

@@ -17,6 +17,7 @@ import {
   isSound,
   missingMembers,
   type OpenSwap,
+  phasesUntil,
   proposedSwap,
   refuseVote,
   resumedSwap,
@@ -319,7 +320,11 @@ function finish(
     version: open.proposal.version,
     outcome: open.record?.outcome ?? 'void',
     reason: open.record?.reason ?? '',
-    durations: { totalMs: nowMs - open.startedAtMs },
+    durations: { ...phasesUntil(open, nowMs), totalMs: nowMs - open.startedAtMs },
+    votes: {
+      yes: open.votes.size,
+      needed: membersWithout(open.voters, state.dead).length,
+    },
     wavesLeft: state.waiting.length,
   };
   const next = openNext({ ...state, open: null }, nowMs);

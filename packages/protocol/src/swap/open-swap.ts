@@ -28,6 +28,8 @@ export interface Wave {
 
 export type OpenPhase = 'preparing' | 'deciding' | 'activating' | 'retiring' | 'discarding';
 
+export type PhaseDurations = { readonly [Phase in OpenPhase as `${Phase}Ms`]?: number };
+
 /** The one number that is open. */
 export interface OpenSwap {
   /** What it proposes; null for a number that can only become void. */
@@ -39,6 +41,8 @@ export interface OpenSwap {
   readonly phase: OpenPhase;
   readonly phaseSinceMs: number;
   readonly startedAtMs: number;
+  /** How long each phase before this one took. */
+  readonly phasesMs: PhaseDurations;
   readonly alarmed: boolean;
   /** Incarnations that have voted yes. */
   readonly votes: ReadonlySet<string>;
@@ -135,6 +139,7 @@ function newlyOpen(proposal: Proposal, phase: OpenPhase, nowMs: number): OpenSwa
     phase,
     phaseSinceMs: nowMs,
     startedAtMs: nowMs,
+    phasesMs: {},
     alarmed: false,
     votes: new Set(),
     activated: new Set(),
@@ -145,7 +150,17 @@ function newlyOpen(proposal: Proposal, phase: OpenPhase, nowMs: number): OpenSwa
 }
 
 export function enter(open: OpenSwap, phase: OpenPhase, nowMs: number): OpenSwap {
-  return { ...open, phase, phaseSinceMs: nowMs, alarmed: false };
+  const phasesMs = phasesUntil(open, nowMs);
+  return { ...open, phase, phaseSinceMs: nowMs, phasesMs, alarmed: false };
+}
+
+/** How long each phase has taken so far. */
+export function phasesUntil(
+  { phase, phaseSinceMs, phasesMs }: OpenSwap,
+  nowMs: number,
+): PhaseDurations {
+  const name = `${phase}Ms` as const;
+  return { ...phasesMs, [name]: (phasesMs[name] ?? 0) + nowMs - phaseSinceMs };
 }
 
 /** The field by which a vote is not one for the open proposal, null where it counts. */

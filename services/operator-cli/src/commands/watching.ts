@@ -83,6 +83,9 @@ export function renderExplanation(answer: ExplainAnswer): string {
   }
   const took = Object.entries(durations ?? {}).map(([name, ms]) => `${name} ${Math.round(ms)}`);
   if (took.length > 0) lines.push(`durations    ${took.join(', ')}`);
+  if (answer.votes !== null) {
+    lines.push(`votes        ${answer.votes.yes} yes of ${answer.votes.needed}`);
+  }
   const gain = answer.measured?.balancedness ?? null;
   if (gain !== null) {
     lines.push(`came true    balancedness ${gain.before.toFixed(3)} to ${gain.after.toFixed(3)}`);
