@@ -176,7 +176,8 @@ export type LeaderEffect =
   | { readonly kind: 'failed'; readonly error: IsobarError };
 
 /**
- * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed.
+ * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed, and members
+ * without whose slots that would be so are not cut.
  * `death-unproven`: as at a takeover. `engines-disagree`: an engine that would join differs from
  * its group. `members-silent`: what is due needs the votes of members that say nothing.
  */

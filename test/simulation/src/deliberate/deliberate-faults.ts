@@ -262,6 +262,18 @@ function voidWhereAbsent({ durable }, engine) {
     ],
   },
   {
+    name: 'cut though the others can not hold every expert',
+    numRanks: 8,
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'membership/watch-losses.js',
+        find: '        canHoldAll(mapping, evidence, members, wanted);',
+        replace: '        true;',
+      },
+    ],
+  },
+  {
     name: 'route before listed',
     ...few,
     edits: [
