@@ -3,7 +3,7 @@ import type { ControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
-import { includesMember, unionOfMembers } from '../member.js';
+import { includesMember, type Member, unionOfMembers } from '../member.js';
 import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
@@ -62,12 +62,18 @@ export function notLeading(state: CoordinatorState): IsobarError {
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
 }
 
-function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): IsobarError | null {
+function unknownMember(
+  { swap, leavers, evidence }: LeaderState,
+  change: ControlChange,
+): IsobarError | null {
   if (change.kind !== 'drain' && change.kind !== 'declare-dead') return null;
   const rank = change.kind === 'drain' ? change.rank : change.member.rank;
-  // Who leaves is waited for as well, and may die while it is.
+  // Who leaves is waited for as well, and so is who started with a group that no record lists yet.
   const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
-  if (change.kind === 'declare-dead' && includesMember(leaving, change.member)) return null;
+  const lost = [...evidence.witnesses.values()].flatMap(({ engine }) => engine?.brokenPeers ?? []);
+  const isKnown = (member: Member) =>
+    includesMember(leaving, member) || includesMember(lost, member);
+  if (change.kind === 'declare-dead' && isKnown(change.member)) return null;
   const listed = swap.members.find((member) => member.rank === rank);
   if (listed === undefined) {
     const text = `no rank ${rank} is a member of the newest version`;

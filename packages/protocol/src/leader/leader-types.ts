@@ -178,7 +178,8 @@ export type LeaderEffect =
 /**
  * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed, and members
  * without whose slots that would be so are not cut.
- * `death-unproven`: as at a takeover. `engines-disagree`: an engine that would join differs from
+ * `death-unproven`: as at a takeover, and of engines that have started with a group and are
+ * replaced, without an incarnation where they are still connected. `engines-disagree`: an engine that would join differs from
  * its group. `members-silent`: what is due needs the votes of members that say nothing.
  */
 export type LeaderAlarm =

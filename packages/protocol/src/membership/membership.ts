@@ -22,6 +22,7 @@ import {
   livingMembers,
   type Situation,
 } from './situation.js';
+import { livingStarters } from './starting-group.js';
 
 /*
  * The next change of members, as waves. All of them are versions like any other: those who live
@@ -38,7 +39,7 @@ export type MembershipPlan =
   /** Nothing can be committed as things are. */
   | {
       readonly kind: 'degraded';
-      readonly lacks: 'slots' | 'buffers' | 'members';
+      readonly lacks: 'slots' | 'buffers' | 'members' | 'proof';
       readonly fields: Readonly<Record<string, unknown>>;
     };
 
@@ -181,8 +182,9 @@ function degraded(plan: Extract<EvacuationPlan, { readonly kind: 'degraded' }>):
 
 /**
  * All members are dead. Only with every configured rank: each of two leaders that would begin the
- * group anew then needs the votes of all. Engines that hold one identical start mapping keep it;
- * otherwise the newest mapping holds, from the backing store.
+ * group anew then needs the votes of all. Who has started with them and is replaced must be proven
+ * dead. Engines that hold one identical start mapping keep it; otherwise the newest mapping holds,
+ * from the backing store.
  */
 function planRestart(situation: Situation, dead: readonly Member[]): MembershipPlan {
   const fresh = candidates(situation, (engine) => isJoining(engine) || isStarting(engine));
@@ -193,6 +195,8 @@ function planRestart(situation: Situation, dead: readonly Member[]): MembershipP
   }
   const differing = differingEngine(situation, fresh);
   if (differing !== null) return { kind: 'degraded', lacks: 'members', fields: differing };
+  const members = livingStarters(situation.evidence, fresh);
+  if (members.length > 0) return { kind: 'degraded', lacks: 'proof', fields: { members } };
   const start = commonStart(situation, fresh);
   if (start !== null) return startWave(situation, start, fresh);
   const request = evacuationRequest(situation, fresh, {
