@@ -3,12 +3,14 @@ import { type MapRecord, mappingOfRecord } from '../map-record.js';
 import { membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
 import type { Situation } from '../membership/situation.js';
+import { decodeTransfers } from '../proposal.js';
 import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
 import type {
   CoordinatorSwapEffect,
   CoordinatorSwapEvent,
   CoordinatorSwapState,
 } from '../swap/coordinator-swap-state.js';
+import { blamesSource } from '../swap/vote-refusal.js';
 import type {
   LeaderAlarm,
   LeaderEffect,
@@ -26,7 +28,8 @@ export interface LeaderStep {
 }
 
 export function situationOf(state: LeaderState): Situation {
-  const { swap, mapping, evidence, engines, retained, configuredRanks, control, shunned } = state;
+  const { swap, mapping, evidence, engines, retained, configuredRanks } = state;
+  const { control, shunned, distrusted } = state;
   return {
     newest: swap.newest,
     mapping,
@@ -38,6 +41,7 @@ export function situationOf(state: LeaderState): Situation {
     configuredRanks,
     drained: control.drained,
     shunned: shunned.map(({ member }) => member),
+    distrusted,
   };
 }
 
@@ -115,7 +119,8 @@ function onSettled(
     const held = { version, mapping: state.mapping, members: before.members };
     const retained = retainsBuffers(state) ? held : null;
     const mapping = mappingOfRecord(record);
-    step.state = { ...state, mapping, newestOutcome, retained, outcomes: [outcome] };
+    const outcomes = [outcome];
+    step.state = { ...state, mapping, newestOutcome, retained, outcomes, distrusted: [] };
     return;
   }
   const { backOffMs, retryMs } = state.timings;
@@ -130,6 +135,7 @@ function onSettled(
       : state.backOff,
     retryAtMs: hasFailed ? nowMs + retryMs * patience(state, 8) : state.retryAtMs,
     shunned: [...state.shunned, ...silentJoiners(before, nowMs + backOffMs)],
+    distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],
   };
 }
 
@@ -144,6 +150,17 @@ function patience({ swap }: LeaderState, most: number): number {
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */
 function retainsBuffers({ engines }: LeaderState): boolean {
   return [...engines.values()].every(({ description }) => description.activation === 'two-table');
+}
+
+/**
+ * Ranks from which the one that refused was to fetch, where a source is to blame: which of them is
+ * not known. A source may be wrong for whatever reason, and for ever, so it is asked once.
+ */
+function failedSources({ open }: CoordinatorSwapState): number[] {
+  const refusal = open?.refusal ?? null;
+  if (open === null || refusal === null || !blamesSource(refusal.reason)) return [];
+  const transfers = decodeTransfers(open.proposal.transfers, refusal.rank);
+  return transfers.map(({ sourceRank }) => sourceRank).filter((rank) => rank >= 0);
 }
 
 /** Engines that were to join and have not voted: they must not hold others up again at once. */

@@ -60,6 +60,8 @@ export interface LeaderState {
   /** The leader's own changes wait until then. */
   readonly retryAtMs: number;
   readonly shunned: readonly ShunnedEngine[];
+  /** Ranks that may have failed as sources since the last commit: nothing is fetched from them. */
+  readonly distrusted: readonly number[];
   /** Living members that what is due waits for. */
   readonly silent: readonly Member[];
   /** Changes that can't be made as things are. */

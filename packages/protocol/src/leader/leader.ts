@@ -72,6 +72,7 @@ export function initialLeader(
     backOff: null,
     retryAtMs: Number.NEGATIVE_INFINITY,
     shunned: [],
+    distrusted: [],
     silent: [],
     stuck: new Map(),
     failed: false,

@@ -110,15 +110,16 @@ function evacuationRequest(
   return { current: mapping, outRanks, pinnedSlots, ...fields };
 }
 
-/** Ranks that have held it, and whose newest word shows that they have not retired it. */
+/** Ranks that have held it, and by their newest word have not retired it, nor failed as sources. */
 function retainedBy(
-  { evidence, newest, retained }: Situation,
+  { evidence, newest, retained, distrusted }: Situation,
   living: readonly Member[],
 ): NonNullable<EvacuationRequest['retained']> | null {
   if (retained === null) return null;
   const ranks = living
     .filter((member) => {
-      if (!includesMember(retained.members, member)) return false;
+      const mayHold = includesMember(retained.members, member);
+      if (!mayHold || distrusted.includes(member.rank)) return false;
       const engine = engineOf(evidence, member);
       return engine !== null && engine.retiredUpTo < newest.version;
     })
@@ -136,7 +137,7 @@ function removal(
   const replaced = dead.filter(({ rank }) => joiners.some((joiner) => joiner.rank === rank));
   const during = unionOfMembers(membersWithout(situation.members, replaced), joiners);
   const last = membersWithout(during, dead);
-  const wavesMade = wavesOf(situation.mapping, waves, {
+  const wavesMade = wavesOf(situation, waves, {
     change: 'evacuation',
     reason,
     during,
@@ -153,8 +154,9 @@ interface WaveContent {
   readonly last: readonly Member[];
 }
 
+/** Sources that have failed give way to the backing store. */
 function wavesOf(
-  from: ExpertMapping,
+  { mapping: from, distrusted }: Situation,
   waves: readonly EvacuationWave[],
   { change, reason, during, last }: WaveContent,
 ): Wave[] {
@@ -169,7 +171,11 @@ function wavesOf(
       digest: mapping.digest(),
       layers,
       rows,
-      transfers: encodeTransfers(transfers),
+      transfers: encodeTransfers(
+        transfers.map((transfer) =>
+          distrusted.includes(transfer.sourceRank) ? { ...transfer, sourceRank: -1 } : transfer,
+        ),
+      ),
       members: index + 1 < waves.length ? during : last,
     };
   });
@@ -241,13 +247,13 @@ function commonStart(situation: Situation, fresh: readonly Member[]): ExpertMapp
 }
 
 function startWave(
-  { mapping }: Situation,
+  situation: Situation,
   start: ExpertMapping,
   members: readonly Member[],
 ): MembershipPlan {
   const reason = 'the whole group has started again, with one mapping';
   const content = { change: 'start', reason, during: members, last: members } as const;
-  const waves = wavesOf(mapping, [{ mapping: start, transfers: [] }], content);
+  const waves = wavesOf(situation, [{ mapping: start, transfers: [] }], content);
   return { kind: 'waves', change: 'start', waves };
 }
 
@@ -288,7 +294,7 @@ export function planJoin(situation: Situation, joiners: readonly Member[]): Memb
   const ranks = joiners.map(({ rank }) => rank).join(', ');
   const reason = `rank ${ranks} joins`;
   const content = { change: 'membership', reason, during: members, last: members } as const;
-  const waves = wavesOf(situation.mapping, plan.waves, content);
+  const waves = wavesOf(situation, plan.waves, content);
   return { kind: 'waves', change: 'membership', waves };
 }
 
@@ -311,7 +317,7 @@ export function planEmptying(
   const change = isLeaving ? 'membership' : 'drain';
   const reason = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
   const last = isLeaving ? members.filter(({ rank }) => !ranks.includes(rank)) : members;
-  const waves = wavesOf(situation.mapping, plan.waves, { change, reason, during: members, last });
+  const waves = wavesOf(situation, plan.waves, { change, reason, during: members, last });
   return { kind: 'waves', change, waves };
 }
 

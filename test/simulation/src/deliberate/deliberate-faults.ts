@@ -299,6 +299,35 @@ function voidWhereAbsent({ durable }, engine) {
     ],
   },
   {
+    name: 'begin a group anew though one that started with it may live',
+    numRanks: 8,
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'membership/membership.js',
+        find: '    if (members.length > 0)',
+        replace: '    if (false)',
+      },
+    ],
+  },
+  {
+    name: 'fetch from a source that has failed, again and again',
+    ...few,
+    edits: [
+      {
+        file: 'leader/leader-step.js',
+        find: '        distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],',
+        replace: '        distrusted: [],',
+      },
+    ],
+  },
+  {
+    name: 'let two agents open one disk',
+    ...few,
+    edits: [],
+    shell: { shareDisks: true },
+  },
+  {
     name: 'drop the digest check',
     seedsMax: 200,
     edits: [],
