@@ -1,5 +1,5 @@
 import { encode } from '../codec.js';
-import type { ControlRecord } from '../control-record.js';
+import { type ControlRecord, controlRecordSchema } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
@@ -94,6 +94,16 @@ export function recordFor(
   if (change === null || requested) return null;
   const changed = changeControl(control, change);
   return sameBytes(encode(changed), encode(control)) ? null : changed;
+}
+
+/** Why a record must not be written: nobody could read it any more, and so nobody lead. */
+export function refuseRecord(record: ControlRecord): IsobarError | null {
+  const { error } = controlRecordSchema.safeParse(record);
+  if (error === undefined) return null;
+  const [issue] = error.issues;
+  const field = issue?.path.map(String).join('.') ?? '';
+  const text = `the control record can't have that as its ${field}: ${issue?.message ?? 'unknown'}`;
+  return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
 }
 
 /** The first operation's change is durable; `before` is the record as it was. */
