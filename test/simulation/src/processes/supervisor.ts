@@ -98,8 +98,11 @@ export class Supervisor {
     const ranks = [...this.#left];
     this.#left.clear();
     for (const rank of ranks) {
-      const engine = engines.find((one) => one.rank === rank);
-      if (engine !== undefined && !engine.process.alive) this.#startSoon(engine.process);
+      // A rank that was moved returns where it was last.
+      const [latest] = engines
+        .filter((engine) => engine.rank === rank && engine.startedAs > 0)
+        .sort((a, b) => b.startedAs - a.startedAs);
+      if (latest !== undefined && !latest.process.alive) this.#startSoon(latest.process);
     }
   }
 
