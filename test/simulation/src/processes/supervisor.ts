@@ -89,7 +89,8 @@ export class Supervisor {
     const { scheduler, engines } = this.#world;
     scheduler.after(watchMs, () => this.#watch());
     for (const engine of engines) if (this.#hasStopped(engine)) this.#endSoon(engine);
-    if (this.#left.size > 0 && engines.every(({ routes }) => !routes)) this.#bringBack();
+    const isUnlisted = (engine: SimulatedEngine) => !engine.routes || !engine.swap.listed;
+    if (this.#left.size > 0 && engines.every(isUnlisted)) this.#bringBack();
   }
 
   /** A whole group that starts again needs every rank: those that have left return. */
