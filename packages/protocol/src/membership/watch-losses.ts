@@ -1,5 +1,5 @@
 import type { WholeMapping } from '../map-record.js';
-import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
+import { includesMember, type Member, unionOfMembers } from '../member.js';
 import { agreedByOthers } from './agreed-by-others.js';
 import { canHoldAll } from './can-hold-all.js';
 import { type Evidence, engineOf, type LostMember, livingOf } from './evidence.js';
@@ -14,6 +14,8 @@ export interface WatchedLosses {
   readonly unproven: readonly Member[];
 }
 
+type Slots = Pick<WholeMapping, 'slotOffsets' | 'numLogicalExperts'>;
+
 /**
  * Follows who has lost whom. A cut kills: it is asked for only where every other living member's
  * engine has been without a connection to that one for `cutAfterMs`, by words that are no older
@@ -26,42 +28,20 @@ export interface WatchedLosses {
 export function watchLosses(
   evidence: Evidence,
   members: readonly Member[],
-  mapping: Pick<WholeMapping, 'slotOffsets' | 'numLogicalExperts'> | null,
+  mapping: Slots | null,
   nowMs: number,
   cutAfterMs: number,
 ): WatchedLosses {
   const living = livingOf(evidence, members);
-  const named = (member: Member): readonly Member[] => {
-    const heardAtMs = evidence.witnesses.get(member.rank)?.heardAtMs ?? Number.NEGATIVE_INFINITY;
-    if (nowMs - heardAtMs > cutAfterMs) return [];
-    return engineOf(evidence, member)?.brokenPeers ?? [];
-  };
-  const agreed = agreedByOthers(members, living, named);
-  const namedBySome = unionOfMembers([], living.flatMap(named));
-  const lost = namedBySome
-    .filter((member) => includesMember(living, member))
-    .map((member) => lostSince(evidence, member, includesMember(agreed, member), nowMs));
+  const lost = lostMembers(evidence, members, living, nowMs, cutAfterMs);
   const due = lost
     .filter(({ agreedSinceMs }) => agreedSinceMs !== null && nowMs - agreedSinceMs >= cutAfterMs)
     .map(({ member }) => member);
-  const asked = evidence.cutting.filter((member) => includesMember(living, member));
-  const wanted = unionOfMembers(asked, due);
-  const mayBeCut =
-    wanted.length > asked.length &&
-    mapping !== null &&
-    canHoldAll(mapping, evidence, members, wanted);
-  const cutting = mayBeCut ? wanted : asked;
-  const vouched = members.filter(
-    (member) =>
-      includesMember(evidence.declared, member) &&
-      living.some((peer) => !includesMember(engineOf(evidence, peer)?.cuts ?? [], member)),
-  );
-  const unproven = lost.filter(
-    ({ member, sinceMs, alarmed }) =>
-      !alarmed && nowMs - sinceMs >= 2 * cutAfterMs && !includesMember(cutting, member),
-  );
-  const spared = lost.filter(
-    ({ member, spared: isTold }) => !isTold && includesMember(membersWithout(due, cutting), member),
+  const cutting = membersToCut(evidence, members, living, mapping, due);
+  const uncut = lost.filter(({ member }) => !includesMember(cutting, member));
+  const spared = uncut.filter((loss) => !loss.spared && includesMember(due, loss.member));
+  const unproven = uncut.filter(
+    ({ sinceMs, alarmed }) => !alarmed && nowMs - sinceMs >= 2 * cutAfterMs,
   );
   const told = lost.map((loss) => ({
     ...loss,
@@ -70,10 +50,56 @@ export function watchLosses(
   }));
   return {
     evidence: { ...evidence, lost: told, cutting },
-    toCut: [...cutting, ...vouched],
+    toCut: [...cutting, ...vouchedFor(evidence, members, living)],
     spared: spared.map(({ member }) => member),
     unproven: unproven.map(({ member }) => member),
   };
+}
+
+function lostMembers(
+  evidence: Evidence,
+  members: readonly Member[],
+  living: readonly Member[],
+  nowMs: number,
+  cutAfterMs: number,
+): LostMember[] {
+  const named = (member: Member): readonly Member[] => {
+    const heardAtMs = evidence.witnesses.get(member.rank)?.heardAtMs ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - heardAtMs > cutAfterMs) return [];
+    return engineOf(evidence, member)?.brokenPeers ?? [];
+  };
+  const namedBySome = unionOfMembers([], living.flatMap(named));
+  const lost = namedBySome.filter((member) => includesMember(living, member));
+  if (lost.length === 0) return [];
+  const agreed = agreedByOthers(members, living, named);
+  return lost.map((member) => lostSince(evidence, member, includesMember(agreed, member), nowMs));
+}
+
+/** Those asked for before, and all that are due, or none of these. */
+function membersToCut(
+  evidence: Evidence,
+  members: readonly Member[],
+  living: readonly Member[],
+  mapping: Slots | null,
+  due: readonly Member[],
+): readonly Member[] {
+  const asked = evidence.cutting.filter((member) => includesMember(living, member));
+  const wanted = unionOfMembers(asked, due);
+  if (wanted.length === asked.length || mapping === null) return asked;
+  return canHoldAll(mapping, evidence, members, wanted) ? wanted : asked;
+}
+
+/** Declared dead, and not yet cut by all that live. */
+function vouchedFor(
+  evidence: Evidence,
+  members: readonly Member[],
+  living: readonly Member[],
+): Member[] {
+  return members.filter(
+    (member) =>
+      includesMember(evidence.declared, member) &&
+      living.some((peer) => !includesMember(engineOf(evidence, peer)?.cuts ?? [], member)),
+  );
 }
 
 function lostSince(evidence: Evidence, member: Member, agreed: boolean, nowMs: number): LostMember {

@@ -264,12 +264,12 @@ function voidWhereAbsent({ durable }, engine) {
   {
     name: 'cut though the others can not hold every expert',
     numRanks: 8,
-    seedsMax: 200,
+    seedsMax: 400,
     edits: [
       {
         file: 'membership/watch-losses.js',
-        find: '        canHoldAll(mapping, evidence, members, wanted);',
-        replace: '        true;',
+        find: '    return canHoldAll(mapping, evidence, members, wanted) ? wanted : asked;',
+        replace: '    return wanted;',
       },
     ],
   },
