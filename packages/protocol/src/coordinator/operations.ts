@@ -1,9 +1,9 @@
 import { encode } from '../codec.js';
-import type { ControlRecord } from '../control-record.js';
+import { type ControlRecord, controlRecordSchema } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
-import { includesMember, unionOfMembers } from '../member.js';
+import { includesMember, type Member, unionOfMembers } from '../member.js';
 import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
@@ -62,12 +62,18 @@ export function notLeading(state: CoordinatorState): IsobarError {
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
 }
 
-function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): IsobarError | null {
+function unknownMember(
+  { swap, leavers, evidence }: LeaderState,
+  change: ControlChange,
+): IsobarError | null {
   if (change.kind !== 'drain' && change.kind !== 'declare-dead') return null;
   const rank = change.kind === 'drain' ? change.rank : change.member.rank;
-  // Who leaves is waited for as well, and may die while it is.
+  // Who leaves is waited for as well, and so is who started with a group that no record lists yet.
   const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
-  if (change.kind === 'declare-dead' && includesMember(leaving, change.member)) return null;
+  const lost = [...evidence.witnesses.values()].flatMap(({ engine }) => engine?.brokenPeers ?? []);
+  const isKnown = (member: Member) =>
+    includesMember(leaving, member) || includesMember(lost, member);
+  if (change.kind === 'declare-dead' && isKnown(change.member)) return null;
   const listed = swap.members.find((member) => member.rank === rank);
   if (listed === undefined) {
     const text = `no rank ${rank} is a member of the newest version`;
@@ -88,6 +94,16 @@ export function recordFor(
   if (change === null || requested) return null;
   const changed = changeControl(control, change);
   return sameBytes(encode(changed), encode(control)) ? null : changed;
+}
+
+/** Why a record must not be written: nobody could read it any more, and so nobody lead. */
+export function refuseRecord(record: ControlRecord): IsobarError | null {
+  const { error } = controlRecordSchema.safeParse(record);
+  if (error === undefined) return null;
+  const [issue] = error.issues;
+  const field = issue?.path.map(String).join('.') ?? '';
+  const text = `the control record can't have that as its ${field}: ${issue?.message ?? 'unknown'}`;
+  return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
 }
 
 /** The first operation's change is durable; `before` is the record as it was. */

@@ -14,7 +14,7 @@ import {
 import { type CoordinatorStep, enterReading, giveWay, toLease } from './coordinator-step.js';
 import type { CoordinatorRole } from './coordinator-types.js';
 import { makeRequest, toLeader } from './leading.js';
-import { finishOperation, recordFor, withUndo } from './operations.js';
+import { finishOperation, recordFor, refuseRecord, withUndo } from './operations.js';
 import { controlUnder, readable, readControl, type StoredControl } from './stored-records.js';
 
 /*
@@ -61,6 +61,11 @@ function startOperation(step: CoordinatorStep): boolean {
   const control = controlOf(step);
   if (first === undefined || control === null || writer !== null || first.requested) return false;
   const record = recordFor(first, control.record);
+  const refusal = record === null ? null : refuseRecord(record);
+  if (refusal !== null) {
+    finishOperation(step, control.record, refusal);
+    return true;
+  }
   if (record !== null) {
     step.state = { ...step.state, writer: writeControl(record, control.revision) };
     return false;
