@@ -200,6 +200,21 @@ describe('a joining engine', () => {
     expect(take(activate(listed.state, 6), committed(7, 6, without)).action).toBe('stop');
   });
 
+  it('routes by no version without it, though that has the number and digest of its vote', () => {
+    const open = vote(adopt(joining, committed(5, 4, without)).state, proposed(6, 5));
+    const other = committed(6, 5, without);
+    expect(applyPeerOutcome(open, other.record, other.bytes)).toMatchObject({
+      action: 'discard',
+      discarded: 6,
+      state: { vote: null, standing: 'joining', switchingTo: null, committed: { version: 5 } },
+    });
+    expect(adopt(open, other)).toMatchObject({
+      action: 'adopt',
+      discarded: 6,
+      state: { vote: null, standing: 'joining', committed: { version: 6 } },
+    });
+  });
+
   it('is released from a vote by a later record that names its version void', () => {
     const open = vote(adopt(joining, committed(5, 4, without)).state, proposed(6, 5));
     const later = committed(7, 5, { ...without, voided: [6] });

@@ -473,6 +473,34 @@ describe('a joining engine', () => {
     expect(engineOf(world)).toMatchObject({ committed: { version: 6 }, mappingVersion: 0 });
   });
 
+  it('whose number another leader has decided without it takes that as its base, and goes on', () => {
+    for (const decided of [
+      [committed(6, 5, without)],
+      [committed(7, 5, { ...without, voided: [6] })],
+      [committed(7, 5, { ...without, voided: [6] }), voided(8)],
+    ]) {
+      join();
+      tellMissed(world, leader, [committed(5, 4, without)]);
+      world.settle();
+      world.prepare(proposed(6, 5), leader);
+      world.settle();
+      expect(engineOf(world).vote?.version).toBe(6);
+      // Told by heartbeat alone: it asks for what it has missed.
+      const version = decided[0]?.record.version ?? 0;
+      const newest = { version, digest: mappingOf(version).digest() };
+      const decidedUpTo = decided.at(-1)?.record.version ?? 0;
+      heartbeat(world, successor, { newest, decidedUpTo });
+      expect(world.told.at(-1)?.kind).toBe('ask-outcomes');
+      tellMissed(world, successor, decided);
+      world.settle();
+      expect(engineOf(world)).toMatchObject({
+        standing: 'joining',
+        vote: null,
+        committed: { version },
+      });
+    }
+  });
+
   it('is left alone by proposals that do not concern it', () => {
     join();
     world.prepare(proposed(6, 5, without), leader);

@@ -180,6 +180,9 @@ class Run {
     const accepted = operator.swapsAccepted;
     // What holds balancing up is lifted first.
     this.#ask({ kind: 'resume' });
+    for (const rank of operator.leader?.control?.drained ?? []) {
+      this.#ask({ kind: 'undrain', rank });
+    }
     this.#ask({ kind: 'rebalance', automatic: false });
     const { scheduler } = this.#world;
     const untilMs = scheduler.nowMs + course.settleWithin;

@@ -7,6 +7,8 @@ export interface ShellFaults {
   readonly skipDigestCheck: boolean;
   /** Agents act on records that they read in the store (against S6). */
   readonly agentsReadStore: boolean;
+  /** Two agents may have one disk open. */
+  readonly shareDisks: boolean;
   /** A record that exists is written over. */
   readonly overwriteRecords: boolean;
   /** Engines compute no token of a version before they route by it themselves. */
@@ -20,6 +22,7 @@ export interface ShellFaults {
 export const noShellFaults: ShellFaults = {
   skipDigestCheck: false,
   agentsReadStore: false,
+  shareDisks: false,
   overwriteRecords: false,
   serveAfterSwitch: false,
   switchAlone: false,

@@ -143,7 +143,11 @@ export class World {
     );
     this.engines.push(engine);
     this.fabric.add(engine);
-    this.addAgent(engine, { durable: this.machines.emptyDurableRankState });
+    this.addAgent(engine, this.emptyDisk());
+  }
+
+  emptyDisk(): AgentDisk {
+    return { durable: this.machines.emptyDurableRankState, holder: null };
   }
 
   /** An agent beside an engine; there may be two, on one disk or on two. */

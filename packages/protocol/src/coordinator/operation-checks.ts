@@ -1,9 +1,9 @@
 import { type CommandRequest, endedRequest } from '../commands/command-request.js';
-import type { ControlRecord } from '../control-record.js';
+import { type ControlRecord, controlRecordSchema } from '../control-record.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
 import { refuseRequest } from '../leader/requests.js';
-import { includesMember, unionOfMembers } from '../member.js';
+import { includesMember, type Member, unionOfMembers } from '../member.js';
 import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, hasRoomForRequest } from './control-change.js';
 import type { CoordinatorState, Operation, QueuedOperation } from './coordinator-types.js';
@@ -43,7 +43,10 @@ export function notLeading(state: CoordinatorState): IsobarError {
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
 }
 
-function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): IsobarError | null {
+function unknownMember(
+  { swap, leavers, evidence }: LeaderState,
+  change: ControlChange,
+): IsobarError | null {
   if (change.kind === 'drain') {
     if (swap.members.some(({ rank }) => change.ranks.includes(rank))) return null;
     const text = `no rank ${change.ranks.join(', ')} is a member of the newest version`;
@@ -52,9 +55,12 @@ function unknownMember({ swap, leavers }: LeaderState, change: ControlChange): I
   }
   if (change.kind !== 'declare-dead') return null;
   const { rank, incarnation } = change.member;
-  // Who leaves is waited for as well, and may die while it is.
+  // Who leaves is waited for as well, and so is who started with a group that no record lists yet.
   const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
-  if (includesMember(leaving, change.member)) return null;
+  const lost = [...evidence.witnesses.values()].flatMap(({ engine }) => engine?.brokenPeers ?? []);
+  const isKnown = (member: Member) =>
+    includesMember(leaving, member) || includesMember(lost, member);
+  if (isKnown(change.member)) return null;
   const listed = swap.members.find((member) => member.rank === rank);
   if (listed === undefined) {
     const text = `no rank ${rank} is a member of the newest version`;
@@ -142,6 +148,16 @@ export function noteOf(
   return isRunning ? note : endedRequest(note, 'done', '', newest);
 }
 
+/** Why a record must not be written: nobody could read it any more, and so nobody lead. */
+export function refuseRecord(record: ControlRecord): IsobarError | null {
+  const { error } = controlRecordSchema.safeParse(record);
+  if (error === undefined) return null;
+  const [issue] = error.issues;
+  const field = issue?.path.map(String).join('.') ?? '';
+  const text = `the control record can't have that as its ${field}: ${issue?.message ?? 'unknown'}`;
+  return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
+}
+
 /** What an operation would meet now. Nothing is changed. */
 export interface OperationPreview {
   readonly refusal: IsobarError | null;
@@ -161,6 +177,9 @@ export function previewOperation(
       ? role.control.record
       : controlUnder({ term: 0, nonce: '0'.repeat(16) }, null, options.mode);
   const control = changes.reduce(changeControl, before);
-  const refusal = refusalOf(state, { changes }) ?? refusalNow(state, operation, control, nowMs);
+  const refusal =
+    refusalOf(state, { changes }) ??
+    refuseRecord(control) ??
+    refusalNow(state, operation, control, nowMs);
   return { refusal, control };
 }

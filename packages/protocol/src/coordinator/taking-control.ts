@@ -14,7 +14,7 @@ import {
 import { type CoordinatorStep, enterReading, giveWay, toLease } from './coordinator-step.js';
 import type { CoordinatorRole } from './coordinator-types.js';
 import { makeRequest, toLeader } from './leading.js';
-import { knownRequest, refusalNow } from './operation-checks.js';
+import { knownRequest, refusalNow, refuseRecord } from './operation-checks.js';
 import { finishOperation, recordFor, withUndo } from './operations.js';
 import { recoverRequests } from './recover-requests.js';
 import { controlUnder, readable, readControl, type StoredControl } from './stored-records.js';
@@ -71,7 +71,9 @@ function startOperation(step: CoordinatorStep): boolean {
     return true;
   }
   const record = recordFor(step.state, first, control.record);
-  const refusal = refusalNow(step.state, first, record ?? control.record, step.nowMs);
+  const refusal =
+    (record === null ? null : refuseRecord(record)) ??
+    refusalNow(step.state, first, record ?? control.record, step.nowMs);
   if (refusal !== null) {
     finishOperation(step, control.record, refusal);
     return true;

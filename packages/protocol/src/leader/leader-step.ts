@@ -3,12 +3,14 @@ import { type MapRecord, mappingOfRecord } from '../map-record.js';
 import { membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
 import type { Situation } from '../membership/situation.js';
+import { decodeTransfers } from '../proposal.js';
 import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
 import type {
   CoordinatorSwapEffect,
   CoordinatorSwapEvent,
   CoordinatorSwapState,
 } from '../swap/coordinator-swap-state.js';
+import { blamesSource } from '../swap/vote-refusal.js';
 import type {
   LeaderAlarm,
   LeaderEffect,
@@ -27,7 +29,7 @@ export interface LeaderStep {
 
 export function situationOf(state: LeaderState): Situation {
   const { swap, mapping, evidence, engines, retained, control, shunned } = state;
-  const { configuredRanks, topology, loads } = state;
+  const { configuredRanks, topology, loads, distrusted } = state;
   return {
     newest: swap.newest,
     mapping,
@@ -41,6 +43,7 @@ export function situationOf(state: LeaderState): Situation {
     loads,
     drained: control.drained,
     shunned: shunned.map(({ member }) => member),
+    distrusted,
   };
 }
 
@@ -118,7 +121,8 @@ function onSettled(
     const held = { version, mapping: state.mapping, members: before.members };
     const retained = retainsBuffers(state) ? held : null;
     const mapping = mappingOfRecord(record);
-    step.state = { ...state, mapping, newestOutcome, retained, outcomes: [outcome] };
+    const outcomes = [outcome];
+    step.state = { ...state, mapping, newestOutcome, retained, outcomes, distrusted: [] };
     return;
   }
   const { backOffMs, retryMs } = state.timings;
@@ -133,6 +137,7 @@ function onSettled(
       : state.backOff,
     retryAtMs: hasFailed ? nowMs + retryMs * patience(state, 8) : state.retryAtMs,
     shunned: [...state.shunned, ...silentJoiners(before, nowMs + backOffMs)],
+    distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],
   };
 }
 
@@ -147,6 +152,17 @@ function patience({ swap }: LeaderState, most: number): number {
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */
 function retainsBuffers({ engines }: LeaderState): boolean {
   return [...engines.values()].every(({ description }) => description.activation === 'two-table');
+}
+
+/**
+ * Ranks from which the one that refused was to fetch, where a source is to blame: which of them is
+ * not known. A source may be wrong for whatever reason, and for ever, so it is asked once.
+ */
+function failedSources({ open }: CoordinatorSwapState): number[] {
+  const refusal = open?.refusal ?? null;
+  if (open === null || refusal === null || !blamesSource(refusal.reason)) return [];
+  const transfers = decodeTransfers(open.proposal.transfers, refusal.rank);
+  return transfers.map(({ sourceRank }) => sourceRank).filter((rank) => rank >= 0);
 }
 
 /** Engines that were to join and have not voted: they must not hold others up again at once. */

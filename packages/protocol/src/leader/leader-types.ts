@@ -70,6 +70,8 @@ export interface LeaderState extends LeaderOptions {
   /** The leader's own changes wait until then. */
   readonly retryAtMs: number;
   readonly shunned: readonly ShunnedEngine[];
+  /** Ranks that may have failed as sources since the last commit: nothing is fetched from them. */
+  readonly distrusted: readonly number[];
   /** Living members that what is due waits for. */
   readonly silent: readonly Member[];
   /** Changes that can't be made as things are. */
@@ -196,8 +198,10 @@ export type LeaderEffect =
   | { readonly kind: 'failed'; readonly error: IsobarError };
 
 /**
- * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed.
- * `death-unproven`: as at a takeover. `engines-disagree`: an engine that would join differs from
+ * `degraded`: fewer live slots than experts, or nobody lives; nothing is committed, and members
+ * without whose slots that would be so are not cut.
+ * `death-unproven`: as at a takeover, and of engines that have started with a group and are
+ * replaced, without an incarnation where they are still connected. `engines-disagree`: an engine that would join differs from
  * its group. `members-silent`: what is due needs the votes of members that say nothing.
  */
 export type LeaderAlarm =

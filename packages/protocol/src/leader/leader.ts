@@ -73,6 +73,7 @@ export function initialLeader(
     backOff: null,
     retryAtMs: Number.NEGATIVE_INFINITY,
     shunned: [],
+    distrusted: [],
     silent: [],
     stuck: new Map(),
     failed: false,
@@ -241,8 +242,9 @@ function onRequest(step: LeaderStep, request: LeaderRequest): void {
 
 function onTick(step: LeaderStep): void {
   const { state, nowMs } = step;
-  const { fence, timings, swap, shunned } = state;
-  const watched = watchLosses(state.evidence, swap.members, nowMs, timings.cutAfterMs);
+  const { fence, timings, swap, mapping, shunned } = state;
+  const { cutAfterMs } = timings;
+  const watched = watchLosses(state.evidence, swap.members, mapping, nowMs, cutAfterMs);
   step.state = {
     ...state,
     evidence: watched.evidence,
@@ -250,6 +252,9 @@ function onTick(step: LeaderStep): void {
   };
   for (const member of watched.toCut) {
     step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
+  }
+  if (watched.spared.length > 0) {
+    alarm(step, 'degraded', { change: 'evacuation', lacks: 'slots', members: watched.spared });
   }
   if (watched.unproven.length > 0) {
     alarm(step, 'death-unproven', { members: watched.unproven });

@@ -199,13 +199,16 @@ type DegradedPlan = Extract<MembershipPlan, { readonly kind: 'degraded' }>;
 function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): void {
   const situation = situationOf(step.state);
   const dead = deadMembers(situation).map(({ incarnation }) => incarnation);
-  const subject = [change, ...(change === 'drain' ? situation.drained : dead)].join();
-  // Buffers are freed by the ranks in their own time: planned again at every tick.
-  const key = plan.lacks === 'buffers' ? '' : plannedOn(situation);
+  const about = plan.lacks === 'proof' ? [JSON.stringify(plan.fields)] : dead;
+  const subject = [change, ...(change === 'drain' ? situation.drained : about)].join();
+  // Buffers are freed, and connections lost, in the ranks' own time: planned again at every tick.
+  const key = plan.lacks === 'buffers' || plan.lacks === 'proof' ? '' : plannedOn(situation);
   const isTold = step.state.stuck.get(change)?.subject === subject;
   const stuck = new Map(step.state.stuck).set(change, { plannedOn: key, subject });
   step.state = { ...step.state, stuck };
-  if (!isTold) alarm(step, 'degraded', { change, ...plan.fields });
+  if (isTold) return;
+  if (plan.lacks === 'proof') alarm(step, 'death-unproven', plan.fields);
+  else alarm(step, 'degraded', { change, ...plan.fields });
 }
 
 /** A drain is done when its ranks hold nothing, given up when it can't be, or is not wanted. */

@@ -42,6 +42,9 @@ export interface LostMember {
   readonly sinceMs: number;
   /** Since when all others have lost it and are a majority; null where that is not so. */
   readonly agreedSinceMs: number | null;
+  /** That it is not cut for the others' want of slots was told. */
+  readonly spared: boolean;
+  /** That it can't be cut was told. */
   readonly alarmed: boolean;
 }
 

@@ -22,6 +22,7 @@ import {
   livingMembers,
   type Situation,
 } from './situation.js';
+import { livingStarters } from './starting-group.js';
 
 /*
  * The next change of members, as waves. All of them are versions like any other: those who live
@@ -38,7 +39,7 @@ export type MembershipPlan =
   /** Nothing can be committed as things are. */
   | {
       readonly kind: 'degraded';
-      readonly lacks: 'slots' | 'buffers' | 'members';
+      readonly lacks: 'slots' | 'buffers' | 'members' | 'proof';
       readonly fields: Readonly<Record<string, unknown>>;
     };
 
@@ -113,15 +114,16 @@ function evacuationRequest(
   return { current: mapping, outRanks, pinnedSlots, ...known, ...fields };
 }
 
-/** Ranks that have held it, and whose newest word shows that they have not retired it. */
+/** Ranks that have held it, and by their newest word have not retired it, nor failed as sources. */
 function retainedBy(
-  { evidence, newest, retained }: Situation,
+  { evidence, newest, retained, distrusted }: Situation,
   living: readonly Member[],
 ): NonNullable<EvacuationRequest['retained']> | null {
   if (retained === null) return null;
   const ranks = living
     .filter((member) => {
-      if (!includesMember(retained.members, member)) return false;
+      const mayHold = includesMember(retained.members, member);
+      if (!mayHold || distrusted.includes(member.rank)) return false;
       const engine = engineOf(evidence, member);
       return engine !== null && engine.retiredUpTo < newest.version;
     })
@@ -139,7 +141,7 @@ function removal(
   const replaced = dead.filter(({ rank }) => joiners.some((joiner) => joiner.rank === rank));
   const during = unionOfMembers(membersWithout(situation.members, replaced), joiners);
   const last = membersWithout(during, dead);
-  const wavesMade = wavesOf(situation.mapping, waves, {
+  const wavesMade = wavesOf(situation, waves, {
     change: 'evacuation',
     reason,
     during,
@@ -156,8 +158,9 @@ interface WaveContent {
   readonly last: readonly Member[];
 }
 
+/** Sources that have failed give way to the backing store. */
 function wavesOf(
-  from: ExpertMapping,
+  { mapping: from, distrusted }: Situation,
   waves: readonly EvacuationWave[],
   { change, reason, during, last }: WaveContent,
 ): Wave[] {
@@ -172,7 +175,11 @@ function wavesOf(
       digest: mapping.digest(),
       layers,
       rows,
-      transfers: encodeTransfers(transfers),
+      transfers: encodeTransfers(
+        transfers.map((transfer) =>
+          distrusted.includes(transfer.sourceRank) ? { ...transfer, sourceRank: -1 } : transfer,
+        ),
+      ),
       members: index + 1 < waves.length ? during : last,
     };
   });
@@ -185,8 +192,9 @@ function degraded(plan: Extract<EvacuationPlan, { readonly kind: 'degraded' }>):
 
 /**
  * All members are dead. Only with every configured rank: each of two leaders that would begin the
- * group anew then needs the votes of all. Engines that hold one identical start mapping keep it;
- * otherwise the newest mapping holds, from the backing store.
+ * group anew then needs the votes of all. Who has started with them and is replaced must be proven
+ * dead. Engines that hold one identical start mapping keep it; otherwise the newest mapping holds,
+ * from the backing store.
  */
 function planRestart(situation: Situation, dead: readonly Member[]): MembershipPlan {
   const fresh = candidates(situation, (engine) => isJoining(engine) || isStarting(engine));
@@ -197,6 +205,8 @@ function planRestart(situation: Situation, dead: readonly Member[]): MembershipP
   }
   const differing = differingEngine(situation, fresh);
   if (differing !== null) return { kind: 'degraded', lacks: 'members', fields: differing };
+  const members = livingStarters(situation.evidence, fresh);
+  if (members.length > 0) return { kind: 'degraded', lacks: 'proof', fields: { members } };
   const start = commonStart(situation, fresh);
   if (start !== null) return startWave(situation, start, fresh);
   const request = evacuationRequest(situation, fresh, {
@@ -241,13 +251,13 @@ function commonStart(situation: Situation, fresh: readonly Member[]): ExpertMapp
 }
 
 function startWave(
-  { mapping }: Situation,
+  situation: Situation,
   start: ExpertMapping,
   members: readonly Member[],
 ): MembershipPlan {
   const reason = 'the whole group has started again, with one mapping';
   const content = { change: 'start', reason, during: members, last: members } as const;
-  const waves = wavesOf(mapping, [{ mapping: start, transfers: [] }], content);
+  const waves = wavesOf(situation, [{ mapping: start, transfers: [] }], content);
   return { kind: 'waves', change: 'start', waves };
 }
 
@@ -288,7 +298,7 @@ export function planJoin(situation: Situation, joiners: readonly Member[]): Memb
   const ranks = joiners.map(({ rank }) => rank).join(', ');
   const reason = `rank ${ranks} joins`;
   const content = { change: 'membership', reason, during: members, last: members } as const;
-  const waves = wavesOf(situation.mapping, plan.waves, content);
+  const waves = wavesOf(situation, plan.waves, content);
   return { kind: 'waves', change: 'membership', waves };
 }
 
@@ -311,7 +321,7 @@ export function planEmptying(
   const change = isLeaving ? 'membership' : 'drain';
   const reason = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
   const last = isLeaving ? members.filter(({ rank }) => !ranks.includes(rank)) : members;
-  const waves = wavesOf(situation.mapping, plan.waves, { change, reason, during: members, last });
+  const waves = wavesOf(situation, plan.waves, { change, reason, during: members, last });
   return { kind: 'waves', change, waves };
 }
 

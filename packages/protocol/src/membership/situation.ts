@@ -29,6 +29,8 @@ export interface Situation {
   readonly drained: readonly number[];
   /** Engines that have lately failed to join. */
   readonly shunned: readonly Member[];
+  /** Ranks that have lately failed as sources: the backing store takes their place. */
+  readonly distrusted: readonly number[];
 }
 
 export function livingMembers({ evidence, members }: Situation): Member[] {

@@ -131,7 +131,10 @@ function onVote(state: CoordinatorSwapState, vote: Vote, nowMs: number): Coordin
   if (field !== null) {
     return refused(state, 'vote', { rank: vote.rank, version: vote.version, field });
   }
-  if (!vote.yes) return decideVoid(state, open, `rank ${vote.rank}: ${vote.reason}`, nowMs);
+  if (!vote.yes) {
+    const refused = { ...open, refusal: vote };
+    return decideVoid(state, refused, `rank ${vote.rank}: ${vote.reason}`, nowMs);
+  }
   const counted = { ...open, votes: new Set(open.votes).add(vote.incarnation) };
   if (missingMembers(counted, state.dead, state.reports).length === 0) {
     return decideCommitted(state, counted, nowMs);

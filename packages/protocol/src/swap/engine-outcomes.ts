@@ -62,12 +62,14 @@ function takeOutcome(
   assertConsistent(state, record);
   if (record.version <= state.committed.version) return unchanged(state);
   if (record.outcome === 'void') return takeVoid(state, record, recordBytes);
-  if (state.vote?.version === record.version && state.vote.digest === record.digest) {
-    return takeCommit(state, record, recordBytes);
-  }
-  if (lists(record.members, state) && state.standing !== 'stopped') {
-    const text = `rank ${state.rank} has not staged version ${record.version}`;
-    const fields = { rank: state.rank, version: record.version };
+  const { version, digest, members } = record;
+  const isVotedFor = state.vote?.version === version && state.vote.digest === digest;
+  // An engine that would join has voted for itself: without it this is another version of that digest.
+  const isMember = lists(members, state) || state.listed || isLeaving(state);
+  if (isVotedFor && isMember) return takeCommit(state, record, recordBytes);
+  if (lists(members, state) && state.standing !== 'stopped') {
+    const text = `rank ${state.rank} has not staged version ${version}`;
+    const fields = { rank: state.rank, version };
     throw new IsobarError('ISOBAR_ENGINE_NOT_STAGED', text, fields);
   }
   return takeAbsence(state, record, recordBytes);

@@ -48,6 +48,8 @@ export interface OpenSwap {
   readonly votes: ReadonlySet<string>;
   /** Incarnations that were seen to have activated it: a leaver may be gone afterwards. */
   readonly activated: ReadonlySet<string>;
+  /** The vote that made it void, null where none did. */
+  readonly refusal: Vote | null;
   /** Set from `deciding` on. */
   readonly record: MapRecord | null;
   readonly recordBytes: Uint8Array | null;
@@ -143,6 +145,7 @@ function newlyOpen(proposal: Proposal, phase: OpenPhase, nowMs: number): OpenSwa
     alarmed: false,
     votes: new Set(),
     activated: new Set(),
+    refusal: null,
     record: null,
     recordBytes: null,
     retiresAnyway: false,

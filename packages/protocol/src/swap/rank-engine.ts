@@ -25,6 +25,7 @@ import {
   repeatVote,
   unchanged,
 } from './rank-steps.js';
+import { refusalReason } from './vote-refusal.js';
 
 const reasonCharactersMax = 1_000;
 /** Refusals of a proposal that say nothing against it: it may be voted on, or was already. */
@@ -144,7 +145,7 @@ function onEngineRefused(
     const { proposal } = state.staging;
     const next = { ...state, staging: null, progress: null };
     const refused = explicit && !notRefused.has(code);
-    const no = refused ? castNo(next, proposal, `${code}: ${message}`) : unchanged(next);
+    const no = refused ? castNo(next, proposal, refusalReason(code, message)) : unchanged(next);
     return chain({ state: no.state, effects: [told, ...no.effects] }, advance);
   }
   if (state.command !== command) return unchanged(state);

@@ -69,10 +69,15 @@ export type TakeoverEffect =
 /**
  * `record-contradicted`: the store has another outcome of a version than ranks have acted on, which
  * is overruled. `death-unproven`: members that others have lost can't be cut: an operator must say
- * whether they are dead. `answers-missing`: nobody leads until these ranks have answered, or are
+ * whether they are dead. `degraded`: such members are not cut, since the others could not hold every
+ * expert. `answers-missing`: nobody leads until these ranks have answered, or are
  * proven dead.
  */
-export type TakeoverAlarm = 'record-contradicted' | 'death-unproven' | 'answers-missing';
+export type TakeoverAlarm =
+  | 'record-contradicted'
+  | 'death-unproven'
+  | 'degraded'
+  | 'answers-missing';
 
 export interface TakeoverOptions {
   /** ControlRecord.dead */

@@ -80,15 +80,20 @@ function onTick(state: TakeoverState, nowMs: number): TakeoverResult {
   if (state.phase === 'deciding') return { state, effects: createNext(state) };
   const { newest } = knownOf(state);
   const members = newest?.members ?? [];
-  const watched = watchLosses(state.evidence, members, nowMs, state.cutAfterMs);
+  const mapping = newest?.mapping ?? null;
+  const watched = watchLosses(state.evidence, members, mapping, nowMs, state.cutAfterMs);
   const { fence } = state;
   const effects: TakeoverEffect[] = watched.toCut.map((member) => ({
     kind: 'send-cut',
     message: { schema: 1, fence, member },
   }));
-  if (watched.unproven.length > 0) {
-    const fields = { members: watched.unproven };
-    effects.push({ kind: 'alarm', alarm: 'death-unproven', fields });
+  const { spared, unproven } = watched;
+  if (spared.length > 0) {
+    const fields = { lacks: 'slots', members: spared };
+    effects.push({ kind: 'alarm', alarm: 'degraded', fields });
+  }
+  if (unproven.length > 0) {
+    effects.push({ kind: 'alarm', alarm: 'death-unproven', fields: { members: unproven } });
   }
   effects.push({ kind: 'ask', ranks: ranksToAsk(state) });
   const next = { ...state, evidence: watched.evidence };

@@ -60,6 +60,26 @@ describe('operations', () => {
     expect(settledTokens(a)).toEqual(['refused 65 ISOBAR_COORDINATOR_BUSY']);
   });
 
+  it('that would make a record that nobody can read are refused, and write nothing', () => {
+    const { store, a } = leadingWorld();
+    const before = store.get('control');
+    operate(a, 1, { kind: 'hold', reason: 'x'.repeat(2_001) }, rollback(a));
+    operate(a, 2, { kind: 'undrain', ranks: [0] });
+    expect(settledTokens(a)).toEqual(['refused 1 ISOBAR_COORDINATOR_REQUEST_INVALID', 'done 2']);
+    expect(a.effectsOf('operation-refused')[0]?.error.fields).toMatchObject({ field: 'held' });
+    expect(store.get('control')).toBe(before);
+  });
+
+  it('of a death is taken for whoever an engine has lost, though no record lists it', () => {
+    const { store, group, a } = leadingWorld();
+    const member = { rank: 1, incarnation: other };
+    group.rank(0).brokenPeers = [member];
+    a.run(2_000);
+    operate(a, 1, { kind: 'declare-dead', member });
+    expect(settledTokens(a)).toEqual(['done 1']);
+    expect(store.control.dead).toEqual([member]);
+  });
+
   it('that name a rank or an incarnation that is no member are refused', () => {
     const { a } = leadingWorld();
     operate(a, 1, { kind: 'drain', ranks: [9] });

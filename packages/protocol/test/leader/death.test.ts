@@ -147,6 +147,41 @@ describe('a cut', () => {
     expect(group.memberRanks).toEqual([0, 1, 2]);
   });
 
+  it('is not asked for where the others could not hold every expert: that is told, once', () => {
+    const group = settledGroup(5, { numLogicalExperts: 8 });
+    const minority = [group.member(3), group.member(4)];
+    for (const rank of [0, 1, 2]) group.rank(rank).brokenPeers = minority;
+    for (let ticks = 0; ticks < 30; ticks += 1) group.tick();
+    expect(group.effectsOf('send-cut')).toEqual([]);
+    const degraded = group.effectsOf('alarm').filter(({ alarm }) => alarm === 'degraded');
+    expect(degraded.map(({ fields }) => fields)).toEqual([
+      { change: 'evacuation', lacks: 'slots', members: minority },
+    ]);
+    // One of them is reached again, and the other can be done without.
+    for (const rank of [0, 1, 2, 3]) group.rank(rank).brokenPeers = [group.member(4)];
+    for (let ticks = 0; ticks < 15; ticks += 1) group.tick();
+    const cut = new Set(group.effectsOf('send-cut').map(({ message }) => message.member.rank));
+    expect([...cut]).toEqual([4]);
+  });
+
+  it('is asked for where an engine that would join has the slots that would be missing', () => {
+    const group = settledGroup(5, { numLogicalExperts: 8 });
+    const minority = [group.member(3), group.member(4)];
+    group.restart(4, 1);
+    for (const rank of [0, 1, 2]) group.rank(rank).brokenPeers = minority;
+    for (let ticks = 0; ticks < 15; ticks += 1) group.tick();
+    const cut = new Set(group.effectsOf('send-cut').map(({ message }) => message.member.rank));
+    expect([...cut]).toEqual([3, 4]);
+  });
+
+  it('counts whom an earlier leader has begun to cut as lost', () => {
+    const group = settledGroup(6, { numLogicalExperts: 9 });
+    group.rank(0).cuts = [group.member(4)];
+    for (const rank of [0, 1, 2, 3, 4]) group.rank(rank).brokenPeers = [group.member(5)];
+    for (let ticks = 0; ticks < 30; ticks += 1) group.tick();
+    expect(group.effectsOf('send-cut')).toEqual([]);
+  });
+
   it('is no proof while one survivor has not made it, however many have', () => {
     const group = settledGroup(5);
     const member = group.member(4);

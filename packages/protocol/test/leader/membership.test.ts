@@ -170,6 +170,21 @@ describe('a death in each phase', () => {
     expect([...new Set(order)]).toEqual(['decided 3', 'retire 3']);
   });
 
+  it('takes from the backing store what such a buffer did not hold', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    losesAfterCommit(group);
+    group.rank(1).refusal = 'ISOBAR_ENGINE_TRANSFER_FAILED: rank 1 does not give expert 3';
+    for (let ticks = 0; ticks < 20; ticks += 1) group.tick();
+    group.rank(1).refusal = null;
+    for (let ticks = 0; ticks < 100; ticks += 1) group.tick();
+    const evacuations = proposals(group).filter(({ change }) => change === 'evacuation');
+    const sources = evacuations.map(({ transfers }) =>
+      decodeTransfers(transfers).map(({ sourceRank }) => sourceRank),
+    );
+    expect(sources.slice(0, 2)).toEqual([[1], [-1]]);
+    expect(group.memberRanks).toEqual([1, 2]);
+  });
+
   it('retires first where nothing is missing, then removes the dead', () => {
     const group = settledGroup(4);
     group.rank(1).missesOutcomes = true;
@@ -437,6 +452,37 @@ describe('a drain', () => {
     expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
   });
 
+  it('takes from the backing store what its rank did not give', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.rank(0).refusal = 'ISOBAR_ENGINE_TRANSFER_FAILED: rank 1 does not give it';
+    group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
+    for (let ticks = 0; ticks < 20; ticks += 1) group.tick();
+    const sources = () =>
+      proposals(group)
+        .filter(({ change }) => change === 'drain')
+        .map(({ transfers }) => decodeTransfers(transfers).map(({ sourceRank }) => sourceRank));
+    expect(sources().slice(0, 2)).toEqual([
+      [1, 1],
+      [-1, -1],
+    ]);
+    group.rank(0).refusal = null;
+    for (let ticks = 0; ticks < 100; ticks += 1) group.tick();
+    expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
+    expect(group.state.distrusted).toEqual([]);
+  });
+
+  it('goes on asking its rank where it came to nothing for another reason', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.rank(0).refusal = 'ISOBAR_ENGINE_NO_BUFFER: 0 are free';
+    group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
+    for (let ticks = 0; ticks < 20; ticks += 1) group.tick();
+    const drains = proposals(group).filter(({ change }) => change === 'drain');
+    expect(drains.length).toBeGreaterThan(1);
+    for (const { transfers } of drains) {
+      expect(decodeTransfers(transfers).map(({ sourceRank }) => sourceRank)).toEqual([1, 1]);
+    }
+  });
+
   it('that can not be is told once, and nothing is committed', () => {
     const group = settledGroup(3, { numLogicalExperts: 6 });
     group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
@@ -542,6 +588,45 @@ describe('a whole group that starts again', () => {
     expect(evacuation?.change).toBe('evacuation');
     const own = decodeTransfers(evacuation?.transfers ?? new Int32Array(0));
     expect(own.find(({ expert }) => expert === 3)?.sourceRank).toBe(-1);
+  });
+
+  it('waits for the proof that one which started with it and is replaced is dead', () => {
+    const group = restarted('serving');
+    const replaced = group.member(2);
+    group.restart(2, 2);
+    group.adopt(2);
+    group.settle();
+    expect(group.version).toBe(2);
+    // Still connected with it, the others can't name it.
+    expect(alarms(group, 'death-unproven')).toEqual([
+      { members: [{ rank: 2, incarnation: null }] },
+    ]);
+    for (const rank of [0, 1]) group.rank(rank).brokenPeers = [replaced];
+    group.settle();
+    expect(group.version).toBe(2);
+    expect(alarms(group, 'death-unproven').at(-1)).toEqual({ members: [replaced] });
+    group.rank(2).exited = [...group.rank(2).exited, replaced.incarnation];
+    group.settle();
+    expect(proposals(group).at(-1)).toMatchObject({ change: 'start', base: { version: 2 } });
+    expect(group.state.swap.members.map(({ incarnation }) => incarnation)).toEqual([
+      incarnationOf(0, 1),
+      incarnationOf(1, 1),
+      incarnationOf(2, 2),
+    ]);
+  });
+
+  it('counts no engine of another start, though it serves the same mapping', () => {
+    const group = restarted('serving');
+    // Rank 2 is heard as it was in a start before: it has lost ranks 0 and 1 of that one.
+    group.rank(2).brokenPeers = [0, 1].map((rank) => ({
+      rank,
+      incarnation: incarnationOf(rank, 0),
+    }));
+    group.settle();
+    expect(group.version).toBe(2);
+    expect(alarms(group, 'death-unproven')).toEqual([
+      { members: [{ rank: 2, incarnation: null }] },
+    ]);
   });
 
   it('waits for every configured rank', () => {

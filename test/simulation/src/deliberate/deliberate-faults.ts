@@ -274,6 +274,18 @@ function voidWhereAbsent({ durable }, engine) {
     ],
   },
   {
+    name: 'cut though the others can not hold every expert',
+    numRanks: 8,
+    seedsMax: 400,
+    edits: [
+      {
+        file: 'membership/watch-losses.js',
+        find: '    return canHoldAll(mapping, evidence, members, wanted) ? wanted : asked;',
+        replace: '    return wanted;',
+      },
+    ],
+  },
+  {
     name: 'route before listed',
     ...few,
     edits: [
@@ -297,6 +309,35 @@ function voidWhereAbsent({ durable }, engine) {
     return { state: sent.state, effects: [...sent.effects, ...kept.effects] };`,
       },
     ],
+  },
+  {
+    name: 'begin a group anew though one that started with it may live',
+    numRanks: 8,
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'membership/membership.js',
+        find: '    if (members.length > 0)',
+        replace: '    if (false)',
+      },
+    ],
+  },
+  {
+    name: 'fetch from a source that has failed, again and again',
+    ...few,
+    edits: [
+      {
+        file: 'leader/leader-step.js',
+        find: '        distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],',
+        replace: '        distrusted: [],',
+      },
+    ],
+  },
+  {
+    name: 'let two agents open one disk',
+    ...few,
+    edits: [],
+    shell: { shareDisks: true },
   },
   {
     name: 'drop the digest check',

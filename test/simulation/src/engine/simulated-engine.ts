@@ -74,16 +74,6 @@ export class SimulatedEngine implements FabricEnd {
     return this.process.alive && this.phase === 'running' && this.swap.standing === 'serving';
   }
 
-  /**
-   * One of a new group, on its start mapping, that was listed by no record and has lost all its
-   * peers: the group has begun without it, and nothing that it routes gets anywhere.
-   */
-  get isAbandoned(): boolean {
-    const { listed, mappingVersion } = this.swap;
-    if (listed || mappingVersion > 0) return false;
-    return this.peers.broken.length === this.membersOf(0).length - 1;
-  }
-
   hasCut(peer: SimulatedEngine): boolean {
     return this.swap.cuts.some(({ incarnation }) => incarnation === peer.incarnation);
   }

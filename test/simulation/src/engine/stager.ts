@@ -12,6 +12,8 @@ export interface StagingFaults {
   stallNextMs: number;
   /** The next expert that comes has a bit gone over. */
   corruptNext: boolean;
+  /** Peers get no weights from it, until its process ends. */
+  givesNothing: boolean;
 }
 
 /** A version being brought in. */
@@ -28,7 +30,12 @@ const fetchMs = { perCommand: 20, perExpert: 60, spread: 400 };
 
 /** Brings a version's experts into an engine's memory, one version at a time, and verifies them. */
 export class Stager {
-  readonly faults: StagingFaults = { failNext: false, stallNextMs: 0, corruptNext: false };
+  readonly faults: StagingFaults = {
+    failNext: false,
+    stallNextMs: 0,
+    corruptNext: false,
+    givesNothing: false,
+  };
   readonly #world: World;
   readonly #engine: SimulatedEngine;
   readonly #onStaged: (proposal: Proposal, proposalBytes: Uint8Array) => void;
@@ -52,6 +59,7 @@ export class Stager {
   /** The process is new: nothing is being staged. */
   reset(): void {
     this.#staging = null;
+    this.faults.givesNothing = false;
   }
 
   /** A command for what is being staged already waits for its end. */
@@ -136,7 +144,13 @@ export class Stager {
     if (sourceRank < 0) return weightsOf(startMapping, layer, expert);
     for (const peer of engines) {
       const gives = peer.rank === sourceRank && peer.process.alive && !peer.process.paused;
-      if (!gives || peer === this.#engine || !fabric.isLinked(this.#engine, peer)) continue;
+      if (
+        !gives ||
+        peer.faults.givesNothing ||
+        peer === this.#engine ||
+        !fabric.isLinked(this.#engine, peer)
+      )
+        continue;
       const weights = peer.memory.weightsOfExpert(layer, expert);
       if (weights !== null) return weights;
     }

@@ -18,14 +18,17 @@ import {
   orderlyStop,
   pause,
   secondAgent,
+  secondAgentOnDisk,
   victims,
 } from './process-faults.js';
 import { badStore, recordsLost, storeStall } from './store-faults.js';
 import {
   claimLost,
+  drainedGivesNothing,
   noUnheard,
   replacedUnheard,
   secondAgentAfterVote,
+  starterMoved,
   voidOvertaken,
 } from './story-faults.js';
 
@@ -53,6 +56,8 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => replacedUnheard],
   [1, () => noUnheard],
   [1, () => secondAgentAfterVote],
+  [1, () => starterMoved],
+  [1, () => drainedGivesNothing],
   [2, (random) => badStaging('fails', 1 + random.integer(2))],
   [1, (random) => badStaging('stalls', 1 + random.integer(2))],
   [1, (random) => badStaging('corrupts', 1 + random.integer(2))],
@@ -61,6 +66,7 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => orderlyStop],
   [1, () => cancellation],
   [1, () => secondAgent],
+  [1, () => secondAgentOnDisk],
 ];
 const weights = kinds.reduce((sum, [weight]) => sum + weight, 0);
 

@@ -128,12 +128,33 @@ export const secondAgent: Fault = {
   strike: (world, clock) => {
     const first = world.agentAt(world.random.integer(world.numRanks));
     world.situations.count('two agents for one engine');
-    const second = world.addAgent(first.engine, { durable: world.machines.emptyDurableRankState });
+    const second = world.addAgent(first.engine, world.emptyDisk());
     world.supervisor.hold(second.process);
     second.start();
     clock.later(5_000 + world.random.next() * 20_000, () => {
       world.scheduler.crash(second.process);
       world.supervisor.release(first.process);
+    });
+  },
+};
+
+/**
+ * A second agent is started on the disk that another has open, again and again: once the first has
+ * ended, it may be the one that goes on.
+ */
+export const secondAgentOnDisk: Fault = {
+  name: 'second agent on one disk',
+  strike: (world, clock) => {
+    const { random, scheduler, supervisor, situations } = world;
+    const first = world.agentAt(random.integer(world.numRanks));
+    situations.count('two agents on one disk');
+    const second = world.addAgent(first.engine, first.disk);
+    second.start();
+    clock.next(random.next() * 20_000, () => scheduler.crash(first.process));
+    clock.later(20_000 + random.next() * 20_000, () => {
+      supervisor.hold(second.process);
+      scheduler.crash(second.process);
+      supervisor.release(first.process);
     });
   },
 };

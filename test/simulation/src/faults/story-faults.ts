@@ -1,6 +1,7 @@
 import type { World } from '../world.js';
 import type { Fault, FaultClock } from './fault.js';
-import { secondAgent } from './process-faults.js';
+import { movedElsewhere } from './network-faults.js';
+import { groupRestart, secondAgent } from './process-faults.js';
 
 /* Several things that go wrong one after another, where chance alone would hardly bring them together. */
 
@@ -120,5 +121,38 @@ export const secondAgentAfterVote: Fault = {
     const { random, numRanks } = world;
     world.engineAt(random.integer(numRanks)).faults.stallNextMs = 4_000 + random.next() * 9_000;
     clock.next(500 + random.next() * 2_000, () => secondAgent.strike(world, clock));
+  },
+};
+
+/**
+ * A whole group starts again, and before a version lists it one of its machines is cut off, and its
+ * rank is started elsewhere: the engine that was replaced still serves what the group started with.
+ */
+export const starterMoved: Fault = {
+  name: 'an engine of a new group is replaced',
+  strike: (world, clock) => {
+    groupRestart(false).strike(world, clock);
+    const moved = movedElsewhere(20_000 + world.random.next() * 40_000);
+    const look = (looksLeft: number): void => {
+      const started = world.engines.filter((engine) => engine.routes && !engine.swap.listed);
+      if (started.length === world.numRanks) {
+        world.situations.count('an engine of a new group is replaced');
+        moved.strike(world, clock);
+      } else if (looksLeft > 0) clock.next(500, () => look(looksLeft - 1));
+    };
+    look(120);
+  },
+};
+
+/** A rank that is to be drained gives its weights to nobody, and lives on: so does whatever is wrong. */
+export const drainedGivesNothing: Fault = {
+  name: 'a drained rank gives nothing',
+  strike: (world) => {
+    const engine = world.engineAt(world.random.integer(world.numRanks));
+    if (!engine.process.alive) return;
+    world.situations.count('a source gives nothing');
+    world.log(() => `${engine.name} gives its weights to nobody any more`);
+    engine.faults.givesNothing = true;
+    world.operator.ask({ kind: 'drain', rank: engine.rank });
   },
 };

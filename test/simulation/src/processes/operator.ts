@@ -47,7 +47,6 @@ export class Operator {
   readonly #inquiries = new Map<number, SimulatedCoordinator>();
   /** Members that an alarm has named, and nobody has vouched for yet. */
   #suspects: Member[] = [];
-  #suspectsCuts = false;
   #commands = 0;
   /** Rollbacks that have not ended, by token. */
   readonly #rollbacks = new Map<
@@ -247,7 +246,6 @@ export class Operator {
   /** What the ranks can't prove or can't mend: it is looked into. */
   alarmed(alarm: string, fields: IsobarError['fields']): void {
     if (tellOfDeaths.has(alarm)) this.#suspects.push(...membersIn(fields));
-    if (alarm === 'degraded') this.#suspectsCuts = true;
   }
 
   #look(): void {
@@ -260,7 +258,6 @@ export class Operator {
       }
     }
     this.#declareDead(this.leader, this.#suspects);
-    if (this.#suspectsCuts) this.#restartCutEngines();
   }
 
   /** Any command that a new leader can't take yet is refused with whose answers are missing. */
@@ -286,16 +283,6 @@ export class Operator {
       this.#asked.set(token, { wish: { kind: 'declare-dead', member }, attempts: attemptsMax });
       const change = { kind: 'declare-dead', member } as const;
       coordinator.step({ kind: 'operate', token, change, request: null });
-    }
-  }
-
-  /** Engines that live on though their peers refuse them for good. */
-  #restartCutEngines(): void {
-    const { engines, scheduler, rules } = this.#world;
-    for (const engine of engines) {
-      if (!engine.process.alive || !rules.isCut(engine)) continue;
-      this.#world.log(() => `an operator ends ${engine.name}, which its peers have cut`);
-      scheduler.crash(engine.process);
     }
   }
 }

@@ -23,6 +23,8 @@ import type { World } from '../world.js';
 /** What outlives an agent's process. */
 export interface AgentDisk {
   durable: DurableRankState;
+  /** The agent that has opened it: nobody else may while that one lives. */
+  holder: VirtualProcess | null;
 }
 
 const dialMs = { least: 50, spread: 250, again: 1_000 };
@@ -78,11 +80,28 @@ export class SimulatedAgent {
     const { scheduler, machines, random, tickMs } = this.#world;
     scheduler.start(this.process);
     this.#world.log(() => `${this.name} starts`);
+    if (!this.#openDisk()) {
+      scheduler.crash(this.process);
+      return;
+    }
     this.#state = machines.initialRankSwap(this.rank, this.disk.durable);
     this.#connection = null;
     this.#questions.clear();
     this.#dialSoon(dialMs.least + random.next() * dialMs.spread);
     scheduler.timer(this.process, random.next() * tickMs.agent, () => this.#tick());
+  }
+
+  /** As the state file's lock does. @returns false where another agent has it open */
+  #openDisk(): boolean {
+    const { holder } = this.disk;
+    const isFree = holder === null || holder === this.process || !holder.alive;
+    if (isFree || this.#world.faults.shareDisks) {
+      this.disk.holder = this.process;
+      return true;
+    }
+    this.#world.situations.count('agent refused: its state is in use');
+    this.#world.log(() => `${this.name} ends: ISOBAR_AGENT_STATE_IN_USE`);
+    return false;
   }
 
   #tick(): void {

@@ -89,7 +89,8 @@ export class Supervisor {
     const { scheduler, engines } = this.#world;
     scheduler.after(watchMs, () => this.#watch());
     for (const engine of engines) if (this.#hasStopped(engine)) this.#endSoon(engine);
-    if (this.#left.size > 0 && engines.every(({ routes }) => !routes)) this.#bringBack();
+    const isUnlisted = (engine: SimulatedEngine) => !engine.routes || !engine.swap.listed;
+    if (this.#left.size > 0 && engines.every(isUnlisted)) this.#bringBack();
   }
 
   /** A whole group that starts again needs every rank: those that have left return. */
@@ -98,8 +99,11 @@ export class Supervisor {
     const ranks = [...this.#left];
     this.#left.clear();
     for (const rank of ranks) {
-      const engine = engines.find((one) => one.rank === rank);
-      if (engine !== undefined && !engine.process.alive) this.#startSoon(engine.process);
+      // A rank that was moved returns where it was last.
+      const [latest] = engines
+        .filter((engine) => engine.rank === rank && engine.startedAs > 0)
+        .sort((a, b) => b.startedAs - a.startedAs);
+      if (latest !== undefined && !latest.process.alive) this.#startSoon(latest.process);
     }
   }
 

@@ -31,7 +31,7 @@ export class ResidencyRules {
     this.missing = 0;
     const checked: number[] = [];
     for (const engine of this.#engines) {
-      if (!engine.routes || this.#isProvenDead(engine) || engine.isAbandoned) continue;
+      if (!engine.routes || this.#isProvenDead(engine)) continue;
       const visit = (version: number) => {
         // In place what is checked depends on who is connected with the router.
         if (this.#world.activation === 'two-table' && checked.includes(version)) return;

@@ -48,11 +48,6 @@ export class Rules {
     this.residency = new ResidencyRules(world, isProvenDead);
   }
 
-  /** Its peers refuse it for good: it is dead to them, though it may live. */
-  isCut(engine: SimulatedEngine): boolean {
-    return this.#cut.has(engine);
-  }
-
   afterEvent(): void {
     const { missing } = this.residency;
     this.residency.check();

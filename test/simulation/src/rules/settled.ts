@@ -1,9 +1,10 @@
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
+import type { LeadersView } from '../processes/simulated-coordinator.js';
 import type { World } from '../world.js';
 
 /**
  * L1: one leader with nothing open, and on every rank that has not left an engine that routes by
- * the newest version, with nothing staged, voted for or retained.
+ * the newest version, with nothing staged, voted for or retained; and drained ranks hold nothing.
  * @returns what is missing for that, null once it is so
  */
 export function unsettled(world: World): string | null {
@@ -13,6 +14,12 @@ export function unsettled(world: World): string | null {
   const { role } = leader.state;
   if (role.kind === 'leading' && role.leader.swap.open !== null) {
     return `version ${role.leader.swap.open.proposal.version} is open`;
+  }
+  if (role.kind === 'leading') {
+    const { control, stuck } = role.leader;
+    const rank = control.drained.find((drained) => holdsExperts(view, drained));
+    const isWanted = !control.paused && !stuck.has('drain');
+    if (rank !== undefined && isWanted) return `rank ${rank} is not drained`;
   }
   for (let rank = 0; rank < world.numRanks; rank += 1) {
     if (world.supervisor.ranksLeft.has(rank)) continue;
@@ -24,6 +31,15 @@ export function unsettled(world: World): string | null {
     if (!listed && view.version > 0) return `${engine.name} is not listed`;
   }
   return null;
+}
+
+function holdsExperts({ mapping, members }: LeadersView, rank: number): boolean {
+  if (!members.some((member) => member.rank === rank)) return false;
+  const { numLayers, slotOffsets } = mapping;
+  const [begin, end] = [slotOffsets[rank], slotOffsets[rank + 1]];
+  return Array.from({ length: numLayers }, (_, layer) => mapping.row(layer)).some((row) =>
+    row.subarray(begin, end).some((expert) => expert >= 0),
+  );
 }
 
 function unsettledEngine({ swap, isStaging }: SimulatedEngine, version: number): string | null {
