@@ -292,16 +292,26 @@ export class EngineGroup {
 
   /** Ends the engines by SIGTERM, and compares what every incarnation served with the oracle. */
   async conclude(): Promise<RunResults> {
+    const stopAtMs = Date.now();
     await Promise.all(this.engines.map((engine) => engine.stop()));
     const ranks = Array.from({ length: this.#options.numRanks }, (_, rank) => rank);
     const results = join(this.directory, 'results');
     const byRank = await Promise.all(ranks.map((rank) => readResults(results, rank)));
     const comparison = await compareWithOracle(this.#checkpoint, this.#tracePath, byRank.flat());
-    return { comparison, missing: stepsMissing(byRank.flat()), byRank };
+    const missing = stepsMissing(byRank.flat());
+    return { comparison, missing, byRank: byRank.map((lives) => endedBefore(lives, stopAtMs)) };
   }
 
   async close(): Promise<void> {
     for (const engine of this.engines) engine.disconnect();
     await this.#guard.close();
   }
+}
+
+/** Engines stop one after another: what the last of them mask then says nothing. */
+function endedBefore(lives: readonly RankResults[], atMs: number): RankResults[] {
+  return lives.map((life) => ({
+    ...life,
+    steps: life.steps.filter(({ startedAtMs, stepMillis }) => startedAtMs + stepMillis < atMs),
+  }));
 }
