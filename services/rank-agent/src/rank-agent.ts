@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Actor, type Bus, type BusMessage, Intake } from '@isobar/bus';
 import {
   EngineClient,
@@ -51,6 +52,8 @@ export interface RankAgentOptions {
  */
 export class RankAgent {
   readonly #options: RankAgentOptions;
+  /** Tells this process from other agents of its rank. */
+  readonly #id = randomBytes(8).toString('hex');
   readonly #subjects: Subjects;
   readonly #intake: Intake;
   readonly #engine: EngineClient;
@@ -75,13 +78,15 @@ export class RankAgent {
     });
     this.#engine = new EngineClient({
       address: parseEngineAddress(settings.engine),
+      identity: { deployment: settings.deployment, rank: settings.rank, agent: this.#id },
       onHello: (hello) => this.#onHello(hello),
       onLoad: (sample) => this.#publishLoad(sample),
       onProgress: (version, staged, total) =>
         this.#hearEngine({ kind: 'engine-progress', version, staged, total }),
       onActivated: (state) => this.#hearEngine({ kind: 'engine-activated', state }),
       onChanged: (state) => this.#hearEngine({ kind: 'engine-changed', state }),
-      onReplaced: () => this.#onReplaced(),
+      onReplaced: (by) => this.#onReplaced(by),
+      onRefused: (error) => logger.error({ err: error }, 'engine refuses this agent'),
       onLost: () => {
         logger.warn('engine lost');
         this.#hearEngine({ kind: 'engine-lost' });
@@ -156,10 +161,11 @@ export class RankAgent {
     if (!this.#actor.send(event)) this.#engine.reset();
   }
 
-  #onReplaced(): void {
+  #onReplaced(by: string): void {
     const { rank } = this.#options.settings;
-    const text = `another agent of rank ${rank} has connected to its engine`;
-    this.#options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, { rank }));
+    const text = `agent ${by} has connected to the engine of rank ${rank} after this one, ${this.#id}`;
+    const fields = { rank, agent: this.#id, by };
+    this.#options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, fields));
   }
 
   #onHello({ description, state }: EngineHello): void {
