@@ -172,6 +172,7 @@ export {
   querySchema,
   type RankAnswer,
   type RankReport,
+  type RefusedOrder,
   type Retire,
   rankAnswerSchema,
   rankReportSchema,

@@ -108,6 +108,20 @@ export const voteSchema = z.object({
 });
 export type Vote = Readonly<z.infer<typeof voteSchema>>;
 
+/** An order of the leader that a rank has not followed, and why. */
+export const refusedOrderSchema = z.object({
+  /**
+   * `prepare`, `outcome`, `retire`, `cut`, `swap state`, `outcomes` where the agent refused it; the
+   * command where its engine did; `greeting` where the engine refuses the agent itself. Others may come.
+   */
+  order: z.string().max(40),
+  /** That the order was for, null where it names none or could not be read. */
+  version: versionSchema.nullable(),
+  code: z.string().max(100),
+  reason: z.string().max(500),
+});
+export type RefusedOrder = Readonly<z.infer<typeof refusedOrderSchema>>;
+
 /** Incarnations that an agent keeps the end of. */
 const exitedSchema = z.array(incarnationSchema).max(64);
 
@@ -140,6 +154,8 @@ export const rankReportSchema = z.object({
   progress: z
     .object({ version: versionSchema, staged: z.number().int(), total: z.number().int() })
     .nullable(),
+  /** The newest refusal, until an order of its kind is followed. Agents of before tell none. */
+  refused: refusedOrderSchema.nullable().default(null),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;

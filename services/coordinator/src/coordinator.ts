@@ -247,6 +247,12 @@ export class Coordinator implements CommandTarget {
       case 'refused':
         this.#options.logger.warn({ ...effect.fields, what: effect.what }, 'refused');
         return;
+      case 'order-refused': {
+        const { rank, refused } = effect;
+        this.#options.logger.warn({ rank, ...refused }, 'a rank refuses an order');
+        this.#tell('order-refused', { rank, ...refused });
+        return;
+      }
       case 'alarm':
         this.#tell('alarm', { alarm: effect.alarm, ...effect.fields });
         return;
@@ -409,6 +415,7 @@ type LeadingEffect = Extract<
       | 'swap-finished'
       | 'request-ended'
       | 'refused'
+      | 'order-refused'
       | 'alarm';
   }
 >;

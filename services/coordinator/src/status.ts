@@ -140,6 +140,7 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     step: engine?.step ?? null,
     loadShare: loadShare(leadership, rank),
     staged: report?.progress ?? null,
+    refused: report?.refused ?? null,
   };
 }
 

@@ -114,6 +114,7 @@ function reportOf(rank: number): RankReport {
     },
     exited: [],
     progress: null,
+    refused: null,
     schemaRange: [1, 1],
   };
 }

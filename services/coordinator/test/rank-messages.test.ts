@@ -33,6 +33,7 @@ const report = (rank: number) => ({
   engine: null,
   exited: [incarnation],
   progress: null,
+  refused: null,
   schemaRange: [1, 1],
 });
 const sample = (rank: number) => ({

@@ -86,7 +86,11 @@ export class RankAgent {
       onActivated: (state) => this.#hearEngine({ kind: 'engine-activated', state }),
       onChanged: (state) => this.#hearEngine({ kind: 'engine-changed', state }),
       onReplaced: (by) => this.#onReplaced(by),
-      onRefused: (error) => logger.error({ err: error }, 'engine refuses this agent'),
+      onRefused: (error) => {
+        logger.error({ err: error }, 'engine refuses this agent');
+        const { code, message } = error;
+        this.#hearEngine({ kind: 'engine-rejects', code, message });
+      },
       onLost: () => {
         logger.warn('engine lost');
         this.#hearEngine({ kind: 'engine-lost' });
@@ -119,23 +123,23 @@ export class RankAgent {
 
   #subscribe(): void {
     const { rank } = this.#options.settings;
-    this.#hear(this.#subjects.swap('prepare'), (payload) => {
+    this.#hear('prepare', this.#subjects.swap('prepare'), (payload) => {
       const message = decode('prepare', payload, prepareSchema);
       return { kind: 'prepare', message, proposal: decodeProposal(message.proposal) };
     });
-    this.#hear(this.#subjects.swap('outcome'), (payload) => {
+    this.#hear('outcome', this.#subjects.swap('outcome'), (payload) => {
       const message = decode('outcome', payload, outcomeMessageSchema);
       return { kind: 'outcome', message, record: decodeMapRecord(message.record) };
     });
-    this.#hear(this.#subjects.swap('retire'), (payload) => ({
+    this.#hear('retire', this.#subjects.swap('retire'), (payload) => ({
       kind: 'retire',
       message: decode('retire', payload, retireSchema),
     }));
-    this.#hear(this.#subjects.swap('cut'), (payload) => ({
+    this.#hear('cut', this.#subjects.swap('cut'), (payload) => ({
       kind: 'cut',
       message: decode('cut', payload, cutSchema),
     }));
-    this.#hear(this.#subjects.swap('state'), (payload) => ({
+    this.#hear('swap state', this.#subjects.swap('state'), (payload) => ({
       kind: 'swap-state',
       message: decode('swap state', payload, swapStateSchema),
     }));
@@ -149,11 +153,25 @@ export class RankAgent {
     });
   }
 
-  #hear(subject: string, read: (payload: Uint8Array) => RankSwapEvent): void {
+  /** @param order as RefusedOrder names it */
+  #hear(order: string, subject: string, read: (payload: Uint8Array) => RankSwapEvent): void {
     this.#options.bus.subscribe(subject, ({ payload }) => {
-      const event = this.#intake.read(subject, () => read(payload));
+      const event = this.#intake.read(subject, () => this.#readOrder(order, () => read(payload)));
       if (event !== null) this.#actor.send(event);
     });
+  }
+
+  /** @throws IsobarError as `read` does, and it is told in the rank's reports */
+  #readOrder(order: string, read: () => RankSwapEvent): RankSwapEvent {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof IsobarError) {
+        const { code, message } = error;
+        this.#actor.send({ kind: 'order-unreadable', order, code, message });
+      }
+      throw error;
+    }
   }
 
   /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */

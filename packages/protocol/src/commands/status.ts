@@ -3,6 +3,7 @@ import { changeSchema } from '../change.js';
 import { modeSchema } from '../control-record.js';
 import { standingSchema } from '../engine-description.js';
 import { memberSchema } from '../member.js';
+import { refusedOrderSchema } from '../messages.js';
 import { incarnationSchema } from '../schemas.js';
 import { economySummarySchema, planSummarySchema, rebalanceEntrySchema } from './plan.js';
 
@@ -29,6 +30,9 @@ export const rankStatusSchema = z.object({
     .nullable()
     .describe('Tokens served in the last pass ÷ the mean of all ranks.'),
   staged: z.object({ version: z.number(), staged: z.number(), total: z.number() }).nullable(),
+  refused: refusedOrderSchema
+    .nullable()
+    .describe('The newest order of the leader that the rank has not followed, until it does.'),
 });
 export type RankStatus = z.infer<typeof rankStatusSchema>;
 

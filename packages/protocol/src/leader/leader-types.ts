@@ -10,7 +10,7 @@ import type { CommittedRecord } from '../map-record.js';
 import type { Member } from '../member.js';
 import type { Evidence } from '../membership/evidence.js';
 import type { DescribedEngine } from '../membership/situation.js';
-import type { Cut, RankAnswer, RankReport, Vote } from '../messages.js';
+import type { Cut, RankAnswer, RankReport, RefusedOrder, Vote } from '../messages.js';
 import type {
   CoordinatorSwapEffect,
   CoordinatorSwapState,
@@ -57,6 +57,8 @@ export interface LeaderState extends LeaderOptions {
   readonly engines: ReadonlyMap<number, DescribedEngine>;
   /** Engines that can't be of this group: told once each. */
   readonly strangers: readonly Member[];
+  /** Orders that ranks have refused, as `refusalKey` has them: told once each. */
+  readonly refusals: readonly string[];
   /** The newest committed outcome and every later one, ascending. */
   readonly outcomes: readonly KnownOutcome[];
   /** Members that the version before let go, until it is resumed. */
@@ -174,6 +176,8 @@ export type RequestOutcome =
 export type LeaderEffect =
   | Exclude<CoordinatorSwapEffect, { readonly kind: 'alarm' | 'settled' | 'experts-missing' }>
   | { readonly kind: 'send-cut'; readonly message: Cut }
+  /** A rank does not follow an order, and says why. */
+  | { readonly kind: 'order-refused'; readonly rank: number; readonly refused: RefusedOrder }
   /** Ranks are to be asked, as at a takeover, for engines that no record lists. */
   | { readonly kind: 'ask'; readonly ranks: readonly number[] }
   | { readonly kind: 'request-accepted'; readonly token: number }

@@ -29,6 +29,7 @@ import type {
 } from './leader-types.js';
 import { beginNext, firstDue } from './next-change.js';
 import { isIdle, orderOf, refuseRequest } from './requests.js';
+import { tellRefusal } from './tell-refusal.js';
 
 export * from './leader-types.js';
 
@@ -65,6 +66,7 @@ export function initialLeader(
       ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
     ),
     strangers: [],
+    refusals: [],
     outcomes: ground.outcomes,
     leavers: ground.baseMembers,
     started: false,
@@ -105,6 +107,7 @@ function take(step: LeaderStep, event: LeaderEvent): void {
   switch (event.kind) {
     case 'report':
       hear(step, event.report.rank, witnessOfReport(event.report, step.nowMs));
+      tellRefusal(step, event.report);
       toSwap(step, event);
       return;
     case 'answer':

@@ -9,6 +9,7 @@ import type {
   Query,
   RankAnswer,
   RankReport,
+  RefusedOrder,
   Retire,
   SwapState,
   Vote,
@@ -44,6 +45,8 @@ export interface RankSwapState {
   readonly stuckVersion: number | null;
   /** A version told with another outcome than the one kept; alarmed once. */
   readonly contradictedVersion: number | null;
+  /** The newest order that was not followed, until one of its kind is. */
+  readonly refused: RefusedOrder | null;
 }
 
 export type RankSwapEvent =
@@ -77,6 +80,15 @@ export type RankSwapEvent =
       readonly code: string;
       readonly message: string;
       readonly explicit: boolean;
+    }
+  /** The engine does not serve this agent. */
+  | { readonly kind: 'engine-rejects'; readonly code: string; readonly message: string }
+  /** A message of the leader's that can't be read; `order` as in RefusedOrder. */
+  | {
+      readonly kind: 'order-unreadable';
+      readonly order: string;
+      readonly code: string;
+      readonly message: string;
     }
   | { readonly kind: 'prepare'; readonly message: Prepare; readonly proposal: Proposal }
   | { readonly kind: 'outcome'; readonly message: OutcomeMessage; readonly record: MapRecord }
@@ -131,5 +143,6 @@ export function initialRankSwap(rank: number, durable: DurableRankState): RankSw
     asking: false,
     stuckVersion: null,
     contradictedVersion: null,
+    refused: null,
   };
 }

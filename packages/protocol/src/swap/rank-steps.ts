@@ -9,6 +9,7 @@ import {
   type StageCommand,
 } from './rank-commands.js';
 import { type DurableRankState, isDecided, learnOutcomes } from './rank-durable.js';
+import { refuseOrder, withRefused } from './rank-refusal.js';
 import type {
   ConnectedEngine,
   RankSwapEffect,
@@ -53,6 +54,7 @@ export function reportOf(state: RankSwapState): RankReport {
     engine: engine === null ? null : reportedEngine(engine),
     exited: [...durable.exited],
     progress: state.progress,
+    refused: state.refused,
     schemaRange: [1, 1],
   };
 }
@@ -106,17 +108,12 @@ export function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapRe
 /** Keeps outcomes durably. One that contradicts what is kept changes nothing, and is alarmed. */
 export function learn(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
   const { durable, contradicted, malformed } = learnOutcomes(state.durable, told);
-  const refused = malformed.map(
-    ({ code, message }): RankSwapEffect => ({
-      kind: 'refused',
-      what: 'outcome',
-      fields: { code, reason: message },
-    }),
+  const learnt = malformed.reduce(
+    (result, { code, message: reason }) =>
+      chain(result, (next) => refuseOrder(next, { order: 'outcome', version: null, code, reason })),
+    keep(state, durable),
   );
-  const kept = keep(state, durable);
-  return chain({ ...kept, effects: [...kept.effects, ...refused] }, (next) =>
-    alarmContradiction(next, contradicted),
-  );
+  return chain(learnt, (next) => alarmContradiction(next, contradicted));
 }
 
 function alarmContradiction(state: RankSwapState, versions: readonly number[]): RankSwapResult {
@@ -128,8 +125,15 @@ function alarmContradiction(state: RankSwapState, versions: readonly number[]): 
       fields: { rank: state.rank, version },
     }),
   );
-  const contradictedVersion = fresh.at(-1) ?? state.contradictedVersion;
-  return { state: { ...state, contradictedVersion }, effects: alarms };
+  const newest = fresh.at(-1);
+  if (newest === undefined) return unchanged(state);
+  const refused = withRefused(state, {
+    order: 'outcome',
+    version: newest,
+    code: 'ISOBAR_PROTOCOL_OUTCOMES_CONTRADICT',
+    reason: `rank ${state.rank} keeps another outcome of version ${newest}`,
+  });
+  return { state: { ...refused, contradictedVersion: newest }, effects: alarms };
 }
 
 /**

@@ -212,6 +212,7 @@ export class Group {
           },
       exited: [...from.exited],
       progress: null,
+      refused: null,
       schemaRange: [1, 1],
     };
   }

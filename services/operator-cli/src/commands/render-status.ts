@@ -30,7 +30,8 @@ export function renderStatus(status: StatusAnswer): string {
 }
 
 /** What keeps balancing back, and ranks that are not as they should be. */
-function troubles({ held, heldBack, backOff, drained, dead, suspected }: StatusAnswer): string[] {
+function troubles(status: StatusAnswer): string[] {
+  const { held, heldBack, backOff, drained, dead, suspected, ranks } = status;
   const lines: string[] = [];
   if (held !== null) lines.push(`held         ${held}, until isobar resume`);
   else if (heldBack !== null) lines.push(`held back    ${heldBack}`);
@@ -41,6 +42,12 @@ function troubles({ held, heldBack, backOff, drained, dead, suspected }: StatusA
   }
   for (const { rank, incarnation, lostBy } of suspected) {
     lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${lostBy.join(', ')}`);
+  }
+  for (const { rank, refused } of ranks) {
+    if (refused === null) continue;
+    const { order, version, code, reason } = refused;
+    const of = version === null ? '' : ` of version ${version}`;
+    lines.push(`not followed rank ${rank}, ${order}${of}: ${code}, ${reason}`);
   }
   return lines;
 }

@@ -305,7 +305,11 @@ export class SimulatedAgent {
         return;
       }
       case 'refused':
-        situations.count(`fenced message: ${effect.what}`);
+        situations.count(
+          effect.fields.code === 'ISOBAR_AGENT_FENCED'
+            ? `fenced message: ${effect.what}`
+            : `order refused: ${effect.what}`,
+        );
         this.#world.log(() => `${this.name} refuses: ${effect.what} ${fieldsOf(effect.fields)}`);
         return;
       case 'alarm':
