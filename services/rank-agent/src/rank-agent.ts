@@ -7,32 +7,29 @@ import {
   parseEngineAddress,
 } from '@isobar/engine';
 import {
-  cutSchema,
   decode,
   decodeKnownOutcome,
-  decodeMapRecord,
-  decodeProposal,
   type EngineCommand,
   encode,
   IsobarError,
   initialRankSwap,
   type LoadSample,
-  outcomeMessageSchema,
   outcomesAnswerSchema,
-  prepareSchema,
   querySchema,
+  type RankReport,
   type RankSwapEffect,
   type RankSwapEvent,
   type RankSwapState,
-  retireSchema,
+  reportOf,
   type Subjects,
   stepRankSwap,
   subjectsOf,
-  swapStateSchema,
   type WitnessedEngine,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { DurableStateFile } from './durable-state-file.js';
+import { subscribeOrders } from './leader-orders.js';
+import { PatientState } from './patient-state.js';
 import type { ProcessWitness } from './process-witness.js';
 import type { AgentSettings } from './settings.js';
 
@@ -46,6 +43,9 @@ export interface RankAgentOptions {
   readonly onFailure: (error: IsobarError) => void;
 }
 
+/** Between two attempts to write the state to a disk that is full. */
+const stateRetryMs = 1_000;
+
 /**
  * Runs beside one engine: brings the leader's words to it and its words to the bus. It decides
  * nothing; the machine `stepRankSwap` does. Either may restart without the other.
@@ -58,13 +58,23 @@ export class RankAgent {
   readonly #intake: Intake;
   readonly #engine: EngineClient;
   readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
+  readonly #saving: PatientState;
   readonly #questions = new Map<number, BusMessage>();
   readonly #reportTimer: NodeJS.Timeout;
   #nextQuestion = 0;
+  /** The report last sent: everything in it was on disk by then. */
+  #reported: RankReport;
 
   private constructor(options: RankAgentOptions, initial: RankSwapState) {
     this.#options = options;
     const { settings, logger } = options;
+    this.#reported = reportOf(initial);
+    this.#saving = new PatientState({
+      save: (state) => options.file.save(state),
+      retryMs: stateRetryMs,
+      onFull: (error, isFirst) => this.#onDiskFull(error, isFirst),
+      onSpace: () => this.#onDiskSpace(),
+    });
     this.#subjects = subjectsOf(settings.deployment);
     this.#intake = new Intake((what, error) =>
       logger.warn({ err: error, what }, 'message refused'),
@@ -98,7 +108,7 @@ export class RankAgent {
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
     this.#reportTimer = setInterval(
-      () => this.#actor.send({ kind: 'tick' }),
+      () => this.#hearBus({ kind: 'tick' }),
       settings.reportIntervalMs,
     );
   }
@@ -118,32 +128,18 @@ export class RankAgent {
   async stop(): Promise<void> {
     clearInterval(this.#reportTimer);
     this.#engine.stop();
-    await this.#actor.stop();
+    const stopped = this.#actor.stop();
+    // Only now: what follows a state that could not be saved is not done any more.
+    this.#saving.stop();
+    await stopped;
   }
 
   #subscribe(): void {
     const { rank } = this.#options.settings;
-    this.#hear('prepare', this.#subjects.swap('prepare'), (payload) => {
-      const message = decode('prepare', payload, prepareSchema);
-      return { kind: 'prepare', message, proposal: decodeProposal(message.proposal) };
-    });
-    this.#hear('outcome', this.#subjects.swap('outcome'), (payload) => {
-      const message = decode('outcome', payload, outcomeMessageSchema);
-      return { kind: 'outcome', message, record: decodeMapRecord(message.record) };
-    });
-    this.#hear('retire', this.#subjects.swap('retire'), (payload) => ({
-      kind: 'retire',
-      message: decode('retire', payload, retireSchema),
-    }));
-    this.#hear('cut', this.#subjects.swap('cut'), (payload) => ({
-      kind: 'cut',
-      message: decode('cut', payload, cutSchema),
-    }));
-    this.#hear('swap state', this.#subjects.swap('state'), (payload) => ({
-      kind: 'swap-state',
-      message: decode('swap state', payload, swapStateSchema),
-    }));
-    this.#options.bus.subscribe(this.#subjects.query(rank), (message) => {
+    const { bus } = this.#options;
+    subscribeOrders(bus, this.#subjects, this.#intake, (event) => this.#hearBus(event));
+    bus.subscribe(this.#subjects.query(rank), (message) => {
+      if (this.#saving.isFull) return;
       const query = this.#intake.read('query', () => decode('query', message.payload, querySchema));
       if (query === null) return;
       const question = this.#nextQuestion;
@@ -153,25 +149,27 @@ export class RankAgent {
     });
   }
 
-  /** @param order as RefusedOrder names it */
-  #hear(order: string, subject: string, read: (payload: Uint8Array) => RankSwapEvent): void {
-    this.#options.bus.subscribe(subject, ({ payload }) => {
-      const event = this.#intake.read(subject, () => this.#readOrder(order, () => read(payload)));
-      if (event !== null) this.#actor.send(event);
-    });
+  /** While nothing can be promised nothing is heard: leaders repeat what they say. */
+  #hearBus(event: RankSwapEvent): void {
+    if (!this.#saving.isFull) this.#actor.send(event);
   }
 
-  /** @throws IsobarError as `read` does, and it is told in the rank's reports */
-  #readOrder(order: string, read: () => RankSwapEvent): RankSwapEvent {
-    try {
-      return read();
-    } catch (error) {
-      if (error instanceof IsobarError) {
-        const { code, message } = error;
-        this.#actor.send({ kind: 'order-unreadable', order, code, message });
-      }
-      throw error;
-    }
+  /** Speaks for no engine until its word can be kept; the engine serves on. */
+  #onDiskFull(error: IsobarError, isFirst: boolean): void {
+    const { bus, logger, settings } = this.#options;
+    const { code, message } = error;
+    const refused = { order: 'state', version: null, code, reason: message.slice(0, 500) };
+    const report: RankReport = { ...this.#reported, engine: null, progress: null, refused };
+    bus.publish(this.#subjects.report(settings.rank), encode(report));
+    if (!isFirst) return;
+    logger.error({ err: error, alarm: 'disk-full' }, 'alarm');
+    this.#engine.stop();
+    this.#actor.send({ kind: 'engine-lost' });
+  }
+
+  #onDiskSpace(): void {
+    this.#options.logger.info('the disk has space again');
+    this.#engine.start();
   }
 
   /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */
@@ -210,11 +208,11 @@ export class RankAgent {
   }
 
   #perform(effect: RankSwapEffect): void | Promise<void> {
-    const { bus, file, logger } = this.#options;
+    const { bus, logger } = this.#options;
     const { rank } = this.#options.settings;
     switch (effect.kind) {
       case 'persist':
-        return file.save(effect.durable);
+        return this.#saving.save(effect.durable);
       case 'command-engine':
         this.#command(effect.command);
         return;
@@ -226,6 +224,7 @@ export class RankAgent {
         );
         return;
       case 'send-report':
+        this.#reported = effect.report;
         bus.publish(this.#subjects.report(rank), encode(effect.report));
         return;
       case 'look-for-processes':
