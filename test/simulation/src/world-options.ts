@@ -17,6 +17,10 @@ export interface ShellFaults {
   readonly switchAlone: boolean;
   /** Engines say that they have activated while tokens of old versions are under way. */
   readonly activatedAtOnce: boolean;
+  /** Agents take what comes on a connection that is no longer theirs, and second answers. */
+  readonly hearEarlierConnections: boolean;
+  /** Of two agents the one whose greeting comes last wins, not the one that connected last. */
+  readonly lastGreetingWins: boolean;
 }
 
 export const noShellFaults: ShellFaults = {
@@ -27,6 +31,8 @@ export const noShellFaults: ShellFaults = {
   serveAfterSwitch: false,
   switchAlone: false,
   activatedAtOnce: false,
+  hearEarlierConnections: false,
+  lastGreetingWins: false,
 };
 
 export interface WorldOptions {

@@ -372,6 +372,12 @@ function voidWhereAbsent({ durable }, engine) {
     shell: { activatedAtOnce: true },
   },
   {
+    name: 'an answer from an earlier connection is taken',
+    ...few,
+    edits: [],
+    shell: { hearEarlierConnections: true },
+  },
+  {
     name: 'switch in place without the others',
     ...few,
     activation: 'in-place',

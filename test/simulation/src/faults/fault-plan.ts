@@ -11,6 +11,7 @@ import {
   movedElsewhere,
 } from './network-faults.js';
 import { cancellation } from './operator-faults.js';
+import { answersLate, badCommand, greetingsCross, portBroken } from './port-faults.js';
 import {
   crash,
   groupRestart,
@@ -34,6 +35,8 @@ import {
 
 /** How many faults a run has, at least two. */
 const faultCount = { least: 2, spread: 6 };
+
+const fates = ['command-lost', 'answer-lost', 'answered-twice', 'agent-pauses'] as const;
 
 /** Weights are relative. */
 const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => Fault]> = [
@@ -66,6 +69,10 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => orderlyStop],
   [1, () => cancellation],
   [1, () => secondAgent],
+  [1, () => portBroken],
+  [1, () => greetingsCross],
+  [2, (random) => badCommand(oneOf(random, fates), 1 + random.integer(3))],
+  [2, (random) => answersLate(2_000 + random.next() * 18_000, random.next() < 0.5)],
   [1, () => secondAgentOnDisk],
 ];
 const weights = kinds.reduce((sum, [weight]) => sum + weight, 0);
