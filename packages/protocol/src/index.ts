@@ -143,7 +143,13 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
+export {
+  includesMember,
+  type Member,
+  memberSchema,
+  membersSchema,
+  sameMember,
+} from './member.js';
 export {
   deadOf,
   type Evidence,
@@ -308,3 +314,4 @@ export {
   takeoverAnswer,
   type UnheardMember,
 } from './swap/takeover.js';
+export { sameVersion, type VersionInForce, versionInForceSchema } from './version-in-force.js';

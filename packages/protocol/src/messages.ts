@@ -18,6 +18,7 @@ import {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+import { versionInForceSchema } from './version-in-force.js';
 
 /**
  * `load.<rank>`: tokens counted by one engine, cumulative per (incarnation, mapping version),
@@ -76,7 +77,7 @@ export type Retire = Readonly<z.infer<typeof retireSchema>>;
 export const swapStateSchema = z.object({
   ...schemaField,
   fence: fenceSchema,
-  newest: z.object({ version: versionSchema, digest: digestSchema }),
+  newest: versionInForceSchema,
   /** Highest number decided, void included. */
   decidedUpTo: versionSchema,
   open: versionSchema.nullable(),
@@ -101,7 +102,7 @@ export const voteSchema = z.object({
   incarnation: incarnationSchema,
   version: versionSchema,
   digest: digestSchema,
-  base: z.object({ version: versionSchema, digest: digestSchema }),
+  base: versionInForceSchema,
   yes: z.boolean(),
   /** Why not, where `yes` is false. */
   reason: reasonSchema,

@@ -75,7 +75,6 @@ export class Leadership {
         heldBack: () => this.heldBack,
         idle: () => this.isIdle,
         unavailableRanks: () => this.unavailableRanks,
-        newest: () => this.leader.swap.newest,
         request: (waves, base) => {
           const request: Request = { change: 'rebalance', automatic: true, waves, base };
           return begun(options.operate({ change: null, request }));
@@ -87,10 +86,12 @@ export class Leadership {
         now: () => performance.now(),
       },
       mapping,
+      newest,
     );
     this.placements = new Placements({
       topology,
       leader: () => this.leader,
+      rebalancing: this.rebalancing,
       engines: () => this.engines,
       unavailableRanks: () => this.unavailableRanks,
       readVersion: options.readVersion,
@@ -171,7 +172,8 @@ export class Leadership {
       const mapping = mappingOfRecord(record);
       this.window.learnMapping(record.version, mapping);
       this.window.expectRanks(record.members.map(({ rank }) => rank));
-      this.rebalancing.applyMapping(mapping);
+      const { version, digest } = record;
+      this.rebalancing.applyMapping(mapping, { version, digest });
       if (record.change === 'rebalance') this.rebalancing.onWaveCommitted();
     }
     const { version, outcome, reason } = record;
@@ -293,7 +295,7 @@ export class Leadership {
     const { swap } = this.leader;
     const members = new Set(swap.members.map(({ rank }) => rank));
     const present = ranks.filter((rank) => members.has(rank));
-    const base = swap.newest;
+    const base = this.rebalancing.inForce;
     const request: Request | null =
       present.length === 0 ? null : { change: 'drain', ranks: present, base };
     return {
@@ -306,7 +308,7 @@ export class Leadership {
 
   /** Moves a rank's experts away, after which it is no member any more. */
   prepareLeave(rank: number): PreparedCommand {
-    const base = this.leader.swap.newest;
+    const base = this.rebalancing.inForce;
     return {
       operation: { change: null, request: { change: 'leave', ranks: [rank], base } },
       ...this.#emptying([rank], true),

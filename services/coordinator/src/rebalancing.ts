@@ -18,6 +18,7 @@ import {
   type PlanSummary,
   type RebalanceEntry,
   type RequestOutcome,
+  type VersionInForce,
   type Wave,
 } from '@isobar/protocol';
 import { DeclinedPlan } from './declined-plan.js';
@@ -41,12 +42,8 @@ export interface RebalancingContext {
   idle(): boolean;
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): number[];
-  newest(): { readonly version: number; readonly digest: string };
   /** Asks the leader for a rebalance by itself. */
-  request(
-    waves: readonly Wave[],
-    base: { readonly version: number; readonly digest: string },
-  ): AskedPlan;
+  request(waves: readonly Wave[], base: VersionInForce): AskedPlan;
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
   /** Monotonic clock. */
   now(): number;
@@ -83,9 +80,11 @@ export class Rebalancing {
   #swapSeen = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #declined: DeclinedPlan | null = null;
+  #inForce: VersionInForce;
 
-  constructor(context: RebalancingContext, mapping: ExpertMapping) {
+  constructor(context: RebalancingContext, mapping: ExpertMapping, inForce: VersionInForce) {
     this.#context = context;
+    this.#inForce = inForce;
     const { settings } = context;
     this.#balancer = new ExpertLoadBalancer({
       policy: createPolicy(settings.policy),
@@ -106,6 +105,11 @@ export class Rebalancing {
 
   stop(): Promise<void> {
     return this.#rebalancer.stop();
+  }
+
+  /** The version whose mapping is `mapping`: what plans are made on. */
+  get inForce(): VersionInForce {
+    return this.#inForce;
   }
 
   get mapping(): ExpertMapping {
@@ -130,7 +134,8 @@ export class Rebalancing {
   }
 
   /** A version was committed. */
-  applyMapping(mapping: ExpertMapping): void {
+  applyMapping(mapping: ExpertMapping, inForce: VersionInForce): void {
+    this.#inForce = inForce;
     this.#balancer.applyMapping(mapping);
     this.#pending = null;
   }
@@ -215,7 +220,7 @@ export class Rebalancing {
   async #makePlan(anyway: boolean): Promise<RebalancePlan> {
     const { topology, numNodes, now } = this.#context;
     const engines = this.#context.engines();
-    const base = this.#context.newest();
+    const base = this.#inForce;
     const current = this.#balancer.mapping;
     const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
     const unavailableRanks = this.#context.unavailableRanks();
@@ -301,7 +306,7 @@ export class Rebalancing {
 
   /** @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED, and the leader's refusals */
   async #beginByItself(plan: RebalancePlan): Promise<void> {
-    assertCurrent(plan, this.#context.newest());
+    assertCurrent(plan, this.#inForce);
     await this.follow(plan, 'automatic', this.#context.request(plan.waves, plan.base));
   }
 
@@ -413,7 +418,7 @@ export class Rebalancing {
       plan: entry.plan.id,
       outcome: entry.outcome,
       wavesCommitted: entry.wavesCommitted,
-      version: this.#context.newest().version,
+      version: this.#inForce.version,
     });
   }
 }

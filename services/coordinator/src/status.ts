@@ -29,7 +29,7 @@ export interface StatusSources {
 export function statusOf(sources: StatusSources): StatusAnswer {
   const { settings, leadership, messagesRefused } = sources;
   const { leader, rebalancing } = leadership;
-  const { control, swap } = leader;
+  const { control } = leader;
   const { mapping } = rebalancing;
   return {
     deployment: settings.deployment,
@@ -43,8 +43,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     dead: leader.evidence.proven.map(({ member, proof }) => ({ ...member, proof })),
     suspected: suspectedOf(leader),
     mapping: {
-      version: swap.newest.version,
-      digest: swap.newest.digest,
+      ...rebalancing.inForce,
       layers: mapping.numLayers,
       logicalExperts: mapping.numLogicalExperts,
       physicalExperts: mapping.numPhysicalExperts,

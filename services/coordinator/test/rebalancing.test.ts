@@ -50,13 +50,12 @@ function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
     heldBack: () => null,
     idle: () => true,
     unavailableRanks: () => [],
-    newest: () => newest,
     request: () => expect.unreachable(),
     tell: () => undefined,
     now: () => 0,
     ...given,
   };
-  return new Rebalancing(context, mapping);
+  return new Rebalancing(context, mapping, newest);
 }
 
 /** Nothing is planned but what is asked for. */

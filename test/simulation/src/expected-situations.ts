@@ -53,6 +53,7 @@ export const expectedSituations: readonly string[] = [
   'port: answered-twice',
   'port: agent-pauses',
   'port: answers late',
+  'port: answers outlive their engine',
   'port: late message dropped',
   'port: no answer in time',
   'port: greetings crossed',

@@ -19,8 +19,6 @@ export interface ShellFaults {
   readonly activatedAtOnce: boolean;
   /** Agents take what comes on a connection that is no longer theirs, and second answers. */
   readonly hearEarlierConnections: boolean;
-  /** Of two agents the one whose greeting comes last wins, not the one that connected last. */
-  readonly lastGreetingWins: boolean;
 }
 
 export const noShellFaults: ShellFaults = {
@@ -32,7 +30,6 @@ export const noShellFaults: ShellFaults = {
   switchAlone: false,
   activatedAtOnce: false,
   hearEarlierConnections: false,
-  lastGreetingWins: false,
 };
 
 export interface WorldOptions {

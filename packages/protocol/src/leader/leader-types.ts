@@ -18,6 +18,7 @@ import type {
 } from '../swap/coordinator-swap-state.js';
 import type { RetainedMapping } from '../swap/ground.js';
 import type { Wave } from '../swap/open-swap.js';
+import type { VersionInForce } from '../version-in-force.js';
 
 export interface LeaderTimings extends SwapTimings {
   /** A member that all others have lost for this long is cut. */
@@ -136,7 +137,7 @@ export interface LeaderRequest {
   /** Of `drain` and `leave`. A drain is for ranks that `control` lists as drained. */
   readonly ranks?: readonly number[];
   /** The version that the request was made on. */
-  readonly base: { readonly version: number; readonly digest: string };
+  readonly base: VersionInForce;
   /** The command that it is made for, for those in whose way it is. */
   readonly askedBy?: AskedBy;
 }

@@ -4,6 +4,7 @@ import { IsobarError } from '../isobar-error.js';
 import { joinersOf } from '../membership/membership.js';
 import { deadMembers, livingMembers } from '../membership/situation.js';
 import type { Wave } from '../swap/open-swap.js';
+import { sameVersion } from '../version-in-force.js';
 import { situationOf } from './leader-step.js';
 import type { LeaderRequest, LeaderState } from './leader-types.js';
 
@@ -57,7 +58,7 @@ export function refuseRequest(
 }
 
 export function isOnNewest({ swap }: LeaderState, { base }: LeaderRequest): boolean {
-  return base.version === swap.newest.version && base.digest === swap.newest.digest;
+  return sameVersion(base, swap.newest);
 }
 
 function outdated(request: LeaderRequest, version: number): IsobarError {

@@ -4,6 +4,7 @@ import type { KnownOutcome } from '../known-outcome.js';
 import type { CommittedRecord, MapRecord } from '../map-record.js';
 import type { Member } from '../member.js';
 import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
+import type { VersionInForce } from '../version-in-force.js';
 import type { OpenPhase, OpenSwap, PhaseDurations, Wave } from './open-swap.js';
 import type { UntakenOutcome } from './untaken-outcome.js';
 
@@ -21,7 +22,7 @@ export interface SwapTimings {
 export interface CoordinatorSwapState {
   readonly fence: Fence;
   readonly timings: SwapTimings;
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   /** Versions decided void since `newest`. */
   readonly voided: readonly number[];
   readonly members: readonly Member[];
@@ -117,7 +118,7 @@ export interface CoordinatorSwapResult {
 export interface CoordinatorSwapStart {
   readonly fence: Fence;
   readonly timings: SwapTimings;
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   readonly voided: readonly number[];
   readonly members: readonly Member[];
   readonly nextVersion: number;

@@ -10,6 +10,7 @@ import {
 import { type Member, membersWithout, sameMember, unionOfMembers } from '../member.js';
 import type { RankReport, Vote } from '../messages.js';
 import { encodeProposal, type Proposal } from '../proposal.js';
+import { sameVersion, type VersionInForce } from '../version-in-force.js';
 
 /** Content of one wave; the machine gives it number, base and votes. */
 export interface Wave {
@@ -68,7 +69,7 @@ const nothingChanges = {
 
 export interface OpenSwapBase {
   readonly nextVersion: number;
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   readonly members: readonly Member[];
   readonly voided: readonly number[];
 }
@@ -179,7 +180,7 @@ export function refuseVote(
   if (!voters.some((voter) => sameMember(voter, vote))) return 'incarnation';
   if (vote.digest !== open.proposal.digest) return 'digest';
   const { base } = open.proposal;
-  if (vote.base.version !== base.version || vote.base.digest !== base.digest) return 'base';
+  if (!sameVersion(vote.base, base)) return 'base';
   return null;
 }
 

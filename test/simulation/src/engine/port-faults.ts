@@ -10,6 +10,13 @@ export interface PortFaults {
   lagMs: number;
   /** The next greeting takes so long, 0: no longer than any. */
   nextGreetingMs: number;
+  /** The engine stands still so long once it has answered the next greeting, 0: it does not. */
+  pauseOnceGreetedMs: number;
 }
 
-export const noPortFaults: PortFaults = { nextCommand: null, lagMs: 0, nextGreetingMs: 0 };
+export const noPortFaults: PortFaults = {
+  nextCommand: null,
+  lagMs: 0,
+  nextGreetingMs: 0,
+  pauseOnceGreetedMs: 0,
+};

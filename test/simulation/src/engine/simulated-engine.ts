@@ -173,16 +173,18 @@ export class SimulatedEngine implements FabricEnd {
     const serving = this.#agent?.connection;
     if (serving?.open === true && serving.number > connection.number) {
       this.#world.situations.count('port: greetings crossed');
-      if (!this.#world.faults.lastGreetingWins) {
-        connection.replace();
-        return;
-      }
+      connection.replace();
+      return;
     }
     serving?.replace();
     this.#agent = { connection, listener };
     const description = this.describe();
     const state = this.state();
     connection.toAgent(() => listener.hello(description, state));
+    const { pauseOnceGreetedMs } = this.portFaults;
+    if (pauseOnceGreetedMs === 0) return;
+    this.portFaults.pauseOnceGreetedMs = 0;
+    this.#world.scheduler.pause(this.process, pauseOnceGreetedMs);
   }
 
   describe(): EngineDescription {

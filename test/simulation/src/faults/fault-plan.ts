@@ -11,7 +11,13 @@ import {
   movedElsewhere,
 } from './network-faults.js';
 import { cancellation } from './operator-faults.js';
-import { answersLate, badCommand, greetingsCross, portBroken } from './port-faults.js';
+import {
+  answersLate,
+  answersOutlived,
+  badCommand,
+  greetingsCross,
+  portBroken,
+} from './port-faults.js';
 import {
   crash,
   groupRestart,
@@ -72,7 +78,8 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => portBroken],
   [1, () => greetingsCross],
   [2, (random) => badCommand(oneOf(random, fates), 1 + random.integer(3))],
-  [2, (random) => answersLate(2_000 + random.next() * 18_000, random.next() < 0.5)],
+  [1, (random) => answersLate(2_000 + random.next() * 18_000)],
+  [1, () => answersOutlived],
   [1, () => secondAgentOnDisk],
 ];
 const weights = kinds.reduce((sum, [weight]) => sum + weight, 0);
