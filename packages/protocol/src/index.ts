@@ -138,6 +138,7 @@ export {
   type MapRecord,
   mappingFromWhole,
   mappingOfRecord,
+  mapRecordSchema,
   type VoidRecord,
   type WholeMapping,
   wholeMapping,
@@ -210,6 +211,7 @@ export {
   encodeProposal,
   encodeTransfers,
   type Proposal,
+  proposalSchema,
   type Transfer,
 } from './proposal.js';
 export { type Requester, readRequester, requesterHeader } from './requester.js';

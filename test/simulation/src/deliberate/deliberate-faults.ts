@@ -184,7 +184,7 @@ function voidWhereAbsent({ durable }, engine) {
     edits: [
       {
         file: 'swap/rank-swap.js',
-        find: "    return fenced(state, query.fence, 'query', (raised) => {",
+        find: "    return fenced(state, query.fence, { order: 'query', version: null }, (raised) => {",
         replace: '    return ((act) => act(state))((raised) => {',
       },
       {
