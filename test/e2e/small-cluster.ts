@@ -34,6 +34,7 @@ const eventDeadlineMs = 60_000;
 export interface SmallClusterOptions {
   readonly activation?: 'two-table' | 'in-place';
   readonly engine?: Readonly<Record<string, unknown>>;
+  readonly agent?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
   readonly numCoordinators?: number;
@@ -72,6 +73,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     numNatsServers: options.numNatsServers ?? 1,
     ...(options.secure === undefined ? {} : { secure: options.secure }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
+    agent: { ...cluster.agent, ...options.agent },
     coordinator: {
       ...cluster.coordinator,
       passMs: 100,

@@ -248,9 +248,11 @@ export class Coordinator implements CommandTarget {
         this.#options.logger.warn({ ...effect.fields, what: effect.what }, 'refused');
         return;
       case 'order-refused': {
-        const { rank, refused } = effect;
-        this.#options.logger.warn({ rank, ...refused }, 'a rank refuses an order');
-        this.#tell('order-refused', { rank, ...refused });
+        const { order, version, code, reason } = effect.refused;
+        const ofVersion = version === null ? {} : { version };
+        const fields = { rank: effect.rank, order, code, reason, ...ofVersion };
+        this.#options.logger.warn(fields, 'a rank refuses an order');
+        this.#tell('order-refused', fields);
         return;
       }
       case 'alarm':

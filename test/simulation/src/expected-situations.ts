@@ -58,6 +58,7 @@ export const expectedSituations: readonly string[] = [
   'port: no answer in time',
   'port: greetings crossed',
   'agent refused: its state is in use',
+  'the disk of a paused agent is taken',
   'an engine of a new group is replaced',
   'a source gives nothing',
   'staging corrupted',
