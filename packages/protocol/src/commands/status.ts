@@ -32,6 +32,7 @@ export const rankStatusSchema = z.object({
   staged: z.object({ version: z.number(), staged: z.number(), total: z.number() }).nullable(),
   refused: refusedOrderSchema
     .nullable()
+    .optional()
     .describe('The newest order of the leader that the rank has not followed, until it does.'),
 });
 export type RankStatus = z.infer<typeof rankStatusSchema>;

@@ -44,7 +44,7 @@ function troubles(status: StatusAnswer): string[] {
     lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${lostBy.join(', ')}`);
   }
   for (const { rank, refused } of ranks) {
-    if (refused === null) continue;
+    if (refused == null) continue;
     const { order, version, code, reason } = refused;
     const of = version === null ? '' : ` of version ${version}`;
     lines.push(`not followed rank ${rank}, ${order}${of}: ${code}, ${reason}`);
