@@ -143,7 +143,13 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
+export {
+  type Member,
+  memberSchema,
+  membersSchema,
+  membersWithout,
+  sameMember,
+} from './member.js';
 export {
   deadOf,
   type Evidence,
@@ -220,6 +226,7 @@ export {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+export { softwareVersion } from './software-version.js';
 export {
   assertRankOfSubject,
   controlRecordKey,

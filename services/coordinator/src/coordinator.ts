@@ -379,12 +379,13 @@ export class Coordinator implements CommandTarget {
     const { settings, topology } = this.#options;
     return statusOf({
       settings,
-      numRanks: topology.numRanks,
+      topology,
       state: this.#actor.state,
       leadership: this.leadership(),
       reportedAtMs: this.#reportedAtMs,
       messagesRefused: this.#intake.refused,
       nowMs: performance.now(),
+      atMs: Date.now(),
     });
   }
 

@@ -20,6 +20,11 @@ const leaderlessCodes: ReadonlySet<string> = new Set([
 ]);
 const askAgainMs = 200;
 
+/** Nobody leads, or nobody does yet. */
+export function isLeaderless(error: unknown): boolean {
+  return leaderlessCodes.has(errorCodeOf(error) ?? '');
+}
+
 /** Where a deployment is found. */
 export interface DeploymentAddress {
   /** URLs of NATS servers. */
@@ -102,8 +107,7 @@ export class CoordinatorClient {
       try {
         return await this.ask('status', {});
       } catch (error) {
-        const isLeaderless = leaderlessCodes.has(errorCodeOf(error) ?? '');
-        if (!isLeaderless || performance.now() > endMs) throw error;
+        if (!isLeaderless(error) || performance.now() > endMs) throw error;
       }
       await delay(askAgainMs, undefined, { signal });
     }

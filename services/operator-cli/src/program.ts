@@ -50,6 +50,7 @@ export function createProgram(): Command {
     )
     .option('--timeout <duration>', 'wait for an answer', parseDuration, 5_000)
     .option('--json', 'print JSON', false)
+    .option('--no-color', 'no colours, also where a terminal is (or NO_COLOR)')
     .addHelpText('after', exitCodeHelp)
     .showHelpAfterError('(isobar --help tells more)')
     .exitOverride();

@@ -10,12 +10,19 @@ export interface GlobalOptions {
   readonly deployment: string;
   readonly timeout: number;
   readonly json: boolean;
+  /** False of --no-color. */
+  readonly color: boolean;
 }
 
 export const serverDefault = 'nats://127.0.0.1:4222';
 
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** What is no result. */
+export function tell(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
 /** Runs a command with a connection to its deployment. */
