@@ -33,6 +33,8 @@ export interface DeploymentAddress {
   readonly context: NatsContext | null;
   readonly deployment: string;
   readonly timeoutMs: number;
+  /** Told of what no call can return. @default said on standard error */
+  readonly onError?: (error: IsobarError) => void;
 }
 
 /** Asks one deployment's coordinator over NATS. */
@@ -57,7 +59,9 @@ export class CoordinatorClient {
       ...(address.context === null ? {} : { context: address.context }),
       name: 'isobar',
       connectTimeoutMs: address.timeoutMs,
-      onError: (error) => process.stderr.write(`isobar: ${error.code}: ${error.message}\n`),
+      onError:
+        address.onError ??
+        (({ code, message }) => process.stderr.write(`isobar: ${code}: ${message}\n`)),
     });
     return new CoordinatorClient(bus, address);
   }

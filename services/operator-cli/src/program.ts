@@ -21,6 +21,7 @@ import { count } from './option-values.js';
 import { type PlanCommandOptions, plan } from './plan/plan-command.js';
 import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
+import { addTop } from './top/top-command.js';
 import { writeFileAtomically } from './write-file-atomically.js';
 
 const exitCodeHelp = `
@@ -55,6 +56,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(isobar --help tells more)')
     .exitOverride();
   addWatching(program);
+  addTop(program);
   addHistory(program);
   addPlan(program);
   addSteering(program);

@@ -5,6 +5,7 @@ import type { CoordinatorClient } from '../coordinator-client.js';
 import { parseDuration } from '../duration.js';
 import { exitCodes } from '../exit-codes.js';
 import { confirm, isInteractive } from '../terminal/confirm.js';
+import { onInterruption } from '../terminal/on-interruption.js';
 import { paintFor } from '../terminal/paint.js';
 import { ChangeProgress } from './change-progress.js';
 import { followChange } from './follow-change.js';
@@ -128,9 +129,7 @@ async function carryOut<Name extends ChangeCommandName>(
   const { requestId: chosen, wait } = command.opts<ChangeOptions>();
   const id = chosen ?? randomBytes(8).toString('hex');
   const interrupted = new AbortController();
-  const interrupt = () => interrupted.abort();
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  const stopListening = onInterruption(() => interrupted.abort());
   const progress = new ChangeProgress(client, {
     command: name,
     stream: process.stderr,
@@ -161,8 +160,7 @@ async function carryOut<Name extends ChangeCommandName>(
     tell(howToGoOn(id));
     process.exitCode = exitCodes.interrupted;
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    stopListening();
   }
 }
 

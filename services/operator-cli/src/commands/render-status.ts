@@ -30,7 +30,14 @@ export function renderStatus(status: StatusAnswer): string {
 }
 
 /** What keeps balancing back, and ranks that are not as they should be. */
-function troubles({ held, heldBack, backOff, drained, dead, suspected }: StatusAnswer): string[] {
+export function troubles({
+  held,
+  heldBack,
+  backOff,
+  drained,
+  dead,
+  suspected,
+}: StatusAnswer): string[] {
   const lines: string[] = [];
   if (held !== null) lines.push(`held         ${held}, until isobar resume`);
   else if (heldBack !== null) lines.push(`held back    ${heldBack}`);

@@ -1,4 +1,5 @@
 import { readNatsContext } from '@isobar/bus';
+import type { IsobarError } from '@isobar/protocol';
 import type { Command } from 'commander';
 import { CoordinatorClient } from '../coordinator-client.js';
 import { exitCodes } from '../exit-codes.js';
@@ -25,10 +26,14 @@ export function tell(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Runs a command with a connection to its deployment. */
+/**
+ * Runs a command with a connection to its deployment.
+ * @param onError told of what no call can return @default said on standard error
+ */
 export async function withClient(
   command: Command,
   act: (client: CoordinatorClient, options: GlobalOptions) => Promise<void>,
+  onError?: (error: IsobarError) => void,
 ): Promise<void> {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { deployment, timeout: timeoutMs } = options;
@@ -37,7 +42,13 @@ export async function withClient(
   const named =
     context === null || context.servers.length === 0 ? [serverDefault] : context.servers;
   const servers = options.server?.split(',') ?? named;
-  const client = await CoordinatorClient.connect({ servers, context, deployment, timeoutMs });
+  const client = await CoordinatorClient.connect({
+    servers,
+    context,
+    deployment,
+    timeoutMs,
+    ...(onError === undefined ? {} : { onError }),
+  });
   try {
     await act(client, options);
   } finally {

@@ -15,7 +15,8 @@ export class RedrawnLines {
   }
 
   erase(): void {
-    if (this.#linesDrawn > 0) this.#stream.write(`\u001b[${this.#linesDrawn}A\u001b[0J`);
+    // To the first column: a key such as Ctrl-C may have been echoed.
+    if (this.#linesDrawn > 0) this.#stream.write(`\r\u001b[${this.#linesDrawn}A\u001b[0J`);
     this.#linesDrawn = 0;
   }
 
