@@ -26,4 +26,5 @@ export type {
   StoredRecord,
 } from './records.js';
 export { readSecretFile, readSmallFile, type SmallFile } from './secret-file.js';
+export type { ServerDescription, StoreLimits, StreamDescription } from './server-description.js';
 export { onTermination } from './termination.js';

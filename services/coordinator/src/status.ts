@@ -27,6 +27,8 @@ export interface StatusSources {
   readonly leadership: Leadership;
   /** When each rank's newest report came, on the process's clock. */
   readonly reportedAtMs: ReadonlyMap<number, number>;
+  /** Likewise its newest load sample. */
+  readonly sampledAtMs: ReadonlyMap<number, number>;
   readonly messagesRefused: number;
   readonly nowMs: number;
   /** Milliseconds since 1970. */
@@ -158,14 +160,15 @@ function worstLayers(
 }
 
 function rankStatus(sources: StatusSources, rank: number): RankStatus {
-  const { leadership, topology, reportedAtMs, nowMs } = sources;
+  const { leadership, topology, reportedAtMs, sampledAtMs, nowMs } = sources;
   const { swap, control } = leadership.leader;
   const report = swap.reports.get(rank);
-  const reportedAt = reportedAtMs.get(rank);
+  const ageOf = (atMs: number | undefined) => (atMs === undefined ? null : nowMs - atMs);
   const engine = report?.engine ?? null;
   return {
     rank,
-    reportAgeMs: reportedAt === undefined ? null : nowMs - reportedAt,
+    reportAgeMs: ageOf(reportedAtMs.get(rank)),
+    sampleAgeMs: ageOf(sampledAtMs.get(rank)),
     engineConnected: engine !== null,
     standing: engine?.standing ?? null,
     member: swap.members.find((member) => member.rank === rank)?.incarnation ?? null,

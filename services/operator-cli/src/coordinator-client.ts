@@ -22,7 +22,11 @@ const askAgainMs = 200;
 
 /** Nobody leads, or nobody does yet. */
 export function isLeaderless(error: unknown): boolean {
-  return leaderlessCodes.has(errorCodeOf(error) ?? '');
+  return isLeaderlessCode(errorCodeOf(error) ?? '');
+}
+
+export function isLeaderlessCode(code: string): boolean {
+  return leaderlessCodes.has(code);
 }
 
 /** Where a deployment is found. */
@@ -117,8 +121,9 @@ export class CoordinatorClient {
     }
   }
 
+  /** Without a connection nothing waits to be sent: only a server could say that it has come. */
   close(): Promise<void> {
-    return this.#bus.drain();
+    return this.#bus.connected ? this.#bus.drain() : this.#bus.close();
   }
 }
 

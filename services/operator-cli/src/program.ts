@@ -15,6 +15,7 @@ import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
+import { addDoctor } from './doctor/doctor-command.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
 import { count } from './option-values.js';
@@ -57,6 +58,7 @@ export function createProgram(): Command {
     .exitOverride();
   addWatching(program);
   addTop(program);
+  addDoctor(program);
   addHistory(program);
   addPlan(program);
   addSteering(program);

@@ -32,6 +32,11 @@ export const rankStatusSchema = z.object({
     .object({ version: z.number(), staged: z.number(), total: z.number() })
     .nullable()
     .describe('Experts staged of those to come, while it stages.'),
+  sampleAgeMs: z
+    .number()
+    .nullable()
+    .optional()
+    .describe('Milliseconds since its newest load sample, null before its first.'),
   node: z.string().optional().describe('Its fast domain in the topology.'),
   engine: z
     .object({
