@@ -11,6 +11,7 @@ import {
 } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
 import { addWatching } from './commands/watching.js';
+import { addCompletion } from './completion/completion-command.js';
 import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
@@ -66,6 +67,7 @@ export function createProgram(): Command {
   addReplay(program);
   addDemo(program);
   addAuth(program);
+  addCompletion(program);
   return program;
 }
 
