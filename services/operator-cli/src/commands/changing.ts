@@ -37,10 +37,7 @@ export function changing(command: Command): Command {
     .option('--dry-run', 'say what it would do, or why it would be refused; change nothing', false)
     .option('-y, --yes', 'do it without a question', false)
     .addOption(
-      new Option(
-        '--wait <duration>',
-        'wait for the outcome for so long (default: until it is there)',
-      )
+      new Option('--wait <duration>', 'wait for the outcome for so long')
         .argParser(parseDuration)
         .default(true, 'until it is there'),
     )

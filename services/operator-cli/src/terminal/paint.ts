@@ -16,7 +16,7 @@ const codes: Readonly<Record<Style, readonly [number, number]>> = {
 
 export const plain: Paint = (_, text) => text;
 
-const coloured: Paint = (style, text) => {
+export const coloured: Paint = (style, text) => {
   const [begin, end] = codes[style];
   return text === '' ? '' : `\u001b[${begin}m${text}\u001b[${end}m`;
 };
@@ -25,20 +25,15 @@ const coloured: Paint = (style, text) => {
  * Colours where a terminal is that shows them, unless somebody asked for none.
  * @param isAsked false of `--no-color`
  */
-export function paintFor(
-  stream: { readonly isTTY?: boolean },
-  isAsked = true,
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): Paint {
-  const { NO_COLOR: none = '', TERM: terminal } = environment;
-  const isShown = stream.isTTY === true && isAsked && none === '' && terminal !== 'dumb';
-  return isShown ? coloured : plain;
+export function paintFor(stream: { readonly isTTY?: boolean }, isAsked = true): Paint {
+  return hasColours(stream, isAsked) ? coloured : plain;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they begin with the escape character
-const styles = /\u001b\[\d+m/g;
-
-/** The text as wide as it is shown. */
-export function withoutStyles(text: string): string {
-  return text.replaceAll(styles, '');
+export function hasColours(
+  stream: { readonly isTTY?: boolean },
+  isAsked: boolean,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): boolean {
+  const { NO_COLOR: none = '', TERM: terminal } = environment;
+  return stream.isTTY === true && isAsked && none === '' && terminal !== 'dumb';
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type GlobalOptions, print, withClient, wrongOptions } from '../commands/shared.js';
 import { durationBetween } from '../duration.js';
+import { durationOption } from '../option-values.js';
 import { isInteractive } from '../terminal/confirm.js';
 import { paintFor } from '../terminal/paint.js';
 import { renderTop } from './render-top.js';
@@ -18,11 +19,13 @@ export function addTop(program: Command): void {
   program
     .command('top')
     .description('The deployment as it is now, drawn anew on the whole screen until q is pressed.')
-    .option(
-      '--interval <duration>',
-      'between two questions to the coordinator',
-      durationBetween(200, 60_000),
-      1_000,
+    .addOption(
+      durationOption(
+        '--interval <duration>',
+        'between two questions to the coordinator',
+        '1s',
+        durationBetween(200, 60_000),
+      ),
     )
     .option('--once', 'print one frame, and end', false)
     .action((_, command: Command) => top(command));
