@@ -1,17 +1,13 @@
+import { softwareVersion } from '@isobar/protocol';
 import { Command, Option } from 'commander';
 import { addAuth } from './auth/auth-command.js';
 import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
 import { renderPlan } from './commands/render-status.js';
-import {
-  type GlobalOptions,
-  print,
-  serverDefault,
-  withClient,
-  wrongOptions,
-} from './commands/shared.js';
+import { type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
 import { addWatching } from './commands/watching.js';
 import { addCompletion } from './completion/completion-command.js';
+import { addConnectionOptions } from './connection.js';
 import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
@@ -34,18 +30,7 @@ export function createProgram(): Command {
     .configureHelp({ formatHelp, styleTitle: (title) => coloured('bold', title) })
     .configureOutput({ getOutHasColors: () => hasColours(process.stdout, isColourAsked()) })
     .description('Watches and steers expert load balancing of a deployment, over NATS.')
-    .addOption(
-      new Option(
-        '-s, --server <url>',
-        `NATS servers, separated by commas (default: the context's, else ${serverDefault})`,
-      ).env('NATS_URL'),
-    )
-    .addOption(
-      new Option(
-        '-c, --context <name>',
-        'context of the nats client, or a file of one: as whom to connect, and how encrypted',
-      ).env('NATS_CONTEXT'),
-    )
+    .version(softwareVersion, '-V, --version', 'print the version')
     .addOption(
       new Option('-d, --deployment <name>', 'deployment')
         .env('ISOBAR_DEPLOYMENT')
@@ -56,6 +41,7 @@ export function createProgram(): Command {
     .option('--no-color', 'no colours, also where a terminal is (or NO_COLOR)')
     .showHelpAfterError('(isobar --help tells more)')
     .exitOverride();
+  addConnectionOptions(program);
   addWatching(program);
   addTop(program);
   addDoctor(program);

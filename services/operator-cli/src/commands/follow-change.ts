@@ -25,7 +25,7 @@ export interface FollowOptions {
  * @throws IsobarError its refusal; that nobody leads, where that lasts; the signal's reason
  */
 export async function followChange<Name extends ChangeCommandName>(
-  client: CoordinatorClient,
+  client: Pick<CoordinatorClient, 'ask'>,
   name: Name,
   question: CommandInput<Name> & { readonly requestId: string },
   { waitMsMax, onRunning, signal }: FollowOptions,

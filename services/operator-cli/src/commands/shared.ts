@@ -1,21 +1,16 @@
-import { readNatsContext } from '@isobar/bus';
 import type { IsobarError } from '@isobar/protocol';
 import type { Command } from 'commander';
+import { type ConnectionOptions, connectionOf } from '../connection.js';
 import { CoordinatorClient } from '../coordinator-client.js';
 import { exitCodes } from '../exit-codes.js';
-import { natsContextPath } from '../nats-context-path.js';
 
-export interface GlobalOptions {
-  readonly server?: string;
-  readonly context?: string;
+export interface GlobalOptions extends ConnectionOptions {
   readonly deployment: string;
   readonly timeout: number;
   readonly json: boolean;
   /** False of --no-color. */
   readonly color: boolean;
 }
-
-export const serverDefault = 'nats://127.0.0.1:4222';
 
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -37,11 +32,7 @@ export async function withClient(
 ): Promise<void> {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { deployment, timeout: timeoutMs } = options;
-  const context =
-    options.context === undefined ? null : await readNatsContext(natsContextPath(options.context));
-  const named =
-    context === null || context.servers.length === 0 ? [serverDefault] : context.servers;
-  const servers = options.server?.split(',') ?? named;
+  const { servers, context } = await connectionOf(options);
   const client = await CoordinatorClient.connect({
     servers,
     context,
