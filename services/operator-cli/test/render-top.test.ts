@@ -88,9 +88,9 @@ describe('a frame of top', () => {
          2  node-0  ██████████···········   0.92        7  silent 9.0 s
          3  node-0  ██████████···········   0.98        7  never heard
          4  node-1  ·····················   0.00        7  up, drained
-
-
-
+       layers of largest imbalance 
+      layer 5 (model 8)     ██████████··········  1.50 × mean on rank 3
+      layer 1               █████···············  1.25 × mean on rank 0
 
 
       q quit  p resume  s sort  n nodes/ranks  ↑↓ scroll  ? help
@@ -104,7 +104,7 @@ describe('a frame of top', () => {
     expect(nodes).toHaveLength(20);
     expect(nodes[4]).toContain('nodes: 1-');
     expect(nodes[4]).toContain('of 64, by rank');
-    const ranks = withKey(withKey(state, 'n', 10) ?? state, 'n', 10) ?? state;
+    const ranks = withKey(state, 'n', 10) ?? state;
     const scrolled = withKey(ranks, 'pagedown', 10) ?? ranks;
     const lines = frame(scrolled, 80, 20);
     expect(lines[4]).toMatch(/ranks: 11-\d+ of 256/);

@@ -19,6 +19,11 @@ const alarmAdvice: Readonly<Record<string, string>> = {
   'store-behind': 'check the NATS servers: acknowledged records were lost; then isobar mode',
 };
 
+/** Likewise of the code that an alarm carries: it says more than the alarm. */
+const codeAdvice: Readonly<Record<string, string>> = {
+  ISOBAR_TOPOLOGY_RANKS: 'give every coordinator the topology of the ranks that run',
+};
+
 /** Who leads and what balancing does, and alarms. */
 export function leaderChecks(facts: Facts): Check[] {
   const { status } = facts;
@@ -101,6 +106,8 @@ function alarms({ events }: Facts): Check[] {
     const { code, version, missingRanks } = event;
     const told = { code, version, missingRanks };
     const found = `${alarm}, ${new Date(atMs).toISOString()} ${JSON.stringify(told)}`;
-    return fail(`alarm ${alarm}`, found, alarmAdvice[alarm] ?? 'isobar history tells more');
+    const byCode = typeof code === 'string' ? codeAdvice[code] : undefined;
+    const advice = byCode ?? alarmAdvice[alarm] ?? 'isobar history tells more';
+    return fail(`alarm ${alarm}`, found, advice);
   });
 }

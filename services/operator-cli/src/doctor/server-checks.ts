@@ -105,9 +105,9 @@ function limits({ limits: asked }: Facts): Check {
     return skip(name, notAsked(asked));
   }
   const { storageBytes, storageBytesMax, streams, streamsMax } = asked.answer;
-  const of = (limit: string | null) => (limit === null ? 'without limit' : `of ${limit}`);
-  const storage = `${bytes(storageBytes)} ${of(storageBytesMax === null ? null : bytes(storageBytesMax))} stored`;
-  const found = `${storage}, ${streams} streams ${of(streamsMax === null ? null : String(streamsMax))}`;
+  const storageMax = storageBytesMax === null ? 'no limit' : `${bytes(storageBytesMax)} at most`;
+  const numberMax = streamsMax === null ? 'no limit' : `${streamsMax} at most`;
+  const found = `${bytes(storageBytes)} stored (${storageMax}), ${streams} streams (${numberMax})`;
   const isFull = storageBytesMax !== null && storageBytes > 0.9 * storageBytesMax;
   return isFull ? fail(name, found, 'raise the storage of the account') : ok(name, found);
 }

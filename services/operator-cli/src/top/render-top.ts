@@ -7,7 +7,7 @@ import { nodeRows, rankRows } from '../drawing/rank-rows.js';
 import { sparkline } from '../drawing/sparkline.js';
 import { bar, optional, seconds } from '../table.js';
 import type { Paint } from '../terminal/paint.js';
-import type { TopState } from './top-state.js';
+import { isByNode, type TopState } from './top-state.js';
 
 /** Room for a frame; without rows it is as long as what there is to say. */
 export interface FrameSize {
@@ -19,10 +19,11 @@ const sparkWidthMax = 40;
 const troublesMax = 3;
 const alarmsMax = 3;
 const layersMax = 4;
-const eventsMin = 3;
+/** A title and some events. */
+const eventsMin = 4;
 const eventsTold = 20;
-/** A heading and so many ranks are shown before anything below them. */
-const rankRowsMin = 5;
+/** A title, a heading and some ranks are shown before anything below them. */
+const listRowsMin = 7;
 
 /** One frame: no line is wider than the screen, and there are as many as it has rows. */
 export function renderTop(state: TopState, size: FrameSize, paint: Paint): string[] {
@@ -127,18 +128,17 @@ function bodyOf(state: TopState, columns: number, rows: number | null, paint: Pa
   const layers = layerLines(status, paint);
   const events = eventLines(state, paint);
   if (rows === null) return [...listOf(state, status, columns, null, paint), ...layers, ...events];
-  const needed = status.ranks.length + 2;
-  // What is below the list gives way to it on a low screen.
-  const hasEvents = rows >= rankRowsMin + eventsMin + 2;
-  const hasLayers = rows >= rankRowsMin + eventsMin + 2 + layers.length;
-  const below = (hasLayers ? layers.length : 0) + (hasEvents ? eventsMin + 1 : 0);
-  const list = listOf(state, status, columns, Math.min(needed, rows - below), paint);
-  const eventRows = Math.min(events.length, rows - list.length - (hasLayers ? layers.length : 0));
+  const listMin = Math.min(status.ranks.length + 2, listRowsMin);
+  // What is below the list gives way to it on a low screen, layers before events.
+  const eventsKept = events.length > 0 && rows >= listMin + eventsMin ? eventsMin : 0;
+  const shownLayers = rows >= listMin + eventsKept + layers.length ? layers : [];
+  const list = listOf(state, status, columns, rows - shownLayers.length - eventsKept, paint);
+  const eventRows = Math.min(events.length, rows - list.length - shownLayers.length);
   const [heading = ''] = events;
   return [
     ...list,
-    ...(hasLayers ? layers : []),
-    ...(hasEvents && eventRows > 1 ? [heading, ...events.slice(1).slice(1 - eventRows)] : []),
+    ...shownLayers,
+    ...(eventRows > 1 ? [heading, ...events.slice(1).slice(1 - eventRows)] : []),
   ];
 }
 
@@ -151,9 +151,7 @@ function listOf(
   paint: Paint,
 ): string[] {
   const { sorting } = state;
-  const nodes = new Set(status.ranks.map(({ node }) => node)).size;
-  const isTooLong = rows !== null && status.ranks.length + 2 > rows;
-  const byNode = state.byNode ?? (isTooLong && nodes > 1 && nodes < status.ranks.length);
+  const byNode = isByNode(state);
   const ranks =
     sorting === 'load'
       ? status.ranks.toSorted((a, b) => (b.loadShare ?? 0) - (a.loadShare ?? 0))

@@ -19,7 +19,7 @@ export interface TopState {
   /** In their order. */
   readonly events: readonly AuditEvent[];
   readonly sorting: Sorting;
-  /** Ranks by node; where null, as soon as they don't fit. */
+  /** A row for each node, and not for each rank; null while nobody has said. */
   readonly byNode: boolean | null;
   /** Rows of the list that are above the screen. */
   readonly scrolled: number;
@@ -30,6 +30,8 @@ export interface TopState {
 
 export const samplesMax = 240;
 export const eventsMax = 200;
+/** More of them are shown by node. */
+const ranksShownMax = 32;
 
 export function initialTop(deployment: string, nowMs: number): TopState {
   return {
@@ -65,6 +67,13 @@ export function withEvents(state: TopState, events: readonly AuditEvent[]): TopS
   return { ...state, events: [...state.events, ...events].slice(-eventsMax) };
 }
 
+/** As somebody said, else where there are many ranks on fewer nodes. */
+export function isByNode({ byNode, status }: TopState): boolean {
+  const ranks = status?.ranks ?? [];
+  const nodes = new Set(ranks.map(({ node }) => node)).size;
+  return byNode ?? (ranks.length > ranksShownMax && nodes > 1 && nodes < ranks.length);
+}
+
 /** What the state becomes by a key that only changes what is shown; null for any other key. */
 export function withKey(state: TopState, key: string, page: number): TopState | null {
   const scroll = (rows: number) => ({ ...state, scrolled: Math.max(0, state.scrolled + rows) });
@@ -77,7 +86,7 @@ export function withKey(state: TopState, key: string, page: number): TopState | 
       return { ...state, sorting: sortings[next] ?? 'rank', scrolled: 0 };
     }
     case 'n':
-      return { ...state, byNode: !(state.byNode ?? false), scrolled: 0 };
+      return { ...state, byNode: !isByNode(state), scrolled: 0 };
     case 'down':
     case 'j':
       return scroll(1);
