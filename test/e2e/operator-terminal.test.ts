@@ -1,6 +1,6 @@
 import { formatTopology, uniformTopology } from '@isobar/topology';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runIsobar } from './run-isobar.js';
+import { runIsobar, startIsobar } from './run-isobar.js';
 import { SmallCluster, type SmallClusterOptions } from './small-cluster.js';
 
 let running: SmallCluster | null = null;
@@ -69,19 +69,34 @@ describe('a command that changes something', () => {
   });
 
   it('is waited for, and goes on where nobody waits', async () => {
-    const slow = { stagingBytesPerSecond: 32 * 1_024 };
-    const small = await start({ engine: slow, coordinator: { mode: 'observe' } });
+    const small = await start({ coordinator: { mode: 'observe' } });
     await small.committed(1);
+    // Without this vote nothing can be decided, for as long as the test wants.
+    const { pid: voter } = small.cluster.process('agent-0');
+    if (voter === undefined) throw new Error('the agent does not run');
+    process.kill(voter, 'SIGSTOP');
     const begun = await isobar(small, 'drain', '3', '--yes', '--no-wait', '--json');
     const { requestId, outcome } = JSON.parse(begun.stdout);
     expect([begun.code, outcome]).toEqual([0, null]);
     expect(begun.stderr).toContain(`the same command with --request-id ${requestId}`);
-    const id = ['--yes', '--request-id', requestId];
-    const short = await isobar(small, 'drain', '3', ...id, '--wait', '600ms');
+    const drain = ['drain', '3', '--yes', '--request-id', requestId];
+    const short = await isobar(small, ...drain, '--wait', '600ms');
     expect(short.code, short.stdout).toBe(4);
-    const whole = await isobar(small, 'drain', '3', ...id);
-    expect(whole.stdout).toMatch(/^drain: committed/);
-    expect(whole.stderr).toMatch(/^drain: wave \d+ of \d+: version \d+ \w+$/m);
+
+    const given = ['--server', small.cluster.natsUrl, '--deployment', 'demo', ...drain];
+    const left = startIsobar(...given);
+    await left.said(/^drain: wave 1 of \d+: version 2 preparing$/m);
+    left.child.kill('SIGINT');
+    const { code, stdout, stderr } = await left.ended;
+    expect([code, stdout]).toEqual([130, '']);
+    expect(stderr).toContain('drain goes on; nobody waits for it here any more');
+    expect(stderr).toMatch(/^ +to cancel it +isobar cancel$/m);
+    expect((await small.status()).swap).toMatchObject({ version: 2, phase: 'preparing' });
+
+    const whole = startIsobar(...given);
+    await whole.said(/version 2 preparing/);
+    process.kill(voter, 'SIGCONT');
+    expect((await whole.ended).stdout).toMatch(/^drain: committed/);
   });
 });
 
