@@ -146,7 +146,13 @@ export {
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
+export {
+  type Member,
+  memberSchema,
+  membersSchema,
+  membersWithout,
+  sameMember,
+} from './member.js';
 export {
   deadOf,
   type Evidence,
@@ -223,6 +229,7 @@ export {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+export { softwareVersion } from './software-version.js';
 export {
   assertRankOfSubject,
   controlRecordKey,

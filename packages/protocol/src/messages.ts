@@ -141,6 +141,8 @@ export const rankReportSchema = z.object({
     .object({ version: versionSchema, staged: z.number().int(), total: z.number().int() })
     .nullable(),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
+  /** Version of the agent, for people who look for old ones. */
+  software: z.string().max(64).optional(),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
 
