@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 export const isobarBin = fileURLToPath(
@@ -11,8 +11,20 @@ export interface IsobarRun {
   readonly stderr: string;
 }
 
+/** The command line while it runs. */
+export interface RunningIsobar {
+  readonly child: ChildProcess;
+  readonly ended: Promise<IsobarRun>;
+  /** Resolves once standard error holds such a text; rejects where it ends without. */
+  said(text: RegExp): Promise<void>;
+}
+
 /** Runs the command line as its users do. */
 export function runIsobar(...args: string[]): Promise<IsobarRun> {
+  return startIsobar(...args).ended;
+}
+
+export function startIsobar(...args: string[]): RunningIsobar {
   const child = spawn(process.execPath, [isobarBin, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -24,8 +36,16 @@ export function runIsobar(...args: string[]): Promise<IsobarRun> {
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<IsobarRun>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
+  const said = (text: RegExp) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => text.test(stderr) && resolve();
+      child.stderr.on('data', look);
+      child.once('close', () => reject(new Error(`it ended without ${text}: ${stderr}`)));
+      look();
+    });
+  return { child, ended, said };
 }

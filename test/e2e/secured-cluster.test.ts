@@ -54,18 +54,20 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
 
     const seen = await isobarAs(running, 'viewer-grafana', 'status', '--json');
     expect(seen.code, seen.stderr).toBe(0);
-    const refused = await isobarAs(running, 'viewer-grafana', 'pause');
+    const refused = await isobarAs(running, 'viewer-grafana', 'pause', '--yes');
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toContain('ISOBAR_BUS_NOT_PERMITTED');
-    const posing = await isobarAs(running, 'agent-0', 'pause');
+    const posing = await isobarAs(running, 'agent-0', 'pause', '--yes');
     expect(posing.stderr).toContain('ISOBAR_BUS_NOT_PERMITTED');
     const unknown = await runIsobar('-s', running.cluster.natsUrl, '-d', 'demo', 'status');
     expect(unknown.code).not.toBe(0);
     expect(running.events.filter((event) => event.kind === 'command')).toEqual([]);
 
-    const paused = await isobarAs(running, 'operator-alice', 'pause', '--json');
+    const paused = await isobarAs(running, 'operator-alice', 'pause', '--json', '--yes');
     expect(paused.stdout, paused.stderr).toContain('"paused":true');
-    const command = await running.event((event) => event.kind === 'command');
+    const asked = await running.event((event) => event.kind === 'command');
+    expect(asked).toMatchObject({ command: 'pause', outcome: 'dry-run' });
+    const command = await running.event((event) => event.outcome === 'done');
     const user = kind === 'tls' ? 'CN=operator-alice.demo' : 'operator-alice.demo';
     expect(command).toMatchObject({
       command: 'pause',
@@ -74,8 +76,11 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
     });
 
     // Nothing waits for approval where balancing is automatic.
-    expect((await isobarAs(running, 'operator-alice', 'approve')).code).toBe(1);
-    const approval = await running.event((event) => event.command === 'approve');
+    expect((await isobarAs(running, 'operator-alice', 'approve', '--yes')).code).toBe(1);
+    await expect(running.client.ask('approve', {})).rejects.toThrow('NO_PLAN');
+    const approval = await running.event(
+      ({ command: name, outcome }) => name === 'approve' && outcome === 'refused',
+    );
     const code = 'ISOBAR_COORDINATOR_NO_PLAN';
     expect(approval).toMatchObject({ outcome: 'refused', code, requester: { user } });
 

@@ -39,6 +39,7 @@ export interface SmallClusterOptions {
   readonly topology?: string;
   readonly numCoordinators?: number;
   readonly numNatsServers?: number;
+  readonly natsServer?: string;
   readonly secure?: ClusterOptions['secure'];
   /** Within the folder of credentials, whose context the test's own client uses. */
   readonly client?: string;
@@ -72,6 +73,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
     ...(options.secure === undefined ? {} : { secure: options.secure }),
+    ...(options.natsServer === undefined ? {} : { natsServer: options.natsServer }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     agent: { ...cluster.agent, ...options.agent },
     coordinator: {

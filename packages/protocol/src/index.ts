@@ -6,11 +6,13 @@ export {
   type ExplainAnswer,
   eventsAskedMax,
   type HistoryAnswer,
+  votesSchema,
 } from './commands/audit.js';
 export { type BodyKind, bodyKindOf, encodeBody, readQuestion } from './commands/command-body.js';
 export type { CommandAccess, CommandDefinition } from './commands/command-definition.js';
 export {
   type AskedBy,
+  askedBySchema,
   type CommandIdentity,
   type CommandOutcome,
   type CommandRequest,
@@ -43,6 +45,7 @@ export {
 } from './commands/mapping.js';
 export {
   type EconomySummary,
+  gainSchema,
   type PlanSummary,
   planSummarySchema,
   type RebalanceEntry,
@@ -149,6 +152,7 @@ export {
   type Member,
   memberSchema,
   membersSchema,
+  membersWithout,
   sameMember,
 } from './member.js';
 export {
@@ -229,6 +233,7 @@ export {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+export { softwareVersion } from './software-version.js';
 export {
   assertRankOfSubject,
   controlRecordKey,

@@ -158,6 +158,8 @@ export const rankReportSchema = z.object({
   /** The newest refusal, until an order of its kind is followed. Agents of before tell none. */
   refused: refusedOrderSchema.nullable().default(null),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
+  /** Version of the agent, for people who look for old ones. */
+  software: z.string().max(64).optional(),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
 

@@ -43,6 +43,8 @@ export interface ClusterOptions {
   readonly numCoordinators?: number;
   /** One, or a JetStream cluster of so many. @default 1 */
   readonly numNatsServers?: number;
+  /** Path of the nats-server. @default `locateNatsServer` */
+  readonly natsServer?: string;
   /** Where a process runs, by its name. @default on the loopback interface */
   readonly placementOf?: (name: string) => Placement;
   /** Folder for the store of a nats-server, by its name. @default in the cluster's folder */
@@ -118,7 +120,7 @@ export class Cluster {
     directory: string,
     guard: ProcessGuard,
   ): Promise<Cluster> {
-    const { numNatsServers: numServers = 1, storeDirectoryOf, secure } = options;
+    const { numNatsServers: numServers = 1, storeDirectoryOf, secure, natsServer } = options;
     if (secure !== undefined && numServers > 1) {
       throw new Error('credentials are for one nats-server: routes between several have none');
     }
@@ -133,7 +135,8 @@ export class Cluster {
     const store = nats.storeDirectoryOf(natsServerName(0));
     const security = (await secure?.(join(directory, 'credentials'), store)) ?? null;
     const configuration = security === null ? {} : { configuration: security.serverConfiguration };
-    const servers = await NatsServers.prepare({ ...nats, ...configuration });
+    const executable = natsServer === undefined ? {} : { executable: natsServer };
+    const servers = await NatsServers.prepare({ ...nats, ...configuration, ...executable });
     return new Cluster(options, directory, guard, servers, security);
   }
 

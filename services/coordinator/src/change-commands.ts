@@ -74,11 +74,11 @@ export async function carryOut(
   requester: Requester,
   prepare: Prepare,
 ): Promise<ChangeAnswer> {
-  if (question.dryRun) return dryRun(target, name, prepare);
   const { requestId: id = randomBytes(8).toString('hex'), waitMs } = question;
   const command = { id, digest: digestOf(name, question), command: name, requester };
   const control = target.control();
   const known = control === null ? null : knownRequest({ command }, control);
+  if (question.dryRun) return dryRun(target, name, known, prepare);
   if (known instanceof IsobarError) throw known;
   // What was taken before is not thought through again: it may be refused by now because it is done.
   if (control !== null && known !== null) {
@@ -129,13 +129,15 @@ async function answered(
 async function dryRun(
   target: ChangeTarget,
   name: ChangeCommandName,
+  known: CommandRequest | IsobarError | null,
   prepare: Prepare,
 ): Promise<ChangeAnswer> {
   const nothing = { change: null, request: null };
   let prepared: PreparedCommand | null = null;
   let refusal: IsobarError | EplbError | null = null;
   try {
-    prepared = await prepare();
+    if (known instanceof IsobarError) throw known;
+    prepared = known === null ? await prepare() : notAgain(known);
   } catch (error) {
     if (!(error instanceof IsobarError || error instanceof EplbError)) throw error;
     refusal = error;
@@ -156,6 +158,12 @@ async function dryRun(
     plan: prepared?.plan ?? null,
     control: controlAnswer(preview.control),
   };
+}
+
+/** What sending a request again does. */
+function notAgain({ id, outcome }: CommandRequest): PreparedCommand {
+  const reason = `request ${id} was taken before (${outcome ?? 'running'}): it would not be done again`;
+  return { operation: { change: null, request: null }, effect: null, plan: null, reason };
 }
 
 function controlAnswer({ mode, paused, held, drained, dead }: ControlRecord): ControlAnswer {

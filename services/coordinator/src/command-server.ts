@@ -1,10 +1,8 @@
 import type { Bus, CommandService, CommandServiceOptions } from '@isobar/bus';
-import { commandServiceName, type Fence } from '@isobar/protocol';
+import { commandServiceName, type Fence, softwareVersion } from '@isobar/protocol';
 import { type CommandEvent, commandEndpoints } from './command-endpoints.js';
 import type { CommandTarget } from './command-target.js';
 import { operatorCommands } from './operator-commands.js';
-
-const serviceVersion = '0.1.0';
 
 export interface CommandServerOptions {
   readonly bus: Bus;
@@ -35,7 +33,7 @@ export class CommandServer {
     const { bus, deployment, subjectPrefix, target, vouchedAccount, tell } = this.#options;
     const options: CommandServiceOptions = {
       name: commandServiceName(deployment),
-      version: serviceVersion,
+      version: softwareVersion,
       description: `Commands of the Isobar deployment ${deployment}`,
       subjectPrefix,
       queueGroup: `term-${term}-${nonce}`,

@@ -80,6 +80,7 @@ export class Coordinator implements CommandTarget {
   readonly #waiting = new Map<number, Waiting>();
   readonly #outcomes = new CommandOutcomes();
   readonly #reportedAtMs = new Map<number, number>();
+  readonly #sampledAtMs = new Map<number, number>();
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
@@ -124,7 +125,10 @@ export class Coordinator implements CommandTarget {
       logger,
       queryDeadlineMs,
       send,
-      onSample: (sample) => this.#leadership?.addSample(sample),
+      onSample: (sample) => {
+        this.#sampledAtMs.set(sample.rank, performance.now());
+        this.#leadership?.addSample(sample);
+      },
       onReport: (rank) => this.#reportedAtMs.set(rank, performance.now()),
     });
     this.#commands = new CommandServer({
@@ -387,12 +391,14 @@ export class Coordinator implements CommandTarget {
     const { settings, topology } = this.#options;
     return statusOf({
       settings,
-      numRanks: topology.numRanks,
+      topology,
       state: this.#actor.state,
       leadership: this.leadership(),
       reportedAtMs: this.#reportedAtMs,
+      sampledAtMs: this.#sampledAtMs,
       messagesRefused: this.#intake.refused,
       nowMs: performance.now(),
+      atMs: Date.now(),
     });
   }
 

@@ -263,8 +263,10 @@ export class Leadership {
       plan: summaryOf(plan),
       reason: plan.reason,
       onAsked: (asked) => {
-        // A refusal is the asker's.
-        this.rebalancing.follow(plan, 'operator', begun(asked)).catch(() => undefined);
+        this.rebalancing.follow(plan, 'operator', begun(asked)).catch((cause: unknown) => {
+          // A refusal is the asker's.
+          if (!(cause instanceof IsobarError)) this.#options.onFailure(cause);
+        });
       },
     };
   }

@@ -321,12 +321,16 @@ export class Rebalancing {
   ): Promise<void> {
     // Before it is accepted: it may have ended by the time that anybody hears of that.
     const entry = entryOf(plan, 'running', askedBy);
+    const waited = this.#pending === plan;
     this.#pending = null;
     this.#measuring = null;
     this.#running = { entry, token };
     this.#keep(entry, plan);
     const isBegun = await accepted.catch((error: unknown) => {
       this.#abandon(entry, token);
+      const isCurrent = plan.base.version === this.#inForce.version;
+      // It may be approved again, unless another has come in its place.
+      if (waited && isCurrent) this.#pending ??= plan;
       throw error;
     });
     if (!isBegun) this.#abandon(entry, token);

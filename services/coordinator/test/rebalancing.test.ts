@@ -197,6 +197,49 @@ describe('balancing by itself', () => {
   });
 });
 
+describe('a plan that waits for approval', () => {
+  const refusal = new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'an evacuation comes first');
+  const refused = () => ({ token: 1, accepted: Promise.reject(refusal) });
+
+  async function waiting() {
+    const clock = { nowMs: 0 };
+    const own = rebalancingWith({
+      mode: () => 'approve',
+      now: () => {
+        clock.nowMs += settings.planIntervalMs;
+        return clock.nowMs;
+      },
+    });
+    rebalancing = own;
+    for (let number = 0; number < settings.passesMin; number += 1) await own.addPass(pass(number));
+    return { own, plan: own.waitingPlan(undefined) };
+  }
+
+  it('waits on where the leader refused to begin it', async () => {
+    const { own, plan } = await waiting();
+    const following = own.follow(plan, 'operator', refused());
+    expect(own.pendingPlan).toBeNull();
+    await expect(following).rejects.toBe(refusal);
+    expect(own.waitingPlan(plan.id)).toBe(plan);
+  });
+
+  it('does not where another version has come into force meanwhile', async () => {
+    const { own, plan } = await waiting();
+    const following = own.follow(plan, 'operator', refused());
+    own.applyMapping(mapping, { ...newest, version: newest.version + 1 });
+    await expect(following).rejects.toBe(refusal);
+    expect(own.pendingPlan).toBeNull();
+  });
+
+  it('is none where it never waited', async () => {
+    const { own } = await waiting();
+    own.applyMapping(mapping, newest);
+    const now = await own.planNow();
+    await expect(own.follow(now, 'operator', refused())).rejects.toBe(refusal);
+    expect(own.pendingPlan).toBeNull();
+  });
+});
+
 it('asks no more of a move than the policy by itself, unless it is told', () => {
   expect(settings.gainShareMin).toBe(moveCostDefault);
 });

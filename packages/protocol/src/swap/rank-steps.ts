@@ -2,6 +2,7 @@ import { sameFence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import type { RankReport } from '../messages.js';
 import type { Proposal } from '../proposal.js';
+import { softwareVersion } from '../software-version.js';
 import {
   type EngineCommand,
   isSameCommand,
@@ -56,6 +57,7 @@ export function reportOf(state: RankSwapState): RankReport {
     progress: state.progress,
     refused: state.refused,
     schemaRange: [1, 1],
+    software: softwareVersion,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { EconomySummary, PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/protocol';
-import { bytes, optional, table } from '../table.js';
+import { bytes, optional, ranges, seconds, table } from '../table.js';
 
 /** `isobar status` for a person. */
 export function renderStatus(status: StatusAnswer): string {
@@ -30,18 +30,18 @@ export function renderStatus(status: StatusAnswer): string {
 }
 
 /** What keeps balancing back, and ranks that are not as they should be. */
-function troubles(status: StatusAnswer): string[] {
+export function troubles(status: StatusAnswer): string[] {
   const { held, heldBack, backOff, drained, dead, suspected, ranks } = status;
   const lines: string[] = [];
   if (held !== null) lines.push(`held         ${held}, until isobar resume`);
   else if (heldBack !== null) lines.push(`held back    ${heldBack}`);
   if (backOff !== null) lines.push(`back-off     ${seconds(backOff.remainingMs)} more`);
-  if (drained.length > 0) lines.push(`drained      rank ${drained.join(', ')}`);
+  if (drained.length > 0) lines.push(`drained      rank ${ranges(drained)}`);
   for (const { rank, incarnation, proof } of dead) {
     lines.push(`dead         rank ${rank} (${incarnation}), ${proof}`);
   }
   for (const { rank, incarnation, lostBy } of suspected) {
-    lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${lostBy.join(', ')}`);
+    lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${ranges(lostBy)}`);
   }
   for (const { rank, refused } of ranks) {
     if (refused == null) continue;
@@ -52,12 +52,8 @@ function troubles(status: StatusAnswer): string[] {
   return lines;
 }
 
-function seconds(millis: number): string {
-  return `${(millis / 1_000).toFixed(1)} s`;
-}
-
 function missing(ranks: readonly number[]): string {
-  return ranks.length === 0 ? '' : `, waiting for rank ${ranks.join(', ')}`;
+  return ranks.length === 0 ? '' : `, waiting for rank ${ranges(ranks)}`;
 }
 
 function rankTable(status: StatusAnswer): string {
