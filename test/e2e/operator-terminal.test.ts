@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { formatTopology, uniformTopology } from '@isobar/topology';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runIsobar, startIsobar } from './run-isobar.js';
+import { hasTerminals, runIsobar, startAtTerminal, startIsobar } from './run-isobar.js';
 import { SmallCluster, type SmallClusterOptions } from './small-cluster.js';
 
 let running: SmallCluster | null = null;
@@ -100,6 +101,71 @@ describe('a command that changes something', () => {
   });
 });
 
+describe.skipIf(!hasTerminals)('at a terminal', () => {
+  const enterScreen = '\u001b[?1049h';
+  const leaveScreen = '\u001b[?1049l';
+
+  it('a change is shown and asked for, and drawn until it is done', async () => {
+    const small = await start({ coordinator: { mode: 'observe' } });
+    await small.committed(1);
+    const given = ['--server', small.cluster.natsUrl, '--deployment', 'demo', 'drain', '3'];
+    for (const [keys, expected] of [
+      ['n\r', 1],
+      ['\r', 1],
+      ['\u0003', 130],
+    ] as const) {
+      const refused = startAtTerminal(...given);
+      await refused.said(/drained: rank 3[\s\S]*Apply\? \[y\/N\]/);
+      refused.type(keys);
+      const { code, stdout } = await refused.ended;
+      expect(code, stdout).toBe(expected);
+      expect(stdout).toContain('nothing was changed');
+    }
+    expect((await small.status()).drained).toEqual([]);
+
+    const applied = startAtTerminal(...given);
+    await applied.said(/Apply\?/);
+    applied.type('y\r');
+    const { code, stdout } = await applied.ended;
+    expect(code, stdout).toBe(0);
+    expect(stdout).toMatch(/drain: committed/);
+    expect((await small.status()).drained).toEqual([3]);
+  });
+
+  it('top gives the screen back, however it ends, and obeys its keys', async () => {
+    const small = await start({ coordinator: { mode: 'observe' } });
+    await small.committed(1);
+    const given = ['--server', small.cluster.natsUrl, '--deployment', 'demo', 'top'];
+    const top = startAtTerminal(...given);
+    await top.said(/version .*1.* 4 layers, 16 experts/);
+    top.type('p');
+    await top.said(/pause: no further wave would begin\. Apply\? \[y\/N\]/);
+    top.type('y');
+    await top.said(/PAUSED/);
+    expect((await small.status()).paused).toBe(true);
+    top.type('q');
+    const { code, stdout } = await top.ended;
+    expect(code).toBe(0);
+    expect(stdout.startsWith(enterScreen)).toBe(true);
+    expect(stdout.endsWith(leaveScreen)).toBe(true);
+
+    const killed = startAtTerminal(...given);
+    await killed.said(/isobar top/);
+    process.kill(await childOf(killed.child.pid), 'SIGTERM');
+    const end = await killed.ended;
+    expect(end.code).toBe(130);
+    expect(end.stdout.endsWith(leaveScreen)).toBe(true);
+  });
+});
+
+/** The program that `script` runs. */
+async function childOf(pid: number | undefined): Promise<number> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  const [child = ''] = children.trim().split(' ');
+  if (child === '') throw new Error('it does not run');
+  return Number(child);
+}
+
 describe('isobar top', () => {
   it('prints one frame, and needs a terminal for more', async () => {
     const small = await start({ coordinator: { mode: 'observe' } });
@@ -123,7 +189,9 @@ describe('isobar top', () => {
 describe('isobar doctor', () => {
   it('finds a healthy deployment healthy, and says so when an agent is gone', async () => {
     const small = await start();
-    await small.committed(2);
+    await small.committed(1);
+    // By then there are loads of every rank.
+    await small.event(({ kind }) => kind === 'plan');
     const healthy = await doctor(small);
     expect(healthy.code, JSON.stringify([...healthy.wrong])).toBe(0);
     expect(healthy.checks.length).toBeGreaterThan(20);

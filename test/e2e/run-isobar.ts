@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export const isobarBin = fileURLToPath(
@@ -15,7 +16,7 @@ export interface IsobarRun {
 export interface RunningIsobar {
   readonly child: ChildProcess;
   readonly ended: Promise<IsobarRun>;
-  /** Resolves once standard error holds such a text; rejects where it ends without. */
+  /** Resolves once standard error or output holds such a text; rejects where it ends without. */
   said(text: RegExp): Promise<void>;
 }
 
@@ -25,9 +26,28 @@ export function runIsobar(...args: string[]): Promise<IsobarRun> {
 }
 
 export function startIsobar(...args: string[]): RunningIsobar {
-  const child = spawn(process.execPath, [isobarBin, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  return watched(
+    spawn(process.execPath, [isobarBin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
+}
+
+/** Where util-linux is, whose `script` gives a program a terminal. */
+export const hasTerminals = spawnSync('script', ['--version']).status === 0;
+
+/**
+ * Runs it at a terminal of its own: all that it shows is on standard output, and what is written to the
+ * child's standard input is typed.
+ */
+export function startAtTerminal(...args: string[]): RunningIsobar & { type(keys: string): void } {
+  const words = [process.execPath, isobarBin, ...args].map((word) => `'${word}'`).join(' ');
+  const child = spawn('script', ['-qefc', `stty rows 30 cols 100; exec ${words}`, '/dev/null'], {
+    stdio: 'pipe',
+    env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' },
   });
+  return { ...watched(child), type: (keys) => child.stdin.write(keys) };
+}
+
+function watched(child: ChildProcessByStdio<Writable | null, Readable, Readable>): RunningIsobar {
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -42,9 +62,10 @@ export function startIsobar(...args: string[]): RunningIsobar {
   });
   const said = (text: RegExp) =>
     new Promise<void>((resolve, reject) => {
-      const look = () => text.test(stderr) && resolve();
+      const look = () => text.test(stderr + stdout) && resolve();
       child.stderr.on('data', look);
-      child.once('close', () => reject(new Error(`it ended without ${text}: ${stderr}`)));
+      child.stdout.on('data', look);
+      child.once('close', () => reject(new Error(`it ended without ${text}: ${stderr}${stdout}`)));
       look();
     });
   return { child, ended, said };

@@ -94,6 +94,8 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
       'ISOBAR_BUS_NOT_PERMITTED',
     );
 
+    await expectDiagnosis(running, 'operator-alice', 'ok');
+    await expectDiagnosis(running, 'viewer-grafana', 'warn');
     await expectOwnIdentities(running);
     await expectNoSecretTold(running);
     expect(await running.conclude()).toMatchObject(noTokenWrong);
@@ -135,6 +137,22 @@ const passwordContextSchema = z.object({
 async function readContext({ cluster }: SmallCluster, who: string) {
   const path = join(cluster.directory, 'credentials', who, 'context.json');
   return passwordContextSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+}
+
+/** Nothing is wrong, and the doctor knows what its credentials may do. */
+async function expectDiagnosis(running: SmallCluster, who: string, command: string) {
+  const { code, stdout, stderr } = await isobarAs(running, who, 'doctor', '--json');
+  expect([code, stderr], stdout).toEqual([0, '']);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; verdict: string }[] };
+  const verdicts = Object.fromEntries(checks.map(({ name, verdict }) => [name, verdict]));
+  expect(verdicts).toMatchObject({
+    'may look': 'ok',
+    'may command': command,
+    'may read events': 'ok',
+    'account limits': 'skip',
+    'event stream': 'ok',
+    records: 'ok',
+  });
 }
 
 /** Nobody uses the identity of another process: answers to one would reach the other. */

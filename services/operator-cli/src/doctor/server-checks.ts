@@ -9,6 +9,7 @@ const skewMsMax = 1_000;
 const roundTripMsMax = 250;
 const bytesPerSlot = 4;
 const bytesPerMember = 64;
+const statusBytesPerRank = 512;
 const bytesBeside = 16_384;
 /** An answer to a new leader holds some mappings: the newest, those voted on, the engine's own. */
 const mappingsPerMessage = 4;
@@ -81,10 +82,11 @@ export function isOldServer(version: string): boolean {
   return false;
 }
 
-/** Bytes of the largest message that the deployment sends, about. */
+/** Bytes of the largest message that the deployment sends, about: an answer to a leader, or a status. */
 export function largestMessageBytes({ mapping, ranks }: StatusAnswer): number {
   const map = mapping.layers * mapping.physicalExperts * bytesPerSlot;
-  return mappingsPerMessage * (map + ranks.length * bytesPerMember) + bytesBeside;
+  const answer = mappingsPerMessage * (map + ranks.length * bytesPerMember);
+  return Math.max(answer, ranks.length * statusBytesPerRank) + bytesBeside;
 }
 
 function payload({ server, status }: Facts): Check {
