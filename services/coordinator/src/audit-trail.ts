@@ -92,16 +92,22 @@ export class AuditTrail {
   }
 
   async #store({ subject, payload, id }: Waiting): Promise<boolean> {
-    const { stream, logger } = this.#options;
+    const { stream } = this.#options;
+    if (!this.#ensured) this.#ensured = await this.#succeeds(() => stream.ensure());
+    // A stream that is there takes events also while its limits can't be set.
+    const stored = await this.#succeeds(() => stream.append(subject, payload, id));
+    // The stream itself may be what is missing: it is ensured again before the next attempt.
+    if (!stored) this.#ensured = false;
+    return stored;
+  }
+
+  async #succeeds(attempt: () => Promise<void>): Promise<boolean> {
     try {
-      if (!this.#ensured) await stream.ensure();
-      this.#ensured = true;
-      await stream.append(subject, payload, id);
+      await attempt();
       return true;
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
-      // The stream itself may be what is missing: it is ensured again before the next attempt.
-      this.#ensured = false;
+      const { logger } = this.#options;
       logger.warn({ err: error, waiting: this.#waiting.length }, 'event not stored yet');
       return false;
     }

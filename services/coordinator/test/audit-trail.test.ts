@@ -78,6 +78,19 @@ describe('the audit trail', () => {
     await trail.stop(10_000);
   });
 
+  it('stores events also while nobody answers for the limits of the stream', async () => {
+    const stream = fakeStream(1);
+    const ensure = async () => {
+      throw failure;
+    };
+    const trail = trailOn({ ...stream, ensure });
+    trail.tell('plan', {});
+    trail.tell('decided', {});
+    await trail.stop(1_000);
+    expect(stream.ids).toEqual(['w.1', 'w.2']);
+    expect(trail.dropped).toBe(0);
+  });
+
   it('holds no more than its limit, and says how many it lost', async () => {
     const stream = fakeStream(1);
     const trail = trailOn(stream, 2);
