@@ -175,7 +175,7 @@ function weigh(step: LeaderStep): void {
 /** Asks for the cut of the dead whom living voters may still hear: no vote counts before. */
 function severDead(step: LeaderStep): void {
   const { fence, evidence, swap } = step.state;
-  const voters = unionOfMembers(swap.members, swap.open?.voters ?? []);
+  const voters = swap.open?.phase === 'preparing' ? swap.open.voters : swap.members;
   const deaths = swap.dead.filter((death) => includesMember(voters, death));
   for (const member of unsevered(evidence, deaths, membersWithout(voters, deaths))) {
     step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
