@@ -84,6 +84,8 @@
 #define PREPARING 4
 #define DECIDING 5
 #define DEPOSED 6
+/* It never led, and tells nothing. */
+#define FAILED 7
 
 /* The store. */
 byte record[VERSIONS];
@@ -585,7 +587,7 @@ inline answerTo(self, leadership) {
       /* Who is cut has acted otherwise, and the word of its death is lost: an operator must decide. */
       :: told[LV(leadership, version)] != 0 &&
         told[LV(leadership, version)] != outcome[RV(self, version)] ->
-        phase[leadership] = DEPOSED
+        phase[leadership] = FAILED
 #endif
       :: ranksOutrank(leadership, version) ->
         told[LV(leadership, version)] = outcome[RV(self, version)]
@@ -640,7 +642,8 @@ inline castVote(self, yes) {
 #define TELLING LEADING
 #endif
 #define saysOutcome(leadership, version) \
-  (phase[leadership] >= TELLING && known[LV(leadership, version)] != 0)
+  (phase[leadership] >= TELLING && phase[leadership] != FAILED && \
+   known[LV(leadership, version)] != 0)
 
 /* What may reach a rank of one leadership's messages about one version. */
 proctype Link(byte self, leadership, about) {
