@@ -40,6 +40,7 @@ export const expectedSituations: readonly string[] = [
   'committed: a leave, or a cut member',
   'committed: a removal',
   'member cut',
+  'a member vouched for as dead is heard',
   'peer tells: switch',
   'peer tells: discard',
   'expert missing',

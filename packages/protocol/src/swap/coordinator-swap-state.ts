@@ -3,6 +3,7 @@ import type { Fence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import type { CommittedRecord, MapRecord } from '../map-record.js';
 import type { Member } from '../member.js';
+import type { Death } from '../membership/severed.js';
 import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
 import type { VersionInForce } from '../version-in-force.js';
 import type { OpenPhase, OpenSwap, PhaseDurations, Wave } from './open-swap.js';
@@ -27,7 +28,7 @@ export interface CoordinatorSwapState {
   readonly voided: readonly number[];
   readonly members: readonly Member[];
   /** Of these, and of a target's, those proven dead. */
-  readonly dead: readonly Member[];
+  readonly dead: readonly Death[];
   readonly nextVersion: number;
   readonly retiredUpTo: number;
   /** Waves of the series that have not begun. */
@@ -57,7 +58,7 @@ export type CoordinatorSwapEvent =
   | { readonly kind: 'vote'; readonly vote: Vote }
   | { readonly kind: 'report'; readonly report: RankReport }
   /** All members proven dead; those known before among them. */
-  | { readonly kind: 'deaths'; readonly dead: readonly Member[] }
+  | { readonly kind: 'deaths'; readonly dead: readonly Death[] }
   | { readonly kind: 'record-created'; readonly version: number }
   /** The store has an outcome of that number: the same, or another. */
   | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }

@@ -186,6 +186,9 @@ export class TestCoordinator {
           if (this.#hears(rank, effect.message.fence)) this.#group.act(rank, effect.message.record);
         }
         return;
+      case 'send-cut':
+        this.#group.cut(effect.message.member, effect.message.fence);
+        return;
       case 'send-retire':
         for (const from of this.#group.ranks) {
           if (!this.#hears(from.rank, effect.message.fence)) continue;

@@ -56,6 +56,8 @@ export interface TestRank {
   missesOutcomes: boolean;
   /** Hears nothing of what is retired. */
   missesRetire: boolean;
+  /** Hears nothing of who is to be cut. */
+  missesCuts: boolean;
 }
 
 export const timings: LeaderTimings = {
@@ -136,6 +138,7 @@ export class Group {
       refusal: null,
       missesOutcomes: false,
       missesRetire: false,
+      missesCuts: false,
     };
   }
 
@@ -260,6 +263,7 @@ export class Group {
     this.takeoverEffects.push(...effects);
     for (const effect of effects) {
       if (effect.kind === 'create-record') this.#createAtTakeover(effect.version, effect.bytes);
+      if (effect.kind === 'send-cut') this.cut(effect.message.member, effect.message.fence);
       if (effect.kind === 'complete') {
         const configuredRanks = this.ranks.map(({ rank }) => rank);
         const options = { timings, configuredRanks, topology: this.topology };
@@ -331,11 +335,26 @@ export class Group {
     );
   }
 
-  /** The engine's process ends, and its agent sees that. */
+  /** The engine's process ends; its agent sees that, and its peers lose their connections. */
   die(rank: number): void {
     const from = this.rank(rank);
     from.isGone = true;
     from.exited = [...from.exited, from.incarnation];
+    for (const peer of this.ranks) {
+      if (peer !== from) peer.brokenPeers = [...peer.brokenPeers, this.member(rank)];
+    }
+  }
+
+  /** All that hear it refuse that engine from now on. */
+  cut(member: Member, fence: Fence): void {
+    for (const rank of this.ranks) {
+      const hears = !rank.isSilent && !rank.isGone && !rank.missesCuts;
+      if (!hears || rank.rank === member.rank) continue;
+      if (rank.fence !== null && rank.fence.term > fence.term) continue;
+      rank.fence = fence;
+      const isCut = rank.cuts.some(({ incarnation }) => incarnation === member.incarnation);
+      if (!isCut) rank.cuts = [...rank.cuts, member];
+    }
   }
 
   /** Another engine starts at a rank; its agent goes on. */
@@ -367,6 +386,9 @@ export class Group {
           if (!hears || rank.activatedVersion < effect.message.version) continue;
           rank.retiredUpTo = Math.max(rank.retiredUpTo, effect.message.version);
         }
+        return;
+      case 'send-cut':
+        this.cut(effect.message.member, effect.message.fence);
         return;
       case 'ask':
         for (const rank of effect.ranks) {

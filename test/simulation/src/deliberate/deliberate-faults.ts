@@ -262,6 +262,23 @@ function voidWhereAbsent({ durable }, engine) {
     ],
   },
   {
+    name: 'count a word before the dead are cut',
+    numRanks: 4,
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'swap/known-versions.js',
+        find: '    return words.filter(({ answer: { rank, engine } }) => deaths.every((death) => engine !== null && isSevered(rank, engine.state, death)));',
+        replace: '    return words;',
+      },
+      {
+        file: 'swap/takeover.js',
+        find: '    const toCut = [...watched.toCut, ...membersToSever(state)];',
+        replace: '    const toCut = watched.toCut;',
+      },
+    ],
+  },
+  {
     name: 'let a minority cut a member',
     ...few,
     edits: [

@@ -1,6 +1,7 @@
 import type { Random } from '@isobar/trace';
 import { type LeaderPhase, leaderPhases } from '../phases.js';
 import { present } from '../present.js';
+import { deadMemberHeard } from './dead-member-heard.js';
 import { badStaging } from './engine-faults.js';
 import type { Fault, PlannedFault } from './fault.js';
 import {
@@ -65,6 +66,7 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => voidOvertaken],
   [1, () => replacedUnheard],
   [1, () => noUnheard],
+  [1, () => deadMemberHeard],
   [1, () => secondAgentAfterVote],
   [1, () => starterMoved],
   [2, () => drainedGivesNothing],
