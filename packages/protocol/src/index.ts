@@ -205,7 +205,26 @@ export {
   type Proposal,
   type Transfer,
 } from './proposal.js';
+export { kindOfSubject } from './refusals/kind-of-subject.js';
+export {
+  adviceOn,
+  type MessageKind,
+  messageBytesMax,
+  messageKinds,
+  type RefusalCount,
+  RefusalCounter,
+  type RefusalReason,
+  refusalCountSchema,
+  refusalCountsSchema,
+  refusalReasonOf,
+} from './refusals/refusal-counts.js';
+export {
+  RefusalEpisodes,
+  type RefusalEpisodesOptions,
+  type RefusalTelling,
+} from './refusals/refusal-episodes.js';
 export { type Requester, readRequester, requesterHeader } from './requester.js';
+export { leaderAheadMax, runawayAheadMax } from './runaway.js';
 export {
   bytesSchema,
   countsSchema,

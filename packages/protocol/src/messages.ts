@@ -7,6 +7,7 @@ import {
 import { fenceSchema } from './fence.js';
 import { knownOutcomesSchema } from './known-outcome.js';
 import { memberSchema, membersSchema } from './member.js';
+import { refusalCountsSchema } from './refusals/refusal-counts.js';
 import {
   bytesSchema,
   countsSchema,
@@ -140,6 +141,8 @@ export const rankReportSchema = z.object({
   progress: z
     .object({ version: versionSchema, staged: z.number().int(), total: z.number().int() })
     .nullable(),
+  /** Of messages that the agent did not take lately, or the server did not permit it, the totals. */
+  refusals: refusalCountsSchema.optional(),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;

@@ -1,5 +1,5 @@
 import type { Bus, CommandService, CommandServiceOptions } from '@isobar/bus';
-import { commandServiceName, type Fence } from '@isobar/protocol';
+import { commandServiceName, type Fence, type IsobarError } from '@isobar/protocol';
 import { type CommandEvent, commandEndpoints } from './command-endpoints.js';
 import type { CommandTarget } from './command-target.js';
 import { operatorCommands } from './operator-commands.js';
@@ -14,6 +14,8 @@ export interface CommandServerOptions {
   /** As of `readRequester`. */
   readonly vouchedAccount: string | null;
   readonly tell: (event: CommandEvent) => void;
+  /** Told of commands that were not to be taken. */
+  readonly onRefused: (error: IsobarError) => void;
   readonly onFailure: (cause: unknown) => void;
 }
 
@@ -32,7 +34,8 @@ export class CommandServer {
   }
 
   serve({ term, nonce }: Fence): void {
-    const { bus, deployment, subjectPrefix, target, vouchedAccount, tell } = this.#options;
+    const { bus, deployment, subjectPrefix, target, vouchedAccount, tell, onRefused } =
+      this.#options;
     const options: CommandServiceOptions = {
       name: commandServiceName(deployment),
       version: serviceVersion,
@@ -45,6 +48,7 @@ export class CommandServer {
       isHolder: () => target.isHolder(),
       vouchedAccount,
       tell,
+      onRefused,
     });
     this.#follow(() => bus.serveCommands(options, endpoints));
   }

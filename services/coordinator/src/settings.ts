@@ -65,6 +65,8 @@ export const coordinatorSettingsSchema = z
     gainShareMin: z.number().min(0).max(1).default(moveCostDefault),
     /** After a void version, or a plan that failed, no rebalance begins by itself for this long. */
     backOffMs: millis(0, 86_400_000).default(30_000),
+    /** Refused messages that go on are told again after this long; a whole one without ends the alarm. */
+    refusalPeriodMs: millis(100, 3_600_000).default(60_000),
     /** Heartbeat, and repetition of what ranks have not followed. */
     tickMs: millis(20, 10_000).default(500),
     /** All votes must be in by then, or the version is void. */

@@ -4,6 +4,7 @@ import {
   type LeaderState,
   type Member,
   type RankStatus,
+  type RefusalTelling,
   ranksMissing,
   type StatusAnswer,
   sameMember,
@@ -11,6 +12,8 @@ import {
 import type { Leadership } from './leadership.js';
 import type { CoordinatorSettings } from './settings.js';
 
+/** Sources, kinds and reasons told. */
+const refusalsTold = 1_024;
 /** Rebalances told. */
 const historyTold = 16;
 
@@ -22,12 +25,14 @@ export interface StatusSources {
   /** When each rank's newest report came, on the process's clock. */
   readonly reportedAtMs: ReadonlyMap<number, number>;
   readonly messagesRefused: number;
+  /** Refused lately, here and by ranks. */
+  readonly refusals: readonly RefusalTelling[];
   readonly nowMs: number;
 }
 
 /** What the command `status` answers, by the process that leads. */
 export function statusOf(sources: StatusSources): StatusAnswer {
-  const { settings, leadership, messagesRefused } = sources;
+  const { settings, leadership, messagesRefused, refusals } = sources;
   const { leader, rebalancing } = leadership;
   const { control, swap } = leader;
   const { mapping } = rebalancing;
@@ -58,6 +63,12 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     history: rebalancing.history.slice(-historyTold),
     swaps: { ...leadership.swaps },
     messagesRefused,
+    refusals: refusals.slice(0, refusalsTold).map(({ source, kind, reason, count }) => ({
+      source,
+      kind,
+      reason,
+      count,
+    })),
   };
 }
 

@@ -1,4 +1,4 @@
-import { Actor, type Bus, type BusMessage, Intake } from '@isobar/bus';
+import { Actor, type Bus, type BusMessage, type Intake } from '@isobar/bus';
 import {
   EngineClient,
   type EngineCommandMessage,
@@ -16,6 +16,7 @@ import {
   IsobarError,
   initialRankSwap,
   type LoadSample,
+  type MessageKind,
   outcomeMessageSchema,
   outcomesAnswerSchema,
   prepareSchema,
@@ -25,6 +26,7 @@ import {
   type RankSwapState,
   retireSchema,
   type Subjects,
+  type SwapVerb,
   stepRankSwap,
   subjectsOf,
   swapStateSchema,
@@ -38,12 +40,30 @@ import type { AgentSettings } from './settings.js';
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
   readonly bus: Bus;
+  /** Also told of what the server did not permit. */
+  readonly intake: Intake;
   readonly file: DurableStateFile;
   readonly witness: ProcessWitness;
   readonly logger: Logger;
   /** The agent can't go on; its process must end. */
   readonly onFailure: (error: IsobarError) => void;
 }
+
+/** Messages from the bus that may wait; the mailbox has room for the engine's beyond them. */
+const busWaitingMax = 512;
+/** Leaders' questions whose answers may still be wanted. */
+const questionsKept = 1_024;
+
+/** What the machine refuses, as its effects name it; the engine's refusals are none of them. */
+const kindsOfOrders: Readonly<Record<string, MessageKind>> = {
+  prepare: 'prepare',
+  outcome: 'outcome',
+  retire: 'retire',
+  cut: 'cut',
+  'swap state': 'state',
+  query: 'query',
+  outcomes: 'outcomes-answer',
+};
 
 /**
  * Runs beside one engine: brings the leader's words to it and its words to the bus. It decides
@@ -63,9 +83,7 @@ export class RankAgent {
     this.#options = options;
     const { settings, logger } = options;
     this.#subjects = subjectsOf(settings.deployment);
-    this.#intake = new Intake((what, error) =>
-      logger.warn({ err: error, what }, 'message refused'),
-    );
+    this.#intake = options.intake;
     this.#actor = new Actor({
       name: `rank ${settings.rank}`,
       initial,
@@ -88,10 +106,10 @@ export class RankAgent {
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
-    this.#reportTimer = setInterval(
-      () => this.#actor.send({ kind: 'tick' }),
-      settings.reportIntervalMs,
-    );
+    this.#reportTimer = setInterval(() => {
+      this.#intake.tick();
+      this.#actor.send({ kind: 'tick' });
+    }, settings.reportIntervalMs);
   }
 
   /** @throws IsobarError ISOBAR_AGENT_STATE */
@@ -114,41 +132,54 @@ export class RankAgent {
 
   #subscribe(): void {
     const { rank } = this.#options.settings;
-    this.#hear(this.#subjects.swap('prepare'), (payload) => {
+    this.#hear('prepare', (payload) => {
       const message = decode('prepare', payload, prepareSchema);
       return { kind: 'prepare', message, proposal: decodeProposal(message.proposal) };
     });
-    this.#hear(this.#subjects.swap('outcome'), (payload) => {
+    this.#hear('outcome', (payload) => {
       const message = decode('outcome', payload, outcomeMessageSchema);
       return { kind: 'outcome', message, record: decodeMapRecord(message.record) };
     });
-    this.#hear(this.#subjects.swap('retire'), (payload) => ({
+    this.#hear('retire', (payload) => ({
       kind: 'retire',
       message: decode('retire', payload, retireSchema),
     }));
-    this.#hear(this.#subjects.swap('cut'), (payload) => ({
+    this.#hear('cut', (payload) => ({
       kind: 'cut',
       message: decode('cut', payload, cutSchema),
     }));
-    this.#hear(this.#subjects.swap('state'), (payload) => ({
+    this.#hear('state', (payload) => ({
       kind: 'swap-state',
       message: decode('swap state', payload, swapStateSchema),
     }));
     this.#options.bus.subscribe(this.#subjects.query(rank), (message) => {
-      const query = this.#intake.read('query', () => decode('query', message.payload, querySchema));
+      const { payload } = message;
+      const query = this.#intake.read('query', payload, () =>
+        decode('query', payload, querySchema),
+      );
       if (query === null) return;
       const question = this.#nextQuestion;
       this.#nextQuestion += 1;
+      if (!this.#hearBus('query', { kind: 'query', query, question })) return;
       this.#questions.set(question, message);
-      this.#actor.send({ kind: 'query', query, question });
+      // The machine answers the newest alone: of those before it nobody waits for an answer any more.
+      this.#questions.delete(question - questionsKept);
     });
   }
 
-  #hear(subject: string, read: (payload: Uint8Array) => RankSwapEvent): void {
-    this.#options.bus.subscribe(subject, ({ payload }) => {
-      const event = this.#intake.read(subject, () => read(payload));
-      if (event !== null) this.#actor.send(event);
+  #hear(verb: SwapVerb, read: (payload: Uint8Array) => RankSwapEvent): void {
+    this.#options.bus.subscribe(this.#subjects.swap(verb), ({ payload }) => {
+      const event = this.#intake.read(verb, payload, () => read(payload));
+      if (event !== null) this.#hearBus(verb, event);
     });
+  }
+
+  /** Room is left for the engine's own words: a flood on the bus must not end its connection. */
+  #hearBus(kind: MessageKind, event: RankSwapEvent): boolean {
+    if (this.#actor.waiting < busWaitingMax && this.#actor.send(event)) return true;
+    const text = `a message of the kind ${kind} was dropped: too many wait already`;
+    this.#intake.refuse(kind, new IsobarError('ISOBAR_BUS_OVERFLOW', text, { field: '' }));
+    return false;
   }
 
   /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */
@@ -201,9 +232,12 @@ export class RankAgent {
           'vote',
         );
         return;
-      case 'send-report':
-        bus.publish(this.#subjects.report(rank), encode(effect.report));
+      case 'send-report': {
+        const refusals = this.#intake.recent();
+        const told = refusals.length === 0 ? {} : { refusals };
+        bus.publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
         return;
+      }
       case 'look-for-processes':
         this.#lookFor(effect.engines);
         return;
@@ -218,12 +252,22 @@ export class RankAgent {
         logger.info({ version: effect.version }, 'activated');
         return;
       case 'refused':
-        logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        this.#onRefused(effect);
         return;
       case 'alarm':
         logger.error({ ...effect.fields, alarm: effect.alarm }, 'alarm');
         return;
     }
+  }
+
+  #onRefused({ what, fields }: Extract<RankSwapEffect, { readonly kind: 'refused' }>): void {
+    const kind = kindsOfOrders[what];
+    if (kind === undefined) {
+      this.#options.logger.warn({ ...fields, what }, 'refused');
+      return;
+    }
+    const code = fields.code === undefined ? 'ISOBAR_AGENT_FENCED' : String(fields.code);
+    this.#intake.refuse(kind, new IsobarError(code, `${what} was refused`, fields));
   }
 
   #command(command: EngineCommand): void {

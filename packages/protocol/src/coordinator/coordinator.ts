@@ -8,6 +8,7 @@ import type {
 } from './coordinator-types.js';
 import { toLeader } from './leading.js';
 import { enqueue } from './operations.js';
+import { refuseRunaway } from './runaway-claims.js';
 import { goOnWithControl, onControl } from './taking-control.js';
 import {
   askRanks,
@@ -61,6 +62,12 @@ export function stepCoordinator(
 }
 
 function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
+  const refusal = refuseRunaway(step.state, event);
+  if (refusal !== null) {
+    const { code, message: reason, fields } = refusal;
+    step.effects.push({ kind: 'refused', what: event.kind, fields: { code, reason, ...fields } });
+    return;
+  }
   switch (event.kind) {
     case 'tick':
       askRanks(step);
