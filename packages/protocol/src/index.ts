@@ -1,5 +1,5 @@
 export { type Change, changeSchema } from './change.js';
-export { decode, encode, schemaVersion, validate } from './codec.js';
+export { decode, decodeValue, encode, schemaVersion, validate } from './codec.js';
 export {
   type AuditEvent,
   auditEventSchema,
