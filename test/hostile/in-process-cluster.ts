@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { Intake, type RefusalLogger } from '@isobar/bus';
 import { Coordinator, coordinatorSettingsSchema } from '@isobar/coordinator';
 import {
+  auditEventSchema,
   type DurableRankState,
+  decode,
   emptyDurableRankState,
+  leaderRecordSchema,
   mapRecordKey,
   type StatusAnswer,
 } from '@isobar/protocol';
@@ -104,6 +107,8 @@ export class InProcessCluster {
       changeRetryMs: 100,
       passMs: 50,
       planIntervalMs: 100,
+      runawayFollowMs: 100,
+      runawayFollowEveryMs: 0,
     });
     this.#coordinator = new Coordinator({
       settings,
@@ -130,11 +135,28 @@ export class InProcessCluster {
     return vi.waitFor(
       () => {
         const status = this.status();
-        if (status === null || status.mapping.version === 0) throw new Error('nobody leads');
+        if (status === null || status.mapping.version === 0)
+          throw new Error(`nobody leads: ${this.#whatHappened()}`);
         return status;
       },
       { timeout: 30_000, interval: 10 },
     );
+  }
+
+  #whatHappened(): string {
+    const events = this.bus.events
+      .slice(-6)
+      .map(({ payload }) => JSON.stringify(decode('event', payload, auditEventSchema)));
+    const fences = [...this.saved.values()].map(({ fence }) => JSON.stringify(fence));
+    let why = '';
+    try {
+      this.#coordinator?.status();
+    } catch (error) {
+      why = error instanceof Error ? `${error.stack} ${JSON.stringify(error)}` : String(error);
+    }
+    const leader = this.bus.records.get('leader')?.value ?? new Uint8Array(0);
+    const lease = JSON.stringify(decode('leader', leader, leaderRecordSchema));
+    return [why, lease, ...this.failures.map(String), ...fences, ...events].join('\n');
   }
 
   /** Records of committed versions and of what operators asked for, by key. */

@@ -224,7 +224,7 @@ export {
   type RefusalTelling,
 } from './refusals/refusal-episodes.js';
 export { type Requester, readRequester, requesterHeader } from './requester.js';
-export { leaderAheadMax, runawayAheadMax } from './runaway.js';
+export { firstLeaderAheadMax, leaderAheadMax, runawayAheadMax } from './runaway.js';
 export {
   bytesSchema,
   countsSchema,

@@ -8,10 +8,17 @@ import { IsobarError } from './isobar-error.js';
 export const runawayAheadMax = 2 ** 24;
 
 /**
- * How far ahead of its own a rank follows a leader. So much more than a leader can be driven by ranks, that
- * a rank which was away meanwhile still follows; and no single message takes it to where no next term is.
+ * How far ahead of its own a rank follows a leader. A rank that has followed none since its agent began
+ * may have been away for long, while others were driven far.
  */
 export const leaderAheadMax = 2 ** 40;
+export const firstLeaderAheadMax = 2 ** 48;
+
+/**
+ * How far a coordinator follows a rank that goes on telling its term, since it may really have been brought
+ * there: as far as one message can bring a rank. Seldom, so that a rank which lies gets nowhere with it.
+ */
+export const persistentAheadMax = leaderAheadMax + runawayAheadMax;
 
 /** @returns the refusal of a number too far ahead of the largest one known, null where it is not */
 export function runaway(

@@ -1,4 +1,4 @@
-import { leaderAheadMax } from '@isobar/protocol';
+import { firstLeaderAheadMax, leaderAheadMax } from '@isobar/protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RankUnderTest } from './rank-under-test.js';
 import { everybody, fenceOf, proposed, voided } from './swap-records.js';
@@ -61,11 +61,23 @@ describe('an order with a term that no leader can have come to', () => {
     expect(world.votes.at(-1)).toMatchObject({ version: 1, yes: true });
   });
 
-  it('is followed where it is only far ahead: the rank may have been away', () => {
+  it('is followed where it is only far ahead', () => {
     const far = fenceOf(1 + leaderAheadMax, 'f');
     world.query(far);
     world.settle();
     expect(world.saved.fence).toEqual(far);
+  });
+
+  it('is followed from further ahead by an agent that has followed none since it began', () => {
+    const far = fenceOf(2 + leaderAheadMax, 'f');
+    world.query(far);
+    expect(world.saved.fence).toEqual(leader);
+    world.restartAgent();
+    world.settle();
+    world.query(far);
+    world.settle();
+    expect(world.saved.fence).toEqual(far);
+    expect(2 + leaderAheadMax).toBeLessThan(firstLeaderAheadMax);
   });
 });
 

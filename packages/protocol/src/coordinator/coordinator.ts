@@ -8,7 +8,7 @@ import type {
 } from './coordinator-types.js';
 import { toLeader } from './leading.js';
 import { enqueue } from './operations.js';
-import { refuseRunaway } from './runaway-claims.js';
+import { followPersistent, forgetRunaway, refuseRunaway } from './runaway-claims.js';
 import { goOnWithControl, onControl } from './taking-control.js';
 import {
   askRanks,
@@ -42,6 +42,8 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     taken: new Map(),
     creating: new Map(),
     nextToken: 1,
+    runaway: null,
+    runawayFollowedAtMs: Number.NEGATIVE_INFINITY,
   };
 }
 
@@ -66,8 +68,10 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
   if (refusal !== null) {
     const { code, message: reason, fields } = refusal;
     step.effects.push({ kind: 'refused', what: event.kind, fields: { code, reason, ...fields } });
+    followPersistent(step, event);
     return;
   }
+  forgetRunaway(step, event);
   switch (event.kind) {
     case 'tick':
       askRanks(step);

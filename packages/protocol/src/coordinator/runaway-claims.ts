@@ -1,7 +1,9 @@
+import { sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { decodeMapRecord } from '../map-record.js';
 import type { RankAnswer, RankReport } from '../messages.js';
-import { runaway, runawayAheadMax } from '../runaway.js';
+import { persistentAheadMax, runaway, runawayAheadMax } from '../runaway.js';
+import { type CoordinatorStep, toLease } from './coordinator-step.js';
 import type { CoordinatorEvent, CoordinatorState } from './coordinator-types.js';
 
 /** What one message claims: each of it draws the next term, or the next version, after it. */
@@ -27,6 +29,43 @@ export function refuseRunaway(
     runaway('term', Math.max(...claims.terms), state.lease.highestTerm, runawayAheadMax) ??
     runaway('version', Math.max(...claims.versions), highestVersion(state), runawayAheadMax)
   );
+}
+
+const followMsDefault = 60_000;
+const followEveryMsDefault = 3_600_000;
+
+/**
+ * A rank that was really brought to such a term, by a message that no coordinator sent, refuses every
+ * leader below it. So where its report has told the same term for long enough, the lease is claimed above
+ * it, at most once in an hour.
+ */
+export function followPersistent(step: CoordinatorStep, event: CoordinatorEvent): void {
+  if (event.kind !== 'report' || event.report.fence === null) return;
+  const { nowMs } = step;
+  const { fence, rank } = event.report;
+  const { timings } = step.state.options;
+  const { runawayFollowMs = followMsDefault, runawayFollowEveryMs = followEveryMsDefault } =
+    timings;
+  const { runaway: known, lease, runawayFollowedAtMs } = step.state;
+  const ahead = fence.term - lease.highestTerm;
+  if (ahead <= runawayAheadMax || ahead > persistentAheadMax) return;
+  if (known === null || known.rank !== rank || !sameFence(known.fence, fence)) {
+    // Others wait until this one has been followed, or tells something else for as long.
+    const isOver =
+      known === null || known.rank === rank || nowMs - known.sinceMs > runawayFollowEveryMs;
+    if (isOver) step.state = { ...step.state, runaway: { rank, fence, sinceMs: nowMs } };
+    return;
+  }
+  const isDue = nowMs - runawayFollowedAtMs >= runawayFollowEveryMs;
+  if (nowMs - known.sinceMs < runawayFollowMs || !isDue) return;
+  step.state = { ...step.state, runaway: null, runawayFollowedAtMs: nowMs };
+  toLease(step, { kind: 'outranked', by: fence });
+}
+
+/** The rank tells a term that is believed: the other one was not its own. */
+export function forgetRunaway(step: CoordinatorStep, event: CoordinatorEvent): void {
+  if (event.kind !== 'report' || step.state.runaway?.rank !== event.report.rank) return;
+  step.state = { ...step.state, runaway: null };
 }
 
 function claimsOf(event: CoordinatorEvent): Claims | null {

@@ -44,6 +44,8 @@ export interface RankSwapState {
   readonly stuckVersion: number | null;
   /** A version told with another outcome than the one kept; alarmed once. */
   readonly contradictedVersion: number | null;
+  /** It has followed an order since its agent began. */
+  readonly hasFollowed: boolean;
 }
 
 export type RankSwapEvent =
@@ -131,5 +133,6 @@ export function initialRankSwap(rank: number, durable: DurableRankState): RankSw
     asking: false,
     stuckVersion: null,
     contradictedVersion: null,
+    hasFollowed: false,
   };
 }

@@ -17,7 +17,7 @@ import {
   reported,
   unchanged,
 } from './rank-steps.js';
-import { refuseRunawayOrder } from './runaway-order.js';
+import { noteFollowed, refuseRunawayOrder } from './runaway-order.js';
 
 /*
  * A rank's side of the swap, as its agent runs it. The engine keeps the truth about what it
@@ -30,7 +30,7 @@ const questionsMax = 16;
 
 /** One step of the machine. It needs no clock: whatever it waits for is repeated. */
 export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
-  return refuseRunawayOrder(state, event) ?? follow(state, event);
+  return refuseRunawayOrder(state, event) ?? noteFollowed(follow(state, event), event);
 }
 
 function follow(state: RankSwapState, event: RankSwapEvent): RankSwapResult {

@@ -1,5 +1,5 @@
-import type { Fence } from '../fence.js';
-import { leaderAheadMax, runaway } from '../runaway.js';
+import { type Fence, sameFence } from '../fence.js';
+import { firstLeaderAheadMax, leaderAheadMax, runaway } from '../runaway.js';
 import type { RankSwapEvent, RankSwapResult, RankSwapState } from './rank-state.js';
 import { answerTo } from './rank-steps.js';
 
@@ -22,9 +22,10 @@ export function refuseRunawayOrder(
   if (order === null) return null;
   const { fence, votedUpTo } = state.durable;
   const version = Math.max(0, ...order.versions);
+  const aheadMax = state.hasFollowed ? leaderAheadMax : firstLeaderAheadMax;
   const refusal =
-    runaway('term', order.fence.term, fence?.term ?? 0, leaderAheadMax) ??
-    runaway('version', version, votedUpTo, leaderAheadMax);
+    runaway('term', order.fence.term, fence?.term ?? 0, aheadMax) ??
+    runaway('version', version, votedUpTo, aheadMax);
   if (refusal === null) return null;
   const { code, message: reason, fields } = refusal;
   const told = {
@@ -36,6 +37,14 @@ export function refuseRunawayOrder(
   const answers = event.kind === 'query' ? [answerTo(state, event.question)] : [];
   const asking = event.kind === 'outcomes-told' ? false : state.asking;
   return { state: { ...state, asking }, effects: [told, ...answers] };
+}
+
+/** From the first order on that it follows, a rank is not far behind its leaders. */
+export function noteFollowed(result: RankSwapResult, event: RankSwapEvent): RankSwapResult {
+  const { state, effects } = result;
+  const order = state.hasFollowed ? null : orderOf(event);
+  if (order === null || !sameFence(order.fence, state.durable.fence)) return result;
+  return { state: { ...state, hasFollowed: true }, effects };
 }
 
 function orderOf(event: RankSwapEvent): Order | null {

@@ -68,6 +68,34 @@ describe('a rank that tells a term which no leader can have come to', () => {
   });
 });
 
+describe('a rank that was brought to such a term', () => {
+  const brought = { term: 2 ** 40, nonce: other };
+
+  it('is followed where it goes on telling so, and once only within an hour', () => {
+    const { group, a } = leadingWorld();
+    group.rank(2).fence = brought;
+    a.run(59_000);
+    expect(a.fence.term).toBe(1);
+    a.run(5_000);
+    a.lead();
+    expect(a.fence.term).toBe(brought.term + 1);
+    group.rank(2).fence = { term: 2 * brought.term, nonce: other };
+    a.run(600_000);
+    expect(a.fence.term).toBe(brought.term + 1);
+  });
+
+  it('is not, where its own reports contradict those that tell so', () => {
+    const { group, a } = leadingWorld();
+    const report = { ...group.report(2), fence: brought };
+    for (let second = 0; second < 100; second += 1) {
+      a.run(1_000);
+      a.send({ kind: 'report', report });
+    }
+    expect(a.fence.term).toBe(1);
+    expect(a.effectsOf('deposed')).toEqual([]);
+  });
+});
+
 describe('a rank that tells a version which no leader can have come to', () => {
   it('is not heard: the next version is the one after the newest', () => {
     const { group, a } = leadingWorld();
