@@ -10,7 +10,7 @@ function numberOf(name: string, otherwise: number): number {
 }
 
 /** Of all messages in one run, over all subjects. */
-export const messagesInAll = numberOf('ISOBAR_FUZZ_MESSAGES', 40_000);
+export const messagesInAll = numberOf('ISOBAR_FUZZ_MESSAGES', 20_000);
 export const seed = numberOf('ISOBAR_FUZZ_SEED', 20_261_129);
 
 const drawnAtATime = 500;

@@ -8,7 +8,6 @@ import {
   type DurableRankState,
   decode,
   emptyDurableRankState,
-  leaderRecordSchema,
   mapRecordKey,
   type StatusAnswer,
 } from '@isobar/protocol';
@@ -148,15 +147,16 @@ export class InProcessCluster {
       .slice(-6)
       .map(({ payload }) => JSON.stringify(decode('event', payload, auditEventSchema)));
     const fences = [...this.saved.values()].map(({ fence }) => JSON.stringify(fence));
-    let why = '';
+    return [this.#refusal(), ...this.failures.map(String), ...fences, ...events].join('\n');
+  }
+
+  #refusal(): string {
     try {
       this.#coordinator?.status();
+      return '';
     } catch (error) {
-      why = error instanceof Error ? `${error.stack} ${JSON.stringify(error)}` : String(error);
+      return String(error);
     }
-    const leader = this.bus.records.get('leader')?.value ?? new Uint8Array(0);
-    const lease = JSON.stringify(decode('leader', leader, leaderRecordSchema));
-    return [why, lease, ...this.failures.map(String), ...fences, ...events].join('\n');
   }
 
   /** Records of committed versions and of what operators asked for, by key. */

@@ -129,14 +129,13 @@ export interface CoordinatorState {
   /** Creations under way, by version. */
   readonly creating: ReadonlyMap<number, PendingAccess>;
   readonly nextToken: number;
-  /** A rank that goes on telling a term further ahead than is followed at once. */
-  readonly runaway: RunawayRank | null;
+  /** Ranks whose reports tell a term further ahead than is followed at once. */
+  readonly runaways: ReadonlyMap<number, RunawayRank>;
   /** When such a rank was last followed. */
   readonly runawayFollowedAtMs: number;
 }
 
 export interface RunawayRank {
-  readonly rank: number;
   readonly fence: Fence;
   readonly sinceMs: number;
 }

@@ -42,7 +42,7 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     taken: new Map(),
     creating: new Map(),
     nextToken: 1,
-    runaway: null,
+    runaways: new Map(),
     runawayFollowedAtMs: Number.NEGATIVE_INFINITY,
   };
 }

@@ -4,7 +4,7 @@ import { decodeMapRecord } from '../map-record.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { persistentAheadMax, runaway, runawayAheadMax } from '../runaway.js';
 import { type CoordinatorStep, toLease } from './coordinator-step.js';
-import type { CoordinatorEvent, CoordinatorState } from './coordinator-types.js';
+import type { CoordinatorEvent, CoordinatorState, RunawayRank } from './coordinator-types.js';
 
 /** What one message claims: each of it draws the next term, or the next version, after it. */
 interface Claims {
@@ -46,26 +46,31 @@ export function followPersistent(step: CoordinatorStep, event: CoordinatorEvent)
   const { timings } = step.state.options;
   const { runawayFollowMs = followMsDefault, runawayFollowEveryMs = followEveryMsDefault } =
     timings;
-  const { runaway: known, lease, runawayFollowedAtMs } = step.state;
+  const { runaways, lease, runawayFollowedAtMs } = step.state;
   const ahead = fence.term - lease.highestTerm;
   if (ahead <= runawayAheadMax || ahead > persistentAheadMax) return;
-  if (known === null || known.rank !== rank || !sameFence(known.fence, fence)) {
-    // Others wait until this one has been followed, or tells something else for as long.
-    const isOver =
-      known === null || known.rank === rank || nowMs - known.sinceMs > runawayFollowEveryMs;
-    if (isOver) step.state = { ...step.state, runaway: { rank, fence, sinceMs: nowMs } };
+  const known = runaways.get(rank);
+  if (known === undefined || !sameFence(known.fence, fence)) {
+    setRunaway(step, rank, { fence, sinceMs: nowMs });
     return;
   }
   const isDue = nowMs - runawayFollowedAtMs >= runawayFollowEveryMs;
   if (nowMs - known.sinceMs < runawayFollowMs || !isDue) return;
-  step.state = { ...step.state, runaway: null, runawayFollowedAtMs: nowMs };
+  step.state = { ...step.state, runaways: new Map(), runawayFollowedAtMs: nowMs };
   toLease(step, { kind: 'outranked', by: fence });
 }
 
 /** The rank tells a term that is believed: the other one was not its own. */
 export function forgetRunaway(step: CoordinatorStep, event: CoordinatorEvent): void {
-  if (event.kind !== 'report' || step.state.runaway?.rank !== event.report.rank) return;
-  step.state = { ...step.state, runaway: null };
+  if (event.kind !== 'report' || !step.state.runaways.has(event.report.rank)) return;
+  setRunaway(step, event.report.rank, null);
+}
+
+function setRunaway(step: CoordinatorStep, rank: number, told: RunawayRank | null): void {
+  const runaways = new Map(step.state.runaways);
+  if (told === null) runaways.delete(rank);
+  else runaways.set(rank, told);
+  step.state = { ...step.state, runaways };
 }
 
 function claimsOf(event: CoordinatorEvent): Claims | null {
