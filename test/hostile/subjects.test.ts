@@ -10,7 +10,6 @@ import {
   mapRecordKey,
   permissionsOf,
   readDecidedVersion,
-  runawayAheadMax,
   stepCoordinator,
   subjectsOf,
 } from '@isobar/protocol';
@@ -26,21 +25,12 @@ import { mebibytes, memoryLevel } from './heap.js';
 import { numRanks } from './imagined-engine.js';
 import { deployment, InProcessCluster } from './in-process-cluster.js';
 import { MemoryBus } from './memory-bus.js';
+import { dryRuns, isForgedOrder, mayChange, orderSchema } from './well-formed.js';
 
 /** Messages between two turns of the event loop: fewer than a mailbox holds. */
 const atOnce = 256;
 /** Share of all messages after which memory is taken for warm. */
 const warmShare = 0.25;
-
-/** Kinds by which a process that may give orders gives them: what is a valid order is no hostile message. */
-const orders: ReadonlySet<MessageKind> = new Set([
-  'prepare',
-  'outcome',
-  'retire',
-  'cut',
-  'outcomes-answer',
-]);
-const orderSchema = z.looseObject({ fence: z.object({ term: z.number() }) });
 
 let cluster: InProcessCluster;
 const captured = new Map<MessageKind, Uint8Array[]>();
@@ -79,17 +69,6 @@ function capture(): void {
 
 function answerKind(subject: string): MessageKind {
   return kindOfSubject(deployment, subject) === 'query' ? 'answer' : 'outcomes-answer';
-}
-
-/** Whether it is an order that whoever may give orders could have given: see docs/SECURITY.md. */
-function isForgedOrder(kind: MessageKind, payload: Uint8Array, termNow: number): boolean {
-  if (!orders.has(kind)) return false;
-  try {
-    const { term } = decode('order', payload, orderSchema).fence;
-    return Number.isInteger(term) && term >= termNow && term - termNow <= 2 * runawayAheadMax ** 2;
-  } catch {
-    return false;
-  }
 }
 
 async function leadsAgain(): Promise<number> {
@@ -208,11 +187,8 @@ async function askHostile(
 ): Promise<void> {
   const name = subject.slice(subject.lastIndexOf('.') + 1);
   const endpoint = cluster.bus.endpoints.find((of) => of.name === name);
-  const question = { requestId: 'one', dryRun: true, waitMs: 0, version: 1, rank: 1, ranks: [1] };
-  const more = { reason: 'because', mode: 'observe', id: 1, layers: [0], last: 10, of: 1 };
-  const valid = [encode(question), encode({ ...question, ...more }), encode({ dryRun: true })];
-  for (const payload of hostileMessages(subject, valid, count)) {
-    if (!wouldChange(payload)) {
+  for (const payload of hostileMessages(subject, dryRuns, count)) {
+    if (!mayChange(payload)) {
       try {
         await endpoint?.handle(payload, []);
       } catch (error) {
@@ -220,16 +196,6 @@ async function askHostile(
       }
     }
     await pace();
-  }
-}
-
-/** A command that is well-formed is an operator's: only its dry run is asked here. */
-function wouldChange(payload: Uint8Array): boolean {
-  try {
-    const { dryRun } = decode('question', payload, z.looseObject({ dryRun: z.unknown() }));
-    return dryRun !== true;
-  } catch {
-    return payload.length === 0;
   }
 }
 
