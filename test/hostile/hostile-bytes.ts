@@ -43,7 +43,7 @@ const change: fc.Arbitrary<Change> = fc.record({
 
 function changed(message: Uint8Array, { how, at, byte, bytes }: Change): Uint8Array {
   const where = Math.floor(at * message.length);
-  const copy = message.slice();
+  const copy = new Uint8Array(message);
   switch (how) {
     case 'flip':
       if (where < copy.length) copy[where] = (copy[where] ?? 0) ^ (1 << (byte % 8));

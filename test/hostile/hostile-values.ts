@@ -46,7 +46,7 @@ function objectOf(entries: readonly (readonly [string, unknown])[]): unknown {
 export const hostileValue: fc.Arbitrary<unknown> = fc.oneof(
   { weight: 8, arbitrary: leaf },
   { weight: 1, arbitrary: fc.array(leaf, { maxLength: 6 }) },
-  { weight: 1, arbitrary: fc.tuple(leaf, fc.nat({ max: 300 })).map(repeated) },
+  { weight: 1, arbitrary: fc.tuple(leaf, fc.nat({ max: 12 })).map(repeated) },
   {
     weight: 1,
     arbitrary: fc.array(fc.tuple(fc.constantFrom(...names), leaf), { maxLength: 4 }).map(objectOf),
