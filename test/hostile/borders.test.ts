@@ -89,19 +89,24 @@ describe('hostile bytes', () => {
     expect(refused).toBeGreaterThan(perReader / 2);
   });
 
-  it("in place of an agent's state keep it from starting, and are not taken for an empty state", async () => {
+  it("in place of an agent's state keep it from starting, or are read; nothing is taken for no state", async () => {
     const options = { directory, deployment: 'fuzz', rank: 1, witness: new ProcessWitness() };
     const file = await DurableStateFile.open(options);
     await file.save({ ...emptyDurableRankState, fence });
     const path = join(directory, 'fuzz-1.state');
     const valid = new Uint8Array(await readFile(path));
+    const code = 'ISOBAR_AGENT_STATE';
     for (const bytes of hostileMessages('agent state', [valid], 300)) {
       await writeFile(path, bytes);
-      const loaded = await file.load().catch((error: unknown) => {
-        expect(error).toMatchObject({ code: 'ISOBAR_AGENT_STATE' });
-        return null;
-      });
-      if (loaded !== null) expect(loaded).not.toEqual(emptyDurableRankState);
+      const failure = await file.load().then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if (failure !== null) expect(failure).toMatchObject({ code });
+    }
+    for (const length of [0, 1, valid.length - 1]) {
+      await writeFile(path, valid.subarray(0, length));
+      await expect(file.load()).rejects.toMatchObject({ code });
     }
     await file.close();
   });
