@@ -16,7 +16,7 @@ export type {
   CommandServiceOptions,
 } from './command-service.js';
 export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
-export { Intake } from './intake.js';
+export { Intake, type IntakeOptions, type RefusalLogger } from './intake.js';
 export { type ConnectionFiles, NatsContext, readNatsContext } from './nats-context.js';
 export type {
   CompareAndSetResult,

@@ -1,5 +1,5 @@
 export { type Change, changeSchema } from './change.js';
-export { decode, encode, schemaVersion, validate } from './codec.js';
+export { decode, decodeValue, encode, schemaVersion, validate } from './codec.js';
 export {
   type AuditEvent,
   auditEventSchema,
@@ -218,7 +218,26 @@ export {
   proposalSchema,
   type Transfer,
 } from './proposal.js';
+export { kindOfSubject } from './refusals/kind-of-subject.js';
+export {
+  adviceOn,
+  type MessageKind,
+  messageBytesMax,
+  messageKinds,
+  type RefusalCount,
+  RefusalCounter,
+  type RefusalReason,
+  refusalCountSchema,
+  refusalCountsSchema,
+  refusalReasonOf,
+} from './refusals/refusal-counts.js';
+export {
+  RefusalEpisodes,
+  type RefusalEpisodesOptions,
+  type RefusalTelling,
+} from './refusals/refusal-episodes.js';
 export { type Requester, readRequester, requesterHeader } from './requester.js';
+export { firstLeaderAheadMax, leaderAheadMax, runawayAheadMax } from './runaway.js';
 export {
   bytesSchema,
   countsSchema,

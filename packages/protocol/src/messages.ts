@@ -7,6 +7,7 @@ import {
 import { fenceSchema } from './fence.js';
 import { knownOutcomesSchema } from './known-outcome.js';
 import { memberSchema, membersSchema } from './member.js';
+import { refusalCountsSchema } from './refusals/refusal-counts.js';
 import {
   bytesSchema,
   countsSchema,
@@ -157,6 +158,8 @@ export const rankReportSchema = z.object({
     .nullable(),
   /** The newest refusal, until an order of its kind is followed. Agents of before tell none. */
   refused: refusedOrderSchema.nullable().default(null),
+  /** Of messages that the agent did not take lately, or the server did not permit it, the totals. */
+  refusals: refusalCountsSchema.optional(),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
   /** Version of the agent, for people who look for old ones. */
   software: z.string().max(64).optional(),

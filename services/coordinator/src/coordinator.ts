@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, Intake } from '@isobar/bus';
+import { Actor, type Bus, type Intake } from '@isobar/bus';
 import {
   type CommandRequest,
   type ControlRecord,
@@ -12,6 +12,7 @@ import {
   IsobarError,
   initialCoordinator,
   type LeaderState,
+  type MessageKind,
   notLeading,
   type OperationPreview,
   previewOperation,
@@ -30,6 +31,7 @@ import { CommandServer } from './command-server.js';
 import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
 import { RankMessages } from './rank-messages.js';
+import { RefusalAlarm } from './refusal-alarm.js';
 import { type CoordinatorSettings, timingsOf } from './settings.js';
 import { statusOf } from './status.js';
 import { openStore, type Store } from './store.js';
@@ -38,6 +40,8 @@ export interface CoordinatorOptions {
   readonly settings: CoordinatorSettings;
   readonly topology: Topology;
   readonly bus: Bus;
+  /** Also told of what the server did not permit. */
+  readonly intake: Intake;
   readonly logger: Logger;
   /** The coordinator can't go on; its process must end. */
   readonly onFailure: (error: IsobarError) => void;
@@ -73,6 +77,7 @@ export class Coordinator implements CommandTarget {
   readonly #options: CoordinatorOptions;
   readonly #subjects: Subjects;
   readonly #intake: Intake;
+  readonly #refusalAlarm: RefusalAlarm;
   readonly #actor: Actor<CoordinatorState, CoordinatorEvent, CoordinatorEffect>;
   readonly #ranks: RankMessages;
   readonly #commands: CommandServer;
@@ -95,9 +100,11 @@ export class Coordinator implements CommandTarget {
     this.#options = options;
     const { settings, topology, bus, logger } = options;
     this.#subjects = subjectsOf(settings.deployment);
-    this.#intake = new Intake((what, error) =>
-      logger.warn({ err: error, what }, 'message refused'),
-    );
+    this.#intake = options.intake;
+    this.#refusalAlarm = new RefusalAlarm({
+      periodMs: settings.refusalPeriodMs,
+      tell: (kind, fields) => this.#tell(kind, fields),
+    });
     this.#released = new Promise((resolve) => {
       this.#onReleased = resolve;
     });
@@ -123,13 +130,18 @@ export class Coordinator implements CommandTarget {
       subjects: this.#subjects,
       intake: this.#intake,
       logger,
+      numRanks: topology.numRanks,
       queryDeadlineMs,
       send,
       onSample: (sample) => {
         this.#sampledAtMs.set(sample.rank, performance.now());
         this.#leadership?.addSample(sample);
       },
-      onReport: (rank) => this.#reportedAtMs.set(rank, performance.now()),
+      onReport: ({ rank, refusals = [] }) => {
+        const nowMs = performance.now();
+        this.#reportedAtMs.set(rank, nowMs);
+        this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
+      },
     });
     this.#commands = new CommandServer({
       bus,
@@ -138,6 +150,7 @@ export class Coordinator implements CommandTarget {
       target: this,
       vouchedAccount: settings.operatorsAccount ?? null,
       tell: (event) => this.#tell('command', { ...event }),
+      onRefused: (error) => this.#intake.refuse('command', error),
       onFailure: (cause) => this.#fail('commands are not served as they should be', cause),
     });
   }
@@ -147,9 +160,21 @@ export class Coordinator implements CommandTarget {
     const { bus, settings, logger } = this.#options;
     this.#store = await openStore(bus, settings, logger, this.#stopping.signal);
     this.#audit = await openAuditTrail(bus, settings, logger);
-    this.#timer = setInterval(() => this.#send({ kind: 'tick' }), settings.tickMs);
+    this.#timer = setInterval(() => {
+      this.#send({ kind: 'tick' });
+      this.#tellRefusals();
+    }, settings.tickMs);
     this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
+  }
+
+  /** The audit trail is the leader's. */
+  #tellRefusals(): void {
+    this.#intake.tick();
+    if (this.#leadership === null) return;
+    const nowMs = performance.now();
+    this.#refusalAlarm.hear('coordinator', this.#intake.recent(), nowMs);
+    this.#refusalAlarm.tick(nowMs);
   }
 
   /** Gives up the lease, so that another may lead at once, and ends. */
@@ -168,8 +193,7 @@ export class Coordinator implements CommandTarget {
   #send(event: CoordinatorEvent): boolean {
     const isSent = this.#actor.send(event);
     if (!isSent && !this.#stopping.signal.aborted) {
-      const { dropped } = this.#actor;
-      this.#options.logger.warn({ kind: event.kind, dropped }, 'event dropped');
+      this.#intake.refuse(kindOfEvent(event.kind), overflow(event.kind));
     }
     return isSent;
   }
@@ -249,7 +273,7 @@ export class Coordinator implements CommandTarget {
         leadership?.onRequestEnded(effect.token, effect.outcome, effect.reason);
         return;
       case 'refused':
-        this.#options.logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        this.#onRefused(effect);
         return;
       case 'order-refused': {
         const { order, version, code, reason } = effect.refused;
@@ -263,6 +287,16 @@ export class Coordinator implements CommandTarget {
         this.#tell('alarm', { alarm: effect.alarm, ...effect.fields });
         return;
     }
+  }
+
+  #onRefused({ what, fields }: Extract<LeadingEffect, { readonly kind: 'refused' }>): void {
+    const kind = kindOfEvent(what);
+    if (kind === 'other') {
+      this.#options.logger.warn({ ...fields, what }, 'refused');
+      return;
+    }
+    const code = fields.code === undefined ? 'ISOBAR_COORDINATOR_VOTE_UNFIT' : String(fields.code);
+    this.#intake.refuse(kind, new IsobarError(code, `a ${what} was refused`, fields));
   }
 
   #askStore(effect: Parameters<Store['perform']>[0]): void {
@@ -397,6 +431,7 @@ export class Coordinator implements CommandTarget {
       reportedAtMs: this.#reportedAtMs,
       sampledAtMs: this.#sampledAtMs,
       messagesRefused: this.#intake.refused,
+      refusals: this.#refusalAlarm.open,
       nowMs: performance.now(),
       atMs: Date.now(),
     });
@@ -410,6 +445,23 @@ export class Coordinator implements CommandTarget {
 /** What operators have set, without what is kept of their commands. */
 function steeringOf({ mode, paused, held, drained, dead }: ControlRecord) {
   return { mode, paused, held, drained, dead };
+}
+
+/** Of events that are messages; others are the process's own. */
+function kindOfEvent(event: string): MessageKind {
+  const kinds: Readonly<Record<string, MessageKind>> = {
+    vote: 'vote',
+    report: 'report',
+    answer: 'answer',
+    'outcomes-question': 'outcomes-question',
+    operate: 'command',
+  };
+  return kinds[event] ?? 'other';
+}
+
+function overflow(event: string): IsobarError {
+  const text = `an event ${event} was dropped: too many wait already`;
+  return new IsobarError('ISOBAR_BUS_OVERFLOW', text, { event });
 }
 
 type LeadingEffect = Extract<

@@ -1,4 +1,4 @@
-import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
+import { awaitBus, type Bus, Intake, onTermination, readNatsContext } from '@isobar/bus';
 import { createLogger } from '@isobar/telemetry';
 import { readTopology } from '@isobar/topology';
 import { Coordinator } from './coordinator.js';
@@ -14,6 +14,7 @@ async function main(): Promise<void> {
   const topology = await readTopology(settings.topology);
   const { deployment, servers, holder, pingIntervalMs, connectTimeoutMs } = settings;
   const logger = createLogger({ name: 'coordinator', fields: { deployment } });
+  const intake = new Intake({ deployment, logger, periodMs: settings.refusalPeriodMs });
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let coordinator: Coordinator | null = null;
@@ -34,7 +35,9 @@ async function main(): Promise<void> {
       pingIntervalMs,
       connectTimeoutMs,
       name: `isobar coordinator ${deployment} ${holder}`,
-      onError: (error) => logger.error({ err: error }, 'bus'),
+      onError: (error) => {
+        if (!intake.takeBusError(error)) logger.error({ err: error }, 'bus');
+      },
       onStatus: (status) => logger.warn({ status }, 'bus status'),
     },
     (error) => logger.error({ err: error }, 'waiting for a NATS server'),
@@ -44,6 +47,7 @@ async function main(): Promise<void> {
     settings,
     topology,
     bus,
+    intake,
     logger,
     onFailure: (error) => {
       logger.fatal({ err: error }, 'coordinator failed');

@@ -65,6 +65,12 @@ export const coordinatorSettingsSchema = z
     gainShareMin: z.number().min(0).max(1).default(moveCostDefault),
     /** After a void version, or a plan that failed, no rebalance begins by itself for this long. */
     backOffMs: millis(0, 86_400_000).default(30_000),
+    /** Refused messages that go on are told again after this long; a whole one without ends the alarm. */
+    refusalPeriodMs: millis(100, 3_600_000).default(60_000),
+    /** A rank that goes on telling a term which no leader can have come to is followed after this long. */
+    runawayFollowMs: millis(100, 3_600_000).default(60_000),
+    /** And no second time within this one: a rank that lies gets nowhere with it. */
+    runawayFollowEveryMs: millis(0, 86_400_000).default(3_600_000),
     /** Heartbeat, and repetition of what ranks have not followed. */
     tickMs: millis(20, 10_000).default(500),
     /** All votes must be in by then, or the version is void. */
@@ -109,6 +115,7 @@ export function timingsOf(settings: CoordinatorSettings): CoordinatorTimings {
   const { leaseMs, renewDeadlineMs, renewMs, retryMs, changeRetryMs, queryDeadlineMs } = settings;
   const { prepareDeadlineMs, discardDeadlineMs, decideDeadlineMs } = settings;
   const { activateDeadlineMs, retireDeadlineMs, cutAfterMs, backOffMs } = settings;
+  const { runawayFollowMs, runawayFollowEveryMs } = settings;
   return {
     lease: { leaseMs, renewDeadlineMs, renewMs, retryMs },
     leader: {
@@ -122,6 +129,8 @@ export function timingsOf(settings: CoordinatorSettings): CoordinatorTimings {
       retryMs: changeRetryMs,
     },
     askMs: queryDeadlineMs,
+    runawayFollowMs,
+    runawayFollowEveryMs,
   };
 }
 

@@ -6,6 +6,7 @@ import {
   type Member,
   membersWithout,
   type RankStatus,
+  type RefusalTelling,
   ranksMissing,
   type StatusAnswer,
   sameMember,
@@ -15,6 +16,8 @@ import type { Topology } from '@isobar/topology';
 import type { Leadership } from './leadership.js';
 import type { CoordinatorSettings } from './settings.js';
 
+/** Sources, kinds and reasons told. */
+const refusalsTold = 1_024;
 /** Rebalances told. */
 const historyTold = 16;
 /** Layers told of a pass. */
@@ -30,6 +33,8 @@ export interface StatusSources {
   /** Likewise its newest load sample. */
   readonly sampledAtMs: ReadonlyMap<number, number>;
   readonly messagesRefused: number;
+  /** Refused lately, here and by ranks. */
+  readonly refusals: readonly RefusalTelling[];
   readonly nowMs: number;
   /** Milliseconds since 1970. */
   readonly atMs: number;
@@ -37,7 +42,7 @@ export interface StatusSources {
 
 /** What the command `status` answers, by the process that leads. */
 export function statusOf(sources: StatusSources): StatusAnswer {
-  const { settings, leadership, messagesRefused } = sources;
+  const { settings, leadership, messagesRefused, refusals } = sources;
   const { leader, rebalancing } = leadership;
   const { control } = leader;
   const { mapping } = rebalancing;
@@ -69,6 +74,12 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     history: rebalancing.history.slice(-historyTold),
     swaps: { ...leadership.swaps },
     messagesRefused,
+    refusals: refusals.slice(0, refusalsTold).map(({ source, kind, reason, count }) => ({
+      source,
+      kind,
+      reason,
+      count,
+    })),
   };
 }
 

@@ -1,4 +1,4 @@
-import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
+import { awaitBus, type Bus, Intake, onTermination, readNatsContext } from '@isobar/bus';
 import { createLogger } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
 import { ProcessWitness } from './process-witness.js';
@@ -14,6 +14,7 @@ async function main(): Promise<void> {
   const settings = await readSettings(path);
   const { deployment, rank, servers, stateDirectory, pingIntervalMs, connectTimeoutMs } = settings;
   const logger = createLogger({ name: 'rank-agent', fields: { deployment, rank } });
+  const intake = new Intake({ deployment, logger, periodMs: settings.refusalPeriodMs });
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let agent: RankAgent | null = null;
@@ -36,7 +37,9 @@ async function main(): Promise<void> {
       pingIntervalMs,
       connectTimeoutMs,
       name: `isobar agent ${deployment} ${rank}`,
-      onError: (error) => logger.error({ err: error }, 'bus'),
+      onError: (error) => {
+        if (!intake.takeBusError(error)) logger.error({ err: error }, 'bus');
+      },
       onStatus: (status) => logger.warn({ status }, 'bus status'),
     },
     (error) => logger.error({ err: error }, 'waiting for a NATS server'),
@@ -47,6 +50,7 @@ async function main(): Promise<void> {
   agent = await RankAgent.start({
     settings,
     bus,
+    intake,
     file,
     witness,
     logger,

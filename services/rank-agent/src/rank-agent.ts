@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, type BusMessage, Intake } from '@isobar/bus';
+import { Actor, type Bus, type BusMessage, type Intake } from '@isobar/bus';
 import {
   EngineClient,
   type EngineCommandMessage,
@@ -14,6 +14,7 @@ import {
   IsobarError,
   initialRankSwap,
   type LoadSample,
+  type MessageKind,
   outcomesAnswerSchema,
   querySchema,
   type RankReport,
@@ -36,6 +37,8 @@ import type { AgentSettings } from './settings.js';
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
   readonly bus: Bus;
+  /** Also told of what the server did not permit. */
+  readonly intake: Intake;
   readonly file: DurableStateFile;
   readonly witness: ProcessWitness;
   readonly logger: Logger;
@@ -45,6 +48,21 @@ export interface RankAgentOptions {
 
 /** Between two attempts to write the state to a disk that is full. */
 const stateRetryMs = 1_000;
+/** Messages from the bus that may wait; the mailbox has room for the engine's beyond them. */
+const busWaitingMax = 512;
+/** Leaders' questions whose answers may still be wanted. */
+const questionsKept = 1_024;
+
+/** What the machine refuses, as its effects name it; the engine's refusals are none of them. */
+const kindsOfOrders: Readonly<Record<string, MessageKind>> = {
+  prepare: 'prepare',
+  outcome: 'outcome',
+  retire: 'retire',
+  cut: 'cut',
+  'swap state': 'state',
+  query: 'query',
+  outcomes: 'outcomes-answer',
+};
 
 /**
  * Runs beside one engine: brings the leader's words to it and its words to the bus. It decides
@@ -76,9 +94,7 @@ export class RankAgent {
       onSpace: () => this.#onDiskSpace(),
     });
     this.#subjects = subjectsOf(settings.deployment);
-    this.#intake = new Intake((what, error) =>
-      logger.warn({ err: error, what }, 'message refused'),
-    );
+    this.#intake = options.intake;
     this.#actor = new Actor({
       name: `rank ${settings.rank}`,
       initial,
@@ -107,10 +123,10 @@ export class RankAgent {
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
-    this.#reportTimer = setInterval(
-      () => this.#hearBus({ kind: 'tick' }),
-      settings.reportIntervalMs,
-    );
+    this.#reportTimer = setInterval(() => {
+      this.#intake.tick();
+      if (!this.#saving.isFull) this.#actor.send({ kind: 'tick' });
+    }, settings.reportIntervalMs);
   }
 
   /** @throws IsobarError ISOBAR_AGENT_STATE */
@@ -137,21 +153,20 @@ export class RankAgent {
   #subscribe(): void {
     const { rank } = this.#options.settings;
     const { bus } = this.#options;
-    subscribeOrders(bus, this.#subjects, this.#intake, (event) => this.#hearBus(event));
+    subscribeOrders(bus, this.#subjects, this.#intake, (kind, event) => this.#hearBus(kind, event));
     bus.subscribe(this.#subjects.query(rank), (message) => {
-      if (this.#saving.isFull) return;
-      const query = this.#intake.read('query', () => decode('query', message.payload, querySchema));
+      const { payload } = message;
+      const query = this.#intake.read('query', payload, () =>
+        decode('query', payload, querySchema),
+      );
       if (query === null) return;
       const question = this.#nextQuestion;
       this.#nextQuestion += 1;
+      if (!this.#hearBus('query', { kind: 'query', query, question })) return;
       this.#questions.set(question, message);
-      this.#actor.send({ kind: 'query', query, question });
+      // The machine answers the newest alone: of those before it nobody waits for an answer any more.
+      this.#questions.delete(question - questionsKept);
     });
-  }
-
-  /** While nothing can be promised nothing is heard: leaders repeat what they say. */
-  #hearBus(event: RankSwapEvent): void {
-    if (!this.#saving.isFull) this.#actor.send(event);
   }
 
   /** Speaks for no engine until its word can be kept; the engine serves on. */
@@ -170,6 +185,18 @@ export class RankAgent {
   #onDiskSpace(): void {
     this.#options.logger.info('the disk has space again');
     this.#engine.start();
+  }
+
+  /**
+   * Room is left for the engine's own words: a flood on the bus must not end its connection. While
+   * nothing can be promised nothing is heard: leaders repeat what they say.
+   */
+  #hearBus(kind: MessageKind, event: RankSwapEvent): boolean {
+    if (this.#saving.isFull) return false;
+    if (this.#actor.waiting < busWaitingMax && this.#actor.send(event)) return true;
+    const text = `a message of the kind ${kind} was dropped: too many wait already`;
+    this.#intake.refuse(kind, new IsobarError('ISOBAR_BUS_OVERFLOW', text, { field: '' }));
+    return false;
   }
 
   /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */
@@ -223,10 +250,13 @@ export class RankAgent {
           'vote',
         );
         return;
-      case 'send-report':
+      case 'send-report': {
         this.#reported = effect.report;
-        bus.publish(this.#subjects.report(rank), encode(effect.report));
+        const refusals = this.#intake.recent();
+        const told = refusals.length === 0 ? {} : { refusals };
+        bus.publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
         return;
+      }
       case 'look-for-processes':
         this.#lookFor(effect.engines);
         return;
@@ -241,12 +271,22 @@ export class RankAgent {
         logger.info({ version: effect.version }, 'activated');
         return;
       case 'refused':
-        logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        this.#onRefused(effect);
         return;
       case 'alarm':
         logger.error({ ...effect.fields, alarm: effect.alarm }, 'alarm');
         return;
     }
+  }
+
+  #onRefused({ what, fields }: Extract<RankSwapEffect, { readonly kind: 'refused' }>): void {
+    const kind = kindsOfOrders[what];
+    if (kind === undefined) {
+      this.#options.logger.warn({ ...fields, what }, 'refused');
+      return;
+    }
+    const code = fields.code === undefined ? 'ISOBAR_AGENT_FENCED' : String(fields.code);
+    this.#intake.refuse(kind, new IsobarError(code, `${what} was refused`, fields));
   }
 
   #command(command: EngineCommand): void {

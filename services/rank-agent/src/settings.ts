@@ -22,6 +22,8 @@ export const agentSettingsSchema = z
     stateDirectory: z.string().min(1),
     /** Time between two reports where nothing changes. */
     reportIntervalMs: z.number().int().min(10).max(60_000).default(1_000),
+    /** Refused messages that go on are logged again after this long. */
+    refusalPeriodMs: z.number().int().min(100).max(3_600_000).default(60_000),
     /** An engine that has not staged a version by then has said nothing about it. */
     stageDeadlineMs: z.number().int().min(100).max(3_600_000).default(120_000),
     /** For every other command to the engine. */

@@ -4,6 +4,7 @@ import { modeSchema } from '../control-record.js';
 import { standingSchema } from '../engine-description.js';
 import { memberSchema } from '../member.js';
 import { refusedOrderSchema } from '../messages.js';
+import { refusalCountSchema } from '../refusals/refusal-counts.js';
 import { incarnationSchema } from '../schemas.js';
 import { economySummarySchema, planSummarySchema, rebalanceEntrySchema } from './plan.js';
 
@@ -155,6 +156,14 @@ export const statusAnswerSchema = z.object({
   pendingPlan: planSummarySchema.nullable().describe('Waits to be approved or refused.'),
   history: z.array(rebalanceEntrySchema).describe('Newest last.'),
   swaps: z.object({ committed: z.number(), void: z.number() }),
-  messagesRefused: z.number(),
+  messagesRefused: z.number().describe('By the coordinator, since it began.'),
+  refusals: z
+    .array(
+      refusalCountSchema.extend({
+        source: z.string().describe('`coordinator`, or `rank` and its number.'),
+      }),
+    )
+    .optional()
+    .describe('Messages that were not taken, or not permitted, by who, kind and reason.'),
 });
 export type StatusAnswer = z.infer<typeof statusAnswerSchema>;

@@ -36,6 +36,10 @@ export interface CoordinatorTimings {
   readonly leader: LeaderTimings;
   /** A new leader asks ranks that have not answered again after this long. */
   readonly askMs: number;
+  /** A rank that tells a term further ahead than is followed at once is followed after this long. @default 60,000 */
+  readonly runawayFollowMs?: number;
+  /** At most once in this time. @default 3,600,000 */
+  readonly runawayFollowEveryMs?: number;
 }
 
 export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
@@ -125,6 +129,15 @@ export interface CoordinatorState {
   /** Creations under way, by version. */
   readonly creating: ReadonlyMap<number, PendingAccess>;
   readonly nextToken: number;
+  /** Ranks whose reports tell a term further ahead than is followed at once. */
+  readonly runaways: ReadonlyMap<number, RunawayRank>;
+  /** When such a rank was last followed. */
+  readonly runawayFollowedAtMs: number;
+}
+
+export interface RunawayRank {
+  readonly fence: Fence;
+  readonly sinceMs: number;
 }
 
 /** What became of the creation of a record. */

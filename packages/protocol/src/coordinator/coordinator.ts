@@ -8,6 +8,7 @@ import type {
 } from './coordinator-types.js';
 import { toLeader } from './leading.js';
 import { enqueue } from './operations.js';
+import { followPersistent, forgetRunaway, refuseRunaway } from './runaway-claims.js';
 import { goOnWithControl, onControl } from './taking-control.js';
 import {
   askRanks,
@@ -41,6 +42,8 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     taken: new Map(),
     creating: new Map(),
     nextToken: 1,
+    runaways: new Map(),
+    runawayFollowedAtMs: Number.NEGATIVE_INFINITY,
   };
 }
 
@@ -61,6 +64,14 @@ export function stepCoordinator(
 }
 
 function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
+  const refusal = refuseRunaway(step.state, event);
+  if (refusal !== null) {
+    const { code, message: reason, fields } = refusal;
+    step.effects.push({ kind: 'refused', what: event.kind, fields: { code, reason, ...fields } });
+    followPersistent(step, event);
+    return;
+  }
+  forgetRunaway(step, event);
   switch (event.kind) {
     case 'tick':
       askRanks(step);

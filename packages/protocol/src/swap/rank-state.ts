@@ -47,6 +47,8 @@ export interface RankSwapState {
   readonly contradictedVersion: number | null;
   /** The newest order that was not followed, until one of its kind is. */
   readonly refused: RefusedOrder | null;
+  /** It has followed an order since its agent began. */
+  readonly hasFollowed: boolean;
 }
 
 export type RankSwapEvent =
@@ -144,5 +146,6 @@ export function initialRankSwap(rank: number, durable: DurableRankState): RankSw
     stuckVersion: null,
     contradictedVersion: null,
     refused: null,
+    hasFollowed: false,
   };
 }

@@ -19,6 +19,7 @@ import {
   reported,
   unchanged,
 } from './rank-steps.js';
+import { noteFollowed, refuseRunawayOrder } from './runaway-order.js';
 
 /*
  * A rank's side of the swap, as its agent runs it. The engine keeps the truth about what it
@@ -31,6 +32,10 @@ const questionsMax = 16;
 
 /** One step of the machine. It needs no clock: whatever it waits for is repeated. */
 export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
+  return refuseRunawayOrder(state, event) ?? noteFollowed(follow(state, event), event);
+}
+
+function follow(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
   switch (event.kind) {
     case 'engine-hello':
     case 'engine-lost':

@@ -1,5 +1,8 @@
 import type { EconomySummary, PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/protocol';
+import { adviceOn } from '@isobar/protocol';
 import { bytes, optional, ranges, seconds, table } from '../table.js';
+
+const refusalsShown = 16;
 
 /** `isobar status` for a person. */
 export function renderStatus(status: StatusAnswer): string {
@@ -19,7 +22,7 @@ export function renderStatus(status: StatusAnswer): string {
     );
   }
   lines.push(...troubles(status));
-  if (status.messagesRefused > 0) lines.push(`refused      ${status.messagesRefused} messages`);
+  lines.push(...refusals(status));
   const last = status.history.at(-1);
   if (last?.outcome === 'not-worth') lines.push(`last plan    ${last.plan.reason}`);
   if (last !== undefined) lines.push(`forecast     ${forecast(last.plan)}, when last planned`);
@@ -27,6 +30,20 @@ export function renderStatus(status: StatusAnswer): string {
   if (status.pendingPlan !== null) lines.push('', renderPlan(status.pendingPlan));
   if (status.history.length > 0) lines.push('', historyTable(status.history));
   return lines.join('\n');
+}
+
+/** Messages that were not taken: by whom, of what kind, why. */
+function refusals({ messagesRefused, refusals: recent = [] }: StatusAnswer): string[] {
+  if (messagesRefused === 0 && recent.length === 0) return [];
+  const lines = recent
+    .slice(0, refusalsShown)
+    .map(
+      ({ source, kind, reason, count }) =>
+        `refusing     ${source}: ${count} × ${kind}, ${reason}: ${adviceOn(reason)}`,
+    );
+  const more = recent.length - lines.length;
+  if (more > 0) lines.push(`refusing     ${more} kinds more`);
+  return [`refused      ${messagesRefused} messages, by the coordinator`, ...lines];
 }
 
 /** What keeps balancing back, and ranks that are not as they should be. */
