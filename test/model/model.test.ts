@@ -16,10 +16,6 @@ const sizes: readonly { readonly definitions: readonly string[]; readonly large?
   { definitions: ['LEADERSHIPS=3', 'RANKS=2', 'VERSIONS=1', 'STORE_LOSSES=1'] },
   { definitions: ['LEADERSHIPS=2', 'RANKS=2', 'VERSIONS=1', 'STORE_LOSSES=2', 'DEATHS=1'] },
   { definitions: ['LEADERSHIPS=2', 'RANKS=3', 'VERSIONS=1', 'STORE_LOSSES=1', 'DEATHS=1'] },
-  {
-    definitions: ['LEADERSHIPS=3', 'RANKS=2', 'VERSIONS=1', 'STORE_LOSSES=1', 'DEATHS=1'],
-    large: true,
-  },
   { definitions: ['LEADERSHIPS=3', 'RANKS=3', 'VERSIONS=1', 'STORE_LOSSES=1'], large: true },
 ];
 

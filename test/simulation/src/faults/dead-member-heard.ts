@@ -92,12 +92,15 @@ export const deadMemberHeard: Fault = {
           clock.next(2_300, mendLast);
         });
         clock.later(70_000, () => {
+          // What it alone has acted on goes with its disk, vouched for or not.
+          const own = world.agents.filter((agent) => agent.engine === engine);
+          const names = [engine.name, ...own.map(({ name }) => name)];
+          world.rules.outcomes.countOut(engine.incarnation, names);
           loseMachine(world, engine);
           world.rules.outcomes.countIn(engine.incarnation);
           mendAgent();
           world.log(() => `${engine.name} is taken away, with its disk`);
-          const agents = world.agents.filter((agent) => agent.engine === engine);
-          for (const { process } of [engine, ...agents]) world.supervisor.release(process);
+          for (const { process } of [engine, ...own]) world.supervisor.release(process);
         });
       });
     });
