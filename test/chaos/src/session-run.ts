@@ -1,10 +1,11 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CaseReport, emptyReport } from './case-report.js';
+import { describeFailure } from './case-run.js';
 import type { ChaosCase } from './chaos-case.js';
 import type { LeaseName } from './chaos-cluster.js';
 import { ChaosSession } from './chaos-session.js';
-import { environmentMissing, environmentOf } from './environment.js';
+import { type EnvironmentName, environmentMissing, environmentOf } from './environment.js';
 
 /** Cases that can share a cluster. */
 export interface SessionJob {
@@ -31,12 +32,13 @@ export async function runSession(job: SessionJob, onReport: OnReport): Promise<C
     for (const { name } of cases) await onReport({ ...emptyReport(name, lease, round), skipped });
     return [];
   }
-  const session = await ChaosSession.start({
-    activation: first.activation,
-    lease,
-    environment,
-    engineFaults: first.phase === 'discarding' ? voidVersions : {},
-  });
+  const session = await start(job, first, environment).catch(describeFailure);
+  if (typeof session === 'string') {
+    const violations = [`the cluster was not there: ${session}`];
+    for (const { name } of cases)
+      await onReport({ ...emptyReport(name, lease, round), violations });
+    return [];
+  }
   try {
     const waiting = [...cases];
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -51,6 +53,15 @@ export async function runSession(job: SessionJob, onReport: OnReport): Promise<C
   } finally {
     await session.close();
   }
+}
+
+function start(
+  { lease }: SessionJob,
+  { activation, phase }: ChaosCase,
+  environment: EnvironmentName,
+): Promise<ChaosSession> {
+  const engineFaults = phase === 'discarding' ? voidVersions : {};
+  return ChaosSession.start({ activation, lease, environment, engineFaults });
 }
 
 async function keepLogs(session: ChaosSession, { case: name, round }: CaseReport): Promise<void> {
