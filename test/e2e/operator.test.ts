@@ -49,7 +49,8 @@ describe('an operator', () => {
       ({ kind, outcome }) => kind === 'plan' && outcome === 'waiting',
     );
     expect(waiting).toBeUndefined();
-    expect((await isobar('approve', '--yes')).code).toBe(0);
+    const approved = await isobar('approve', '--yes');
+    expect(approved.code, approved.stdout + approved.stderr).toBe(0);
     await small.event(
       ({ kind, outcome }) => kind === 'rebalance-finished' && outcome === 'applied',
     );

@@ -171,15 +171,19 @@ export function previewOperation(
   nowMs: number,
 ): OperationPreview {
   const changes = operation.change === null ? [] : [operation.change];
-  const { role, options } = state;
-  const before =
-    role.kind === 'leading'
-      ? role.control.record
-      : controlUnder({ term: 0, nonce: '0'.repeat(16) }, null, options.mode);
-  const control = changes.reduce(changeControl, before);
+  const control = changes.reduce(changeControl, controlBefore(state));
   const refusal =
     refusalOf(state, { changes }) ??
     refuseRecord(control) ??
     refusalNow(state, operation, control, nowMs);
   return { refusal, control };
+}
+
+/** As it is, or as whoever takes over would write it. */
+function controlBefore({ role, options }: CoordinatorState): ControlRecord {
+  if (role.kind === 'leading') return role.control.record;
+  if (role.kind === 'taking-over') {
+    return controlUnder(role.fence, role.control?.record ?? null, options.mode);
+  }
+  return controlUnder({ term: 1, nonce: '0'.repeat(16) }, null, options.mode);
 }

@@ -97,8 +97,9 @@ async function isConfirmed(): Promise<boolean> {
 }
 
 /**
- * Of plans, the one that was shown is meant. Under an id that the user chose the question stays as it
- * was given: an id stands for one question, and it may have been sent before.
+ * Of plans, the one that somebody has looked at is meant; whichever waits where nobody was asked. Under
+ * an id that the user chose the question stays as it was given: an id stands for one question, and it
+ * may have been sent before.
  */
 function pinned<Name extends ChangeCommandName>(
   command: Command,
@@ -106,8 +107,8 @@ function pinned<Name extends ChangeCommandName>(
   { command: name, plan }: ChangeAnswer,
 ): CommandInput<Name> {
   const isOfPlan = name === 'approve' || name === 'refuse';
-  const { requestId: chosen } = command.opts<ChangeOptions>();
-  return isOfPlan && plan !== null && chosen === undefined
+  const { requestId: chosen, yes } = command.opts<ChangeOptions>();
+  return isOfPlan && plan !== null && chosen === undefined && !yes
     ? { ...question, plan: plan.id }
     : question;
 }

@@ -31,7 +31,9 @@ export const steeringManuals: Readonly<Record<string, Manual>> = {
     seeAlso: ['pause', 'rollback'],
   },
   approve: {
-    details: ['Without an id, the plan that was shown is the one that is applied.'],
+    details: [
+      'Without an id, the plan that was shown is the one that is applied; with --yes, whichever waits.',
+    ],
     examples: [
       { line: 'isobar approve', does: 'the plan that waits, after it has been shown' },
       { line: 'isobar approve 5f0c2a91 --yes', does: 'that plan and no other' },
