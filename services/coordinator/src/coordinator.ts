@@ -80,6 +80,8 @@ export class Coordinator implements CommandTarget {
   readonly #waiting = new Map<number, Waiting>();
   readonly #outcomes = new CommandOutcomes();
   readonly #reportedAtMs = new Map<number, number>();
+  /** Subjects of messages that were too large, of this leadership. */
+  readonly #unsendable = new Set<string>();
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
@@ -192,7 +194,10 @@ export class Coordinator implements CommandTarget {
         return;
       case 'outcomes-answer': {
         const { token, fence, outcomes } = effect;
-        this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes });
+        const subject = this.#subjects.leader('outcomes');
+        this.#orTell(subject, () =>
+          this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes }),
+        );
         return;
       }
       case 'claimed':
@@ -261,8 +266,22 @@ export class Coordinator implements CommandTarget {
   }
 
   #broadcast(effect: Broadcast): void {
-    const { bus } = this.#options;
-    bus.publish(this.#subjects.swap(broadcasts[effect.kind]), encode(effect.message));
+    const subject = this.#subjects.swap(broadcasts[effect.kind]);
+    this.#orTell(subject, () => this.#options.bus.publish(subject, encode(effect.message)));
+  }
+
+  /** What is too large for the server is told once: the leader repeats it at each tick. */
+  #orTell(subject: string, send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      if (!(error instanceof IsobarError) || error.code !== 'ISOBAR_BUS_PAYLOAD_TOO_LARGE') {
+        throw error;
+      }
+      if (this.#unsendable.has(subject)) return;
+      this.#unsendable.add(subject);
+      this.#tell('alarm', { alarm: 'message-too-large', code: error.code, ...error.fields });
+    }
   }
 
   #onClaimed(fence: Fence): void {
@@ -305,6 +324,7 @@ export class Coordinator implements CommandTarget {
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
+    this.#unsendable.clear();
     const leadership = this.#leadership;
     this.#leadership = null;
     leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));

@@ -165,7 +165,7 @@ export function learnOutcomes(
   const malformed: IsobarError[] = [];
   let kept: readonly KnownOutcome[] = durable.outcomes;
   for (const known of told) {
-    if (kept.some((earlier) => sameBytes(earlier, known))) continue;
+    if (kept.some((earlier) => isSameOutcome(earlier, known))) continue;
     try {
       if (isContradicted(kept, known)) contradicted.push(known.version);
       else kept = newestOutcomes([...kept, known]);
@@ -181,7 +181,8 @@ export function learnOutcomes(
   return { durable: { ...durable, outcomes: [...kept], votedUpTo }, contradicted, malformed };
 }
 
-function sameBytes(left: KnownOutcome, right: KnownOutcome): boolean {
+/** Of one version, by the very same record. */
+export function isSameOutcome(left: KnownOutcome, right: KnownOutcome): boolean {
   return left.version === right.version && Buffer.compare(left.record, right.record) === 0;
 }
 
