@@ -113,6 +113,7 @@ export class Coordinator implements CommandTarget {
         timings: timingsOf(settings),
         configuredRanks: Array.from({ length: topology.numRanks }, (_, rank) => rank),
         topology: topology.toClusterShape(nominalExpertBytes),
+        payloadBytesMax: bus.maxPayloadBytes,
       }),
       step: stepCoordinator,
       perform: (effect) => this.#perform(effect),

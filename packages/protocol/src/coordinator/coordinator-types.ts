@@ -44,6 +44,8 @@ export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
   readonly configuredRanks: readonly number[];
   /** Whence a rank that takes over experts gets them. @default all ranks are alike */
   readonly topology?: TransferTopology;
+  /** The server's limit of one message. */
+  readonly payloadBytesMax: number;
   /** What is done where no control record says it yet. */
   readonly mode: Mode;
 }
