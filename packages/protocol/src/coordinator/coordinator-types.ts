@@ -126,6 +126,8 @@ export interface CoordinatorState {
   readonly taken: ReadonlyMap<number, TakenRequest>;
   /** Creations under way, by version. */
   readonly creating: ReadonlyMap<number, PendingAccess>;
+  /** Why it could not lead, as it was told last; null once it has led. */
+  readonly cannotLeadTold: string | null;
   readonly nextToken: number;
 }
 

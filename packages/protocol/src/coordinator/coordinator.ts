@@ -40,6 +40,7 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     operations: [],
     taken: new Map(),
     creating: new Map(),
+    cannotLeadTold: null,
     nextToken: 1,
   };
 }

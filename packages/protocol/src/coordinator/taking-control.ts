@@ -167,7 +167,11 @@ function lead(step: CoordinatorStep, fence: Fence, ground: Ground, control: Stor
     topology,
     payloadBytesMax,
   });
-  step.state = { ...step.state, role: { kind: 'leading', fence, leader, control } };
+  step.state = {
+    ...step.state,
+    role: { kind: 'leading', fence, leader, control },
+    cannotLeadTold: null,
+  };
   step.effects.push({ kind: 'led', fence, ground, control: record });
   if (ground.storeBehind) {
     const fields = { version: ground.newest.version };
