@@ -166,6 +166,7 @@ export {
 } from './membership/evidence.js';
 export { firstWave } from './membership/membership.js';
 export type { DescribedEngine } from './membership/situation.js';
+export { largestMessageBytes } from './message-size.js';
 export {
   type Cut,
   cutSchema,

@@ -177,11 +177,17 @@ export const rankAnswerSchema = z.object({
   /** The fence after the question; another than the asker's means it was refused. */
   fence: fenceSchema.nullable(),
   votedUpTo: versionSchema,
-  /** Outcomes kept: the newest committed record and every later outcome. */
+  /**
+   * Outcomes kept, the newest committed record and every later one, but for those that the engine's
+   * state tells as well.
+   */
   outcomes: knownOutcomesSchema,
   /** As RankReport.exited. */
   exited: exitedSchema,
-  /** Null while no engine is connected. */
+  /**
+   * Null while no engine is connected. `physicalToLogical` is empty above version 0, whose mapping
+   * alone no record tells.
+   */
   engine: z.object({ description: engineDescriptionSchema, state: engineStateSchema }).nullable(),
 });
 export type RankAnswer = Readonly<z.infer<typeof rankAnswerSchema>>;

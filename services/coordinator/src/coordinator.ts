@@ -86,6 +86,8 @@ export class Coordinator implements CommandTarget {
   readonly #outcomes = new CommandOutcomes();
   readonly #reportedAtMs = new Map<number, number>();
   readonly #sampledAtMs = new Map<number, number>();
+  /** Subjects of messages that were too large, of this leadership. */
+  readonly #unsendable = new Set<string>();
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
@@ -119,6 +121,7 @@ export class Coordinator implements CommandTarget {
         timings: timingsOf(settings),
         configuredRanks: Array.from({ length: topology.numRanks }, (_, rank) => rank),
         topology: topology.toClusterShape(nominalExpertBytes),
+        payloadBytesMax: bus.maxPayloadBytes,
       }),
       step: stepCoordinator,
       perform: (effect) => this.#perform(effect),
@@ -220,7 +223,10 @@ export class Coordinator implements CommandTarget {
         return;
       case 'outcomes-answer': {
         const { token, fence, outcomes } = effect;
-        this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes });
+        const subject = this.#subjects.leader('outcomes');
+        this.#orTell(subject, () =>
+          this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes }),
+        );
         return;
       }
       case 'claimed':
@@ -307,8 +313,22 @@ export class Coordinator implements CommandTarget {
   }
 
   #broadcast(effect: Broadcast): void {
-    const { bus } = this.#options;
-    bus.publish(this.#subjects.swap(broadcasts[effect.kind]), encode(effect.message));
+    const subject = this.#subjects.swap(broadcasts[effect.kind]);
+    this.#orTell(subject, () => this.#options.bus.publish(subject, encode(effect.message)));
+  }
+
+  /** What is too large for the server is told once: the leader repeats it at each tick. */
+  #orTell(subject: string, send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      if (!(error instanceof IsobarError) || error.code !== 'ISOBAR_BUS_PAYLOAD_TOO_LARGE') {
+        throw error;
+      }
+      if (this.#unsendable.has(subject)) return;
+      this.#unsendable.add(subject);
+      this.#tell('alarm', { alarm: 'message-too-large', code: error.code, ...error.fields });
+    }
   }
 
   #onClaimed(fence: Fence): void {
@@ -351,6 +371,7 @@ export class Coordinator implements CommandTarget {
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
+    this.#unsendable.clear();
     const leadership = this.#leadership;
     this.#leadership = null;
     leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));

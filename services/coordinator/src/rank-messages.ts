@@ -37,12 +37,20 @@ export interface RankMessagesOptions {
 /** Questions of ranks that wait for the machine; the oldest are dropped, they are asked again. */
 const questionsMax = 4_096;
 
+/**
+ * Ranks asked at a time: an answer holds whole mappings, and more of them than the server keeps for
+ * a client that has not read them yet would have it cut off.
+ */
+const askedAtATime = 32;
+
 /** What a holder of the lease hears from ranks, and asks them. */
 export class RankMessages {
   readonly #options: RankMessagesOptions;
   readonly #subscriptions: BusSubscription[] = [];
   readonly #questions = new Map<number, (payload: Uint8Array) => void>();
   readonly #asking = new Set<number>();
+  /** Ranks to be asked, and under which fence. */
+  readonly #toAsk = new Map<number, Fence>();
   #lastToken = 0;
 
   constructor(options: RankMessagesOptions) {
@@ -104,6 +112,7 @@ export class RankMessages {
   stop(): void {
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
     this.#questions.clear();
+    this.#toAsk.clear();
   }
 
   answerQuestion(token: number, answer: unknown): void {
@@ -113,10 +122,20 @@ export class RankMessages {
 
   /** Each rank once at a time: the machine asks again and again. */
   ask(ranks: readonly number[], fence: Fence): void {
-    for (const rank of ranks) {
+    for (const rank of ranks) this.#toAsk.set(rank, fence);
+    this.#askNext();
+  }
+
+  #askNext(): void {
+    for (const [rank, fence] of this.#toAsk) {
+      if (this.#asking.size >= askedAtATime) return;
       if (this.#asking.has(rank)) continue;
+      this.#toAsk.delete(rank);
       this.#asking.add(rank);
-      void this.#askOne(rank, fence).finally(() => this.#asking.delete(rank));
+      void this.#askOne(rank, fence).finally(() => {
+        this.#asking.delete(rank);
+        this.#askNext();
+      });
     }
   }
 

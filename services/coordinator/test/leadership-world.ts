@@ -159,7 +159,8 @@ export function controlOf(changes: Partial<ControlRecord> = {}): ControlRecord {
 function standingLeader(): LeaderState {
   const ranks = [0, 1, 2];
   const { leader: timings } = timingsOf(settings);
-  const options = { timings, configuredRanks: ranks, topology: null };
+  const payloadBytesMax = 1_048_576;
+  const options = { timings, configuredRanks: ranks, topology: null, payloadBytesMax };
   const fresh = initialLeader(ground, controlOf(), fence, options);
   const engines = ranks.map((rank) => {
     const { engine } = reportOf(rank);

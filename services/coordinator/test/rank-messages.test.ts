@@ -148,4 +148,34 @@ describe('messages of ranks', () => {
     expect(refused).toEqual(['answer: wrong-rank']);
     expect(heard).toEqual(['answer']);
   });
+
+  it('are asked for a few at a time: answers are large', async () => {
+    let asked = 0;
+    let told = 0;
+    let atATime = 0;
+    const respond: (() => void)[] = [];
+    let next: () => void = () => undefined;
+    const handle = bus.subscribe(`${subjects.query('*')}`, (message) => {
+      asked += 1;
+      atATime = Math.max(atATime, asked - told);
+      const rank = Number(message.subject.split('.')[4]);
+      respond.push(() => message.respond(encode(answer(rank))));
+      next();
+    });
+    await bus.flush();
+    messages.ask([...Array(100).keys()], fence);
+    while (told < 100) {
+      while (respond.length === 0) {
+        await new Promise<void>((resolve) => {
+          next = resolve;
+        });
+      }
+      told += 1;
+      respond.shift()?.();
+    }
+    await taken(100);
+    handle.unsubscribe();
+    expect(atATime).toBeLessThanOrEqual(32);
+    expect(heard).toHaveLength(100);
+  });
 });

@@ -48,6 +48,8 @@ export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
   readonly configuredRanks: readonly number[];
   /** Whence a rank that takes over experts gets them. @default all ranks are alike */
   readonly topology?: TransferTopology;
+  /** The server's limit of one message. */
+  readonly payloadBytesMax: number;
   /** What is done where no control record says it yet. */
   readonly mode: Mode;
 }
@@ -128,6 +130,8 @@ export interface CoordinatorState {
   readonly taken: ReadonlyMap<number, TakenRequest>;
   /** Creations under way, by version. */
   readonly creating: ReadonlyMap<number, PendingAccess>;
+  /** Why it could not lead, as it was told last; null once it has led. */
+  readonly cannotLeadTold: string | null;
   readonly nextToken: number;
   /** Ranks whose reports tell a term further ahead than is followed at once. */
   readonly runaways: ReadonlyMap<number, RunawayRank>;

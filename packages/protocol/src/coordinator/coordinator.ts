@@ -41,6 +41,7 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     operations: [],
     taken: new Map(),
     creating: new Map(),
+    cannotLeadTold: null,
     nextToken: 1,
     runaways: new Map(),
     runawayFollowedAtMs: Number.NEGATIVE_INFINITY,

@@ -1,3 +1,4 @@
+import { encode } from '../codec.js';
 import { type CommandRequest, endedRequest } from '../commands/command-request.js';
 import { type ControlRecord, controlRecordSchema } from '../control-record.js';
 import { IsobarError } from '../isobar-error.js';
@@ -148,14 +149,37 @@ export function noteOf(
   return isRunning ? note : endedRequest(note, 'done', '', newest);
 }
 
-/** Why a record must not be written: nobody could read it any more, and so nobody lead. */
-export function refuseRecord(record: ControlRecord): IsobarError | null {
+/** Left for what becomes of the commands in it, and for the message around it. */
+const controlReserveBytes = 64 * 2_048;
+
+/**
+ * Why a record must not be written: nobody could read it any more, and so nobody lead, or the server
+ * would not take it, now or once what became of its commands is added.
+ */
+export function refuseRecord(
+  record: ControlRecord,
+  before: ControlRecord,
+  payloadBytesMax: number,
+): IsobarError | null {
   const { error } = controlRecordSchema.safeParse(record);
-  if (error === undefined) return null;
+  if (error === undefined) return refuseRecordSize(record, before, payloadBytesMax);
   const [issue] = error.issues;
   const field = issue?.path.map(String).join('.') ?? '';
   const text = `the control record can't have that as its ${field}: ${issue?.message ?? 'unknown'}`;
   return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
+}
+
+/** What makes it smaller is taken whatever its size. */
+function refuseRecordSize(
+  record: ControlRecord,
+  before: ControlRecord,
+  payloadBytesMax: number,
+): IsobarError | null {
+  const bytes = encode(record).byteLength;
+  const bytesMax = payloadBytesMax - controlReserveBytes;
+  if (bytes <= bytesMax || bytes <= encode(before).byteLength) return null;
+  const text = `the control record would have ${bytes} bytes, more than ${bytesMax}: wait for commands that run, or name fewer ranks`;
+  return new IsobarError('ISOBAR_COORDINATOR_TOO_LARGE', text, { bytes, bytesMax });
 }
 
 /** What an operation would meet now. Nothing is changed. */
@@ -171,10 +195,11 @@ export function previewOperation(
   nowMs: number,
 ): OperationPreview {
   const changes = operation.change === null ? [] : [operation.change];
-  const control = changes.reduce(changeControl, controlBefore(state));
+  const before = controlBefore(state);
+  const control = changes.reduce(changeControl, before);
   const refusal =
     refusalOf(state, { changes }) ??
-    refuseRecord(control) ??
+    refuseRecord(control, before, state.options.payloadBytesMax) ??
     refusalNow(state, operation, control, nowMs);
   return { refusal, control };
 }

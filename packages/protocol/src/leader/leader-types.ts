@@ -39,6 +39,8 @@ export interface LeaderOptions {
   readonly configuredRanks: readonly number[];
   /** Null: all ranks are alike. */
   readonly topology: TransferTopology | null;
+  /** The server's limit of one message. */
+  readonly payloadBytesMax: number;
 }
 
 /** What a leader runs from the end of its takeover on. */

@@ -18,7 +18,14 @@ import {
   type Situation,
   silentMembers,
 } from '../membership/situation.js';
-import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
+import {
+  alarm,
+  endRequest,
+  type LeaderStep,
+  refuseTooLarge,
+  situationOf,
+  toSwap,
+} from './leader-step.js';
 import type { Activity, LeaderRequest, LeaderState, OwnChange } from './leader-types.js';
 import { isOnNewest, orderOf } from './requests.js';
 
@@ -185,6 +192,14 @@ function beginPlan(
 ): boolean {
   if (plan.kind === 'degraded') {
     noteStuck(step, own, plan);
+    return false;
+  }
+  const tooLarge = refuseTooLarge(step.state, plan.waves);
+  if (tooLarge !== null) {
+    const { code, message } = tooLarge;
+    const fields = { lacks: 'payload', code, ...tooLarge.fields };
+    if (request === null) noteStuck(step, own, { kind: 'degraded', lacks: 'payload', fields });
+    else endRequest(step, request, 'degraded', message);
     return false;
   }
   const stuck = new Map(step.state.stuck);

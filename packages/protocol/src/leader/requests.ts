@@ -5,7 +5,7 @@ import { joinersOf } from '../membership/membership.js';
 import { deadMembers, livingMembers } from '../membership/situation.js';
 import type { Wave } from '../swap/open-swap.js';
 import { sameVersion } from '../version-in-force.js';
-import { situationOf } from './leader-step.js';
+import { refuseTooLarge, situationOf } from './leader-step.js';
 import type { LeaderRequest, LeaderState } from './leader-types.js';
 
 const wavesMax = 4_096;
@@ -32,7 +32,8 @@ export function orderOf(change: Change | LeaderRequest['change']): number {
 /**
  * Why a request is not taken, null where it is.
  * Codes: ISOBAR_COORDINATOR_PAUSED, ISOBAR_COORDINATOR_PLAN_OUTDATED, ISOBAR_COORDINATOR_HELD,
- * ISOBAR_COORDINATOR_BACKING_OFF, ISOBAR_COORDINATOR_REQUEST_INVALID, ISOBAR_COORDINATOR_SWAP_OPEN
+ * ISOBAR_COORDINATOR_BACKING_OFF, ISOBAR_COORDINATOR_REQUEST_INVALID, ISOBAR_COORDINATOR_TOO_LARGE,
+ * ISOBAR_COORDINATOR_SWAP_OPEN
  */
 export function refuseRequest(
   state: LeaderState,
@@ -91,7 +92,7 @@ function refuseContent(state: LeaderState, request: LeaderRequest): IsobarError 
     const field = faultOfWave(state, request, wave);
     if (field !== null) return invalid(request, `waves.${field}`, `a wave's ${field} does not fit`);
   }
-  return null;
+  return refuseTooLarge(state, waves);
 }
 
 function invalid(request: LeaderRequest, field: string, why: string): IsobarError {

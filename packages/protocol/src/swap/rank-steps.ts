@@ -1,6 +1,7 @@
+import { sameBytes } from '../decided-version.js';
 import { sameFence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
-import type { RankReport } from '../messages.js';
+import type { RankAnswer, RankReport } from '../messages.js';
 import type { Proposal } from '../proposal.js';
 import { softwareVersion } from '../software-version.js';
 import {
@@ -168,10 +169,30 @@ export function answerAll(state: RankSwapState): RankSwapResult {
   return { state: effects.length > 0 ? { ...state, questions: [] } : state, effects };
 }
 
+/**
+ * What the engine says is not said twice: with the record of a large group in it the answer must
+ * still fit a message.
+ */
 export function answerTo(state: RankSwapState, question: number): RankSwapEffect {
   const { fence, votedUpTo, outcomes, exited } = state.durable;
   const { rank, engine } = state;
-  const own = { schema: 1, rank, fence, votedUpTo } as const;
-  const answer = { ...own, outcomes: [...outcomes], exited: [...exited], engine };
+  const toldByEngine = engine?.state.outcomes ?? [];
+  const own = outcomes.filter(
+    (known) => !toldByEngine.some(({ record }) => sameBytes(record, known.record)),
+  );
+  const answer: RankAnswer = {
+    schema: 1,
+    rank,
+    fence,
+    votedUpTo,
+    outcomes: own,
+    exited: [...exited],
+    engine: engine === null ? null : answeringEngine(engine),
+  };
   return { kind: 'answer', question, answer };
+}
+
+function answeringEngine({ description, state }: ConnectedEngine): RankAnswer['engine'] {
+  if (state.mappingVersion === 0) return { description, state };
+  return { description, state: { ...state, physicalToLogical: new Int32Array(0) } };
 }

@@ -97,6 +97,7 @@ export class TestCoordinator {
       nonce: Buffer.from(name.padEnd(8)).toString('hex'),
       timings: { lease: leaseTimings, leader: leaderTimings, askMs: 200 },
       configuredRanks: group.ranks.map(({ rank }) => rank),
+      payloadBytesMax: 1_048_576,
       mode: 'automatic',
       ...more,
     });

@@ -101,6 +101,7 @@ export class Group {
   activation: EngineDescription['activation'] = 'two-table';
   spareBuffers = 4;
   topology: TransferTopology | null = null;
+  payloadBytesMax = 1_048_576;
 
   constructor(numRanks: number, shape: { slotsPerRank?: number; numLogicalExperts?: number } = {}) {
     const { slotsPerRank = 2, numLogicalExperts = numRanks } = shape;
@@ -266,7 +267,8 @@ export class Group {
       if (effect.kind === 'send-cut') this.cut(effect.message.member, effect.message.fence);
       if (effect.kind === 'complete') {
         const configuredRanks = this.ranks.map(({ rank }) => rank);
-        const options = { timings, configuredRanks, topology: this.topology };
+        const { topology, payloadBytesMax } = this;
+        const options = { timings, configuredRanks, topology, payloadBytesMax };
         this.leader = initialLeader(effect.ground, this.control, state.fence, options);
       }
     }
