@@ -28,7 +28,7 @@ async function initialise(kind: AuthenticationKind, folder: string, store: strin
 
 async function startSecured(kind: AuthenticationKind): Promise<SmallCluster> {
   return SmallCluster.start({
-    coordinator: { operatorsAccount: operatorsAccount('demo') },
+    nats: { operatorsAccount: operatorsAccount('demo') },
     numCoordinators,
     client: 'credentials/operator-alice/context.json',
     secure: async (folder, store) => {

@@ -34,6 +34,7 @@ const eventDeadlineMs = 60_000;
 export interface SmallClusterOptions {
   readonly activation?: 'two-table' | 'in-place';
   readonly engine?: Readonly<Record<string, unknown>>;
+  readonly nats?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
   readonly numCoordinators?: number;
@@ -70,6 +71,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     topology: options.topology ?? cluster.topology,
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
+    ...(options.nats === undefined ? {} : { nats: options.nats }),
     ...(options.secure === undefined ? {} : { secure: options.secure }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     coordinator: {

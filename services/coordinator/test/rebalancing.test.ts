@@ -8,7 +8,8 @@ import {
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LoadPass } from '../src/load-window.js';
 import { Rebalancing, type RebalancingContext } from '../src/rebalancing.js';
-import { coordinatorSettingsSchema } from '../src/settings.js';
+import { settingsOf } from '../src/settings.js';
+import { configurationWith } from './test-configuration.js';
 
 const mapping = ExpertMapping.contiguous({
   numLayers: 2,
@@ -16,12 +17,7 @@ const mapping = ExpertMapping.contiguous({
   numRanks: 4,
   numPhysicalExperts: 12,
 });
-const settings = coordinatorSettingsSchema.parse({
-  deployment: 'test',
-  servers: ['nats://127.0.0.1:4222'],
-  topology: 'topology.yaml',
-  perTokenSeconds: 1e-5,
-});
+const settings = settingsOf(configurationWith({ perTokenSeconds: 1e-5 }).configuration);
 const engines = [0, 1, 2, 3].map(
   (rank) =>
     ({
@@ -37,7 +33,7 @@ const newest = { version: 3, digest: 'digest' };
 
 function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
   const context: RebalancingContext = {
-    settings,
+    settings: () => settings,
     engines: () => engines,
     topology: {
       numRanks: 4,

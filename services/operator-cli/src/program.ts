@@ -1,6 +1,8 @@
 import { Command, Option } from 'commander';
 import { addAuth } from './auth/auth-command.js';
+import { addConfiguring } from './commands/configuring.js';
 import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
+import { addParameters } from './commands/parameters.js';
 import { renderPlan } from './commands/render-status.js';
 import {
   type GlobalOptions,
@@ -58,6 +60,8 @@ export function createProgram(): Command {
   addPlan(program);
   addSteering(program);
   addMembers(program);
+  addParameters(program);
+  addConfiguring(program);
   addReplay(program);
   addDemo(program);
   addAuth(program);

@@ -1,5 +1,5 @@
 export { DurableStateFile, type DurableStateFileOptions } from './durable-state-file.js';
 export { ProcessWitness, type Sighting } from './process-witness.js';
 export { RankAgent, type RankAgentOptions } from './rank-agent.js';
-export { type AgentSettings, agentSettingsSchema } from './settings.js';
+export type { AgentSettings, AgentTimings } from './settings.js';
 export { StateLock, type StateLockOptions } from './state-lock.js';

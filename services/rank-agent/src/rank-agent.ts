@@ -33,7 +33,7 @@ import {
 import type { Logger } from '@isobar/telemetry';
 import type { DurableStateFile } from './durable-state-file.js';
 import type { ProcessWitness } from './process-witness.js';
-import type { AgentSettings } from './settings.js';
+import type { AgentSettings, AgentTimings } from './settings.js';
 
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
@@ -56,7 +56,8 @@ export class RankAgent {
   readonly #engine: EngineClient;
   readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
   readonly #questions = new Map<number, BusMessage>();
-  readonly #reportTimer: NodeJS.Timeout;
+  #timings: AgentTimings;
+  #reportTimer: NodeJS.Timeout;
   #nextQuestion = 0;
 
   private constructor(options: RankAgentOptions, initial: RankSwapState) {
@@ -88,10 +89,19 @@ export class RankAgent {
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
-    this.#reportTimer = setInterval(
-      () => this.#actor.send({ kind: 'tick' }),
-      settings.reportIntervalMs,
-    );
+    this.#timings = settings;
+    this.#reportTimer = this.#reportEvery(settings.reportIntervalMs);
+  }
+
+  #reportEvery(intervalMs: number): NodeJS.Timeout {
+    return setInterval(() => this.#actor.send({ kind: 'tick' }), intervalMs);
+  }
+
+  /** These hold from now on; what waits already keeps the deadline that it began with. */
+  useTimings(timings: AgentTimings): void {
+    this.#timings = timings;
+    clearInterval(this.#reportTimer);
+    this.#reportTimer = this.#reportEvery(timings.reportIntervalMs);
   }
 
   /** @throws IsobarError ISOBAR_AGENT_STATE */
@@ -227,7 +237,7 @@ export class RankAgent {
   }
 
   #command(command: EngineCommand): void {
-    const { stageDeadlineMs, commandDeadlineMs } = this.#options.settings;
+    const { stageDeadlineMs, commandDeadlineMs } = this.#timings;
     const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
     this.#engine.command(toMessage(command), timeoutMs, (outcome) => {
       if (outcome.ok) {
@@ -253,7 +263,7 @@ export class RankAgent {
     const question = encode({ schema: 1, rank: settings.rank, since });
     try {
       const subject = this.#subjects.leader('outcomes');
-      const payload = await bus.request(subject, question, settings.questionDeadlineMs);
+      const payload = await bus.request(subject, question, this.#timings.questionDeadlineMs);
       const answer = decode('outcomes', payload, outcomesAnswerSchema);
       for (const known of answer.outcomes) decodeKnownOutcome(known);
       this.#actor.send({ kind: 'outcomes-told', fence: answer.fence, outcomes: answer.outcomes });
