@@ -5,18 +5,16 @@ import type { Problem } from './problem.js';
 /** Variables of a process, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Variables of the project that are no options. */
+/** Variables of the project that are no options; names that go on after them with a `_` are none either. */
 export const otherVariables: readonly string[] = [
   'ISOBAR_RANK',
   'ISOBAR_CI',
   'ISOBAR_DATA',
   'ISOBAR_MODEL',
   'ISOBAR_NATS_CURRENT',
-  'ISOBAR_SIM_FROM',
+  'ISOBAR_SIM',
+  'ISOBAR_TEST',
 ];
-
-/** Beginnings of the names of further ones. */
-const otherPrefixes = ['ISOBAR_CI_', 'ISOBAR_TEST_'];
 
 export interface Overridden {
   readonly value: unknown;
@@ -51,10 +49,7 @@ export function readEnvironmentValues(environment: Environment): EnvironmentValu
 }
 
 function isOther(variable: string): boolean {
-  return (
-    otherVariables.includes(variable) ||
-    otherPrefixes.some((beginning) => variable.startsWith(beginning))
-  );
+  return otherVariables.some((other) => variable === other || variable.startsWith(`${other}_`));
 }
 
 function problem(variable: string, field: string, what: string): Problem {
