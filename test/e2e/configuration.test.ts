@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { RawClient } from './raw-client.js';
@@ -140,23 +142,32 @@ describe('a configuration that is changed while processes run', () => {
     await small.stepsServed(0, 10);
     expect(await small.conclude()).toMatchObject(noTokenWrong);
   });
+});
 
-  it('is checked by isobar as the services would', async () => {
-    small = await SmallCluster.start({ coordinator: { mode: 'observe' } });
-    const { cluster } = small;
-    const good = await runIsobar('config', 'check', cluster.configurationPath);
-    expect(good).toMatchObject({ code: 0, stderr: '' });
-    const shown = await runIsobar('config', 'show', cluster.configurationPath);
-    expect(shown.stdout).toMatch(/coordinator\.mode +observe +file, line \d+/);
-    await cluster.writeConfiguration({ coordinator: { leasMs: 1, passMs: 'soon' } });
-    const bad = await runIsobar('config', 'check', cluster.configurationPath, '--json');
-    expect(bad.code).toBe(1);
-    expect(JSON.parse(bad.stdout)).toMatchObject({
-      ok: false,
-      problems: [
-        { field: 'coordinator.leasMs', line: expect.any(Number) },
-        { field: 'coordinator.passMs', column: expect.any(Number) },
-      ],
-    });
+describe('isobar config', () => {
+  it('tells what is wrong with a file, and what would hold', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'isobar-config-'));
+    const file = join(folder, 'isobar.yaml');
+    const start = 'deployment: d\ntopology: { ranks: 2, nodes: 1 }\nnats: { servers: [a] }\n';
+    try {
+      await writeFile(file, `${start}coordinator: { mode: approve }\n`);
+      expect(await runIsobar('config', 'check', file)).toMatchObject({ code: 0, stderr: '' });
+      const shown = await runIsobar('config', 'show', file);
+      expect(shown.stdout).toMatch(/coordinator\.mode +approve +file, line 4/);
+      await writeFile(file, `${start}coordinator:\n  leasMs: 1\n  passMs: soon\n`);
+      const bad = await runIsobar('config', 'check', file, '--json');
+      expect(bad.code).toBe(1);
+      expect(JSON.parse(bad.stdout)).toMatchObject({
+        ok: false,
+        problems: [
+          { field: 'coordinator.leasMs', line: 5, column: 3 },
+          { field: 'coordinator.passMs', line: 6, column: 11 },
+        ],
+      });
+      const none = await runIsobar('config', 'check', join(folder, 'none.yaml'));
+      expect(none.stderr).toContain('ISOBAR_CONFIGURATION_UNREADABLE');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });

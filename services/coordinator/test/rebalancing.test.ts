@@ -107,6 +107,36 @@ describe('a plan that is asked for', () => {
   });
 });
 
+describe('settings that change', () => {
+  it('hold for the next pass and the next plan', async () => {
+    let current = { ...settings, planIntervalMs: 600_000 };
+    let nowMs = 0;
+    const own = rebalancingWith({ settings: () => current, now: () => nowMs });
+    rebalancing = own;
+    for (let number = 0; number < 3; number += 1) {
+      nowMs += 1_000;
+      await own.addPass(pass(number));
+    }
+    const planned = own.history.length;
+    expect(planned).toBe(1);
+    expect(own.history[0]?.plan).toMatchObject({ policy: 'locality-aware', pays: true });
+    current = { ...current, planIntervalMs: 500, windowPasses: 2, policy: 'default' };
+    current = { ...current, perTokenSeconds: 1e-12, interference: 1 };
+    own.useSettings();
+    expect(own.passes).toBe(2);
+    nowMs += 1_000;
+    await own.addPass(pass(3));
+    expect(own.history).toHaveLength(planned + 1);
+    expect(own.history.at(-1)?.plan).toMatchObject({ policy: 'default', pays: false });
+    expect(own.economy.interference).toMatchObject({ share: 1, basis: 'configured' });
+    current = { ...current, balancednessMax: 0.01 };
+    own.useSettings();
+    nowMs += 1_000;
+    await own.addPass(pass(4));
+    expect(own.history).toHaveLength(planned + 1);
+  });
+});
+
 describe('balancing by itself', () => {
   interface Asked {
     readonly waves: readonly Wave[];

@@ -205,6 +205,7 @@ describe('the control record', () => {
       paused: true,
       held: 'rolled back',
       drained: [2],
+      parameters: {},
     });
     expect(a.fence.term).toBe(2);
   });
