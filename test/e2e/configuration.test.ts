@@ -164,6 +164,10 @@ describe('isobar config', () => {
           { field: 'coordinator.passMs', line: 6, column: 11 },
         ],
       });
+      const byDefault = await runIsobar('config', 'show');
+      expect(byDefault).toMatchObject({ code: 0, stderr: '' });
+      expect(byDefault.stdout).toMatch(/deployment +- +missing/);
+      expect(byDefault.stdout).toMatch(/coordinator\.leaseMs +15000 +default/);
       const none = await runIsobar('config', 'check', join(folder, 'none.yaml'));
       expect(none.stderr).toContain('ISOBAR_CONFIGURATION_UNREADABLE');
     } finally {

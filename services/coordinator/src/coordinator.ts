@@ -339,6 +339,9 @@ export class Coordinator implements CommandTarget {
   #onDeposed({ term }: Fence, why: string): void {
     const { logger } = this.#options;
     logger.warn({ term, why }, 'deposed');
+    // What the next leader has recorded is not known here.
+    this.parameters.setRecorded({});
+    this.#useSettings();
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();

@@ -3,7 +3,7 @@ import { ParametersInForce } from '../src/parameters-in-force.js';
 import { timingsOf } from '../src/settings.js';
 import { configurationWith } from './test-configuration.js';
 
-function valueOf(parameters: ParametersInForce, name: string) {
+function toldOf(parameters: ParametersInForce, name: string) {
   return parameters.answer('observe').parameters.find((one) => one.name === name);
 }
 
@@ -21,7 +21,7 @@ describe('parameters in force', () => {
   it('say of each option what it is, and who says so', () => {
     const parameters = new ParametersInForce(configurationWith({ passMs: '2s' }));
     parameters.setRecorded({ 'coordinator.backOffMs': 1_000 });
-    expect(valueOf(parameters, 'coordinator.passMs')).toEqual({
+    expect(toldOf(parameters, 'coordinator.passMs')).toEqual({
       name: 'coordinator.passMs',
       value: 2_000,
       unit: 'ms',
@@ -29,10 +29,10 @@ describe('parameters in force', () => {
       from: 'file, line 1',
       atRunTime: 'command',
     });
-    expect(valueOf(parameters, 'coordinator.backOffMs')).toMatchObject({ origin: 'command' });
+    expect(toldOf(parameters, 'coordinator.backOffMs')).toMatchObject({ origin: 'command' });
     expect(timingsOf(parameters.settings).leader.backOffMs).toBe(1_000);
-    expect(valueOf(parameters, 'coordinator.leaseMs')).toMatchObject({ origin: 'default' });
-    expect(valueOf(parameters, 'coordinator.mode')).toMatchObject({ origin: 'default' });
+    expect(toldOf(parameters, 'coordinator.leaseMs')).toMatchObject({ origin: 'default' });
+    expect(toldOf(parameters, 'coordinator.mode')).toMatchObject({ origin: 'default' });
     const { parameters: told } = parameters.answer('automatic');
     expect(told.find(({ name }) => name === 'coordinator.mode')).toMatchObject({
       value: 'automatic',
