@@ -18,7 +18,7 @@ export interface ServiceScripts {
 export interface ClusterSecurity {
   /** Configuration file of the server. */
   readonly serverConfiguration: string;
-  /** Path of a process's context file, by its name: `agent-0`, `coordinator-0`. */
+  /** Path of a process's context file, by its name: `agent-0`, `coordinator-0`, or the placeholder of all. */
   readonly contextOf: (name: string) => string;
 }
 
@@ -241,20 +241,17 @@ export class Cluster {
     const { deployment, nats, coordinator, agent } = this.options;
     const replicas = Math.min(replicasMax, this.natsUrls.length);
     const engine = `unix:${join(this.directory, 'sockets', 'engine-{rank}.sock')}`;
+    const identity =
+      this.#security === null ? {} : { context: this.#security.contextOf('{process}') };
     const configuration = {
       deployment,
       topology: this.topologyPath,
-      nats: { servers: this.natsUrls, ...nats, ...over.nats },
+      nats: { servers: this.natsUrls, ...identity, ...nats, ...over.nats },
       coordinator: { replicas, ...coordinator, ...over.coordinator },
       agent: { engine, stateDirectory: 'agents', ...agent, ...over.agent },
     };
     // JSON is YAML.
     await writeFile(this.configurationPath, `${JSON.stringify(configuration, null, 2)}\n`);
-  }
-
-  /** What is not the same for all processes. */
-  #identity(name: string): Readonly<Record<string, string>> {
-    return this.#security === null ? {} : { ISOBAR_NATS_CONTEXT: this.#security.contextOf(name) };
   }
 
   async startEngine(rank: number): Promise<void> {
@@ -276,7 +273,7 @@ export class Cluster {
       ...this.options.engineOfRank?.(rank),
     };
     await writeFile(path, JSON.stringify(settings));
-    await this.#startService(name, this.options.scripts.engine, [path], {});
+    await this.#startService(name, this.options.scripts.engine, [path]);
   }
 
   #engineAddress(rank: number): string {
@@ -287,13 +284,13 @@ export class Cluster {
     const name = `agent-${rank}`;
     const { agent: script } = this.options.scripts;
     const args = ['--config', this.configurationPath, '--rank', `${rank}`];
-    await this.#startService(name, script, args, this.#identity(name));
+    await this.#startService(name, script, args);
   }
 
   async startCoordinator(index = 0): Promise<void> {
     const name = `coordinator-${index}`;
     const { coordinator: script } = this.options.scripts;
-    const own = { ISOBAR_COORDINATOR_HOLDER: name, ...this.#identity(name) };
+    const own = { ISOBAR_COORDINATOR_HOLDER: name };
     await this.#startService(name, script, ['--config', this.configurationPath], own);
   }
 
@@ -301,7 +298,7 @@ export class Cluster {
     name: string,
     script: string,
     args: readonly string[],
-    environment: Readonly<Record<string, string>>,
+    environment: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const { commandPrefix } = placementsOf(this.options)(name);
     const service = new ManagedProcess({
