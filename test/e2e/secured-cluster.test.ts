@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuthenticationKind } from '@isobar/auth';
+import { contextOf, loadConfiguration } from '@isobar/configuration';
 import { commandNames, operatorsAccount } from '@isobar/protocol';
 import { connect, usernamePasswordAuthenticator } from 'nats';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -28,7 +29,7 @@ async function initialise(kind: AuthenticationKind, folder: string, store: strin
 
 async function startSecured(kind: AuthenticationKind): Promise<SmallCluster> {
   return SmallCluster.start({
-    coordinator: { operatorsAccount: operatorsAccount('demo') },
+    nats: { operatorsAccount: operatorsAccount('demo') },
     numCoordinators,
     client: 'credentials/operator-alice/context.json',
     secure: async (folder, store) => {
@@ -157,14 +158,12 @@ async function expectDiagnosis(running: SmallCluster, who: string, command: stri
 
 /** Nobody uses the identity of another process: answers to one would reach the other. */
 async function expectOwnIdentities({ cluster }: SmallCluster): Promise<void> {
+  const configuration = await loadConfiguration(cluster.configurationPath, {});
   for (const name of ['agent-0', 'agent-1', 'coordinator-0', 'coordinator-1']) {
-    const path = join(cluster.directory, 'settings', `${name}.json`);
-    const { context } = contextSettingSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-    expect(context).toBe(join(cluster.directory, 'credentials', name, 'context.json'));
+    const path = join(cluster.directory, 'credentials', name, 'context.json');
+    expect(contextOf(configuration, name)).toBe(path);
   }
 }
-
-const contextSettingSchema = z.object({ context: z.string() });
 
 /** Neither logs nor events, arguments nor environments hold anything that is secret. */
 async function expectNoSecretTold(running: SmallCluster): Promise<void> {

@@ -35,6 +35,7 @@ export interface SmallClusterOptions {
   readonly activation?: 'two-table' | 'in-place';
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly agent?: Readonly<Record<string, unknown>>;
+  readonly nats?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
   readonly numCoordinators?: number;
@@ -72,6 +73,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     topology: options.topology ?? cluster.topology,
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
+    ...(options.nats === undefined ? {} : { nats: options.nats }),
     ...(options.secure === undefined ? {} : { secure: options.secure }),
     ...(options.natsServer === undefined ? {} : { natsServer: options.natsServer }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },

@@ -69,10 +69,9 @@ function sourcesOf({ events }: SmallCluster): string[] {
 describe('a cluster under a flood of hostile messages on every subject', () => {
   it('serves, balances and obeys as before, and says what it refuses', async () => {
     const running = await SmallCluster.start({
-      agent: { refusalPeriodMs },
+      nats: { refusalPeriodMs },
       coordinator: {
         mode: 'automatic',
-        refusalPeriodMs,
         runawayFollowMs: 5_000,
         runawayFollowEveryMs: 0,
       },

@@ -2,7 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Intake, type RefusalLogger } from '@isobar/bus';
-import { Coordinator, coordinatorSettingsSchema } from '@isobar/coordinator';
+import {
+  checkConfiguration,
+  configurationOf,
+  type LoadedConfiguration,
+} from '@isobar/configuration';
+import { Coordinator } from '@isobar/coordinator';
 import {
   auditEventSchema,
   type DurableRankState,
@@ -11,12 +16,7 @@ import {
   mapRecordKey,
   type StatusAnswer,
 } from '@isobar/protocol';
-import {
-  agentSettingsSchema,
-  type DurableStateFile,
-  ProcessWitness,
-  RankAgent,
-} from '@isobar/rank-agent';
+import { type DurableStateFile, ProcessWitness, RankAgent } from '@isobar/rank-agent';
 import { createLogger } from '@isobar/telemetry';
 import { uniformTopology } from '@isobar/topology';
 import { vi } from 'vitest';
@@ -35,6 +35,25 @@ class LineCounter implements RefusalLogger {
   info(): void {
     this.lines += 1;
   }
+}
+
+function configuration(): LoadedConfiguration {
+  const file = 'isobar.yaml';
+  const coordinator = {
+    tickMs: 20,
+    retryMs: 50,
+    queryDeadlineMs: 100,
+    changeRetryMs: 100,
+    passMs: 50,
+    planIntervalMs: 100,
+    runawayFollowMs: 100,
+    runawayFollowEveryMs: 0,
+  };
+  const nats = { servers: ['nats://unused'] };
+  const text = JSON.stringify({ deployment, topology: 'unused', nats, coordinator });
+  const { values, origins, problems } = checkConfiguration(file, text, {});
+  if (problems.length > 0) throw new Error(JSON.stringify(problems));
+  return { file, configuration: configurationOf(values), values, origins };
 }
 
 /** Agents, a coordinator and imagined engines in this process: the services themselves, on a bus of memory. */
@@ -75,14 +94,16 @@ export class InProcessCluster {
         return Promise.resolve();
       },
     } as unknown as DurableStateFile;
-    const settings = agentSettingsSchema.parse({
+    const settings = {
       deployment,
       rank,
-      servers: ['nats://unused'],
       engine,
       stateDirectory: this.#directory,
       reportIntervalMs: 50,
-    });
+      stageDeadlineMs: 120_000,
+      commandDeadlineMs: 10_000,
+      questionDeadlineMs: 2_000,
+    };
     const agent = await RankAgent.start({
       settings,
       bus: this.bus.bus,
@@ -96,21 +117,8 @@ export class InProcessCluster {
   }
 
   async #startCoordinator(): Promise<void> {
-    const settings = coordinatorSettingsSchema.parse({
-      deployment,
-      servers: ['nats://unused'],
-      topology: 'unused',
-      tickMs: 20,
-      retryMs: 50,
-      queryDeadlineMs: 100,
-      changeRetryMs: 100,
-      passMs: 50,
-      planIntervalMs: 100,
-      runawayFollowMs: 100,
-      runawayFollowEveryMs: 0,
-    });
     this.#coordinator = new Coordinator({
-      settings,
+      configuration: configuration(),
       topology: uniformTopology({ numRanks, numNodes: 1 }),
       bus: this.bus.bus,
       intake: this.#intake(),

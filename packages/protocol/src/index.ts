@@ -43,6 +43,7 @@ export {
   importedMappingSchema,
   type MappingAnswer,
 } from './commands/mapping.js';
+export type { ParametersAnswer } from './commands/parameters.js';
 export {
   type EconomySummary,
   gainSchema,
@@ -194,6 +195,15 @@ export {
   type Vote,
   voteSchema,
 } from './messages.js';
+export {
+  changedParameters,
+  type ParameterChanges,
+  type Parameters,
+  type ParameterValue,
+  parameterChangesSchema,
+  parametersMax,
+  parametersSchema,
+} from './parameters.js';
 export {
   accountOf,
   clusterAccount,

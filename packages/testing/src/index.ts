@@ -2,6 +2,7 @@ export {
   Cluster,
   type ClusterOptions,
   type ClusterSecurity,
+  type ConfigurationGroups,
   type ServiceScripts,
 } from './cluster.js';
 export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';

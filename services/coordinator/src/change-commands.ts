@@ -11,6 +11,7 @@ import {
   IsobarError,
   knownRequest,
   type Operation,
+  type OperationCommand,
   type OperationPreview,
   type PlanSummary,
   type Requester,
@@ -40,6 +41,8 @@ export interface PreparedCommand {
   readonly reason: string;
   /** As things are it would be taken, and come to nothing. */
   readonly foreseen?: IsobarError | null;
+  /** What it comes to, where that is told beside its being done. */
+  readonly ended?: NonNullable<OperationCommand['ended']>;
   /** The machine has been asked: what the process itself keeps of it. */
   readonly onAsked?: (asked: AskedOperation, command: CommandIdentity) => void;
 }
@@ -85,7 +88,9 @@ export async function carryOut(
     return answered(target, known, waitMs, { ...nothingBegun, control });
   }
   const prepared = await prepare();
-  const asked = target.operate({ ...prepared.operation, command });
+  const { ended } = prepared;
+  const told = ended === undefined ? command : { ...command, ended };
+  const asked = target.operate({ ...prepared.operation, command: told });
   prepared.onAsked?.(asked, command);
   const { request, isRepeated, control: written } = await asked.done;
   if (request === null) {
@@ -166,8 +171,9 @@ function notAgain({ id, outcome }: CommandRequest): PreparedCommand {
   return { operation: { change: null, request: null }, effect: null, plan: null, reason };
 }
 
-function controlAnswer({ mode, paused, held, drained, dead }: ControlRecord): ControlAnswer {
-  return { mode, paused, held, drained: [...drained], dead: [...dead] };
+function controlAnswer(control: ControlRecord): ControlAnswer {
+  const { mode, paused, held, drained, dead, parameters } = control;
+  return { mode, paused, held, drained: [...drained], dead: [...dead], parameters };
 }
 
 /** Of what is asked for, however it was written: not of how long to wait. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Actor, type Bus, type Intake } from '@isobar/bus';
+import type { LoadedConfiguration } from '@isobar/configuration';
 import {
   type CommandRequest,
   type ControlRecord,
@@ -30,14 +31,15 @@ import { CommandOutcomes } from './command-outcomes.js';
 import { CommandServer } from './command-server.js';
 import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
+import { ParametersInForce } from './parameters-in-force.js';
 import { RankMessages } from './rank-messages.js';
 import { RefusalAlarm } from './refusal-alarm.js';
-import { type CoordinatorSettings, timingsOf } from './settings.js';
+import { timingsOf } from './settings.js';
 import { statusOf } from './status.js';
 import { openStore, type Store } from './store.js';
 
 export interface CoordinatorOptions {
-  readonly settings: CoordinatorSettings;
+  readonly configuration: LoadedConfiguration;
   readonly topology: Topology;
   readonly bus: Bus;
   /** Also told of what the server did not permit. */
@@ -74,6 +76,7 @@ interface Waiting {
  * it what it hears. As a standby it does nothing but watch the leader record.
  */
 export class Coordinator implements CommandTarget {
+  readonly parameters: ParametersInForce;
   readonly #options: CoordinatorOptions;
   readonly #subjects: Subjects;
   readonly #intake: Intake;
@@ -100,7 +103,9 @@ export class Coordinator implements CommandTarget {
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
-    const { settings, topology, bus, logger } = options;
+    const { topology, bus, logger } = options;
+    this.parameters = new ParametersInForce(options.configuration);
+    const { settings } = this.parameters;
     this.#subjects = subjectsOf(settings.deployment);
     this.#intake = options.intake;
     this.#refusalAlarm = new RefusalAlarm({
@@ -151,7 +156,7 @@ export class Coordinator implements CommandTarget {
       deployment: settings.deployment,
       subjectPrefix: this.#subjects.commandPrefix,
       target: this,
-      vouchedAccount: settings.operatorsAccount ?? null,
+      vouchedAccount: settings.operatorsAccount,
       tell: (event) => this.#tell('command', { ...event }),
       onRefused: (error) => this.#intake.refuse('command', error),
       onFailure: (cause) => this.#fail('commands are not served as they should be', cause),
@@ -160,7 +165,8 @@ export class Coordinator implements CommandTarget {
 
   /** Resolves once it takes part: as the leader or as a standby. */
   async start(): Promise<void> {
-    const { bus, settings, logger } = this.#options;
+    const { bus, logger } = this.#options;
+    const { settings } = this.parameters;
     this.#store = await openStore(bus, settings, logger, this.#stopping.signal);
     this.#audit = await openAuditTrail(bus, settings, logger);
     this.#timer = setInterval(() => {
@@ -178,6 +184,35 @@ export class Coordinator implements CommandTarget {
     const nowMs = performance.now();
     this.#refusalAlarm.hear('coordinator', this.#intake.recent(), nowMs);
     this.#refusalAlarm.tick(nowMs);
+  }
+
+  /**
+   * What can change while it runs holds from now on.
+   * @param configuration one that `parameters` accepts
+   */
+  reconfigure(configuration: LoadedConfiguration): void {
+    this.parameters.setBase(configuration);
+    this.#useSettings();
+  }
+
+  /** What operators' commands have set, as it is recorded. */
+  #useParameters({ parameters }: ControlRecord): void {
+    const before = JSON.stringify(this.parameters.unusable);
+    this.parameters.setRecorded(parameters);
+    const { unusable } = this.parameters;
+    if (unusable.length > 0 && JSON.stringify(unusable) !== before) {
+      this.#tell('alarm', { alarm: 'parameters-unusable', parameters: unusable });
+    }
+    this.#useSettings();
+  }
+
+  #useSettings(): void {
+    const { settings } = this.parameters;
+    const { leader: timings } = timingsOf(settings);
+    const before = this.#actor.state.options.timings.leader;
+    if (JSON.stringify(timings) !== JSON.stringify(before))
+      this.#send({ kind: 'timings', timings });
+    this.#leadership?.useSettings(settings);
   }
 
   /** Gives up the lease, so that another may lead at once, and ends. */
@@ -339,7 +374,9 @@ export class Coordinator implements CommandTarget {
   }
 
   #onLed({ fence, ground, control }: Extract<CoordinatorEffect, { readonly kind: 'led' }>): void {
-    const { settings, topology, logger } = this.#options;
+    const { topology, logger } = this.#options;
+    this.#useParameters(control);
+    const { settings } = this.parameters;
     this.#leadership = new Leadership({
       settings,
       topology,
@@ -368,6 +405,9 @@ export class Coordinator implements CommandTarget {
   #onDeposed({ term }: Fence, why: string): void {
     const { logger } = this.#options;
     logger.warn({ term, why }, 'deposed');
+    // What the next leader has recorded is not known here.
+    this.parameters.setRecorded({});
+    this.#useSettings();
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
@@ -378,7 +418,7 @@ export class Coordinator implements CommandTarget {
   }
 
   #fail(text: string, cause: unknown): void {
-    const fields = { deployment: this.#options.settings.deployment };
+    const fields = { deployment: this.parameters.settings.deployment };
     const error = new IsobarError('ISOBAR_COORDINATOR_FAILED', text, fields, { cause });
     this.#options.onFailure(error);
   }
@@ -419,6 +459,7 @@ export class Coordinator implements CommandTarget {
 
   /** What operators have changed is told; that a command was taken has an event of its own. */
   #onControl(control: ControlRecord): void {
+    this.#useParameters(control);
     this.#outcomes.onControl(control);
     const told = steeringOf(control);
     const text = JSON.stringify(told);
@@ -443,9 +484,9 @@ export class Coordinator implements CommandTarget {
   }
 
   status(): StatusAnswer {
-    const { settings, topology } = this.#options;
+    const { topology } = this.#options;
     return statusOf({
-      settings,
+      settings: this.parameters.settings,
       topology,
       state: this.#actor.state,
       leadership: this.leadership(),
@@ -464,8 +505,8 @@ export class Coordinator implements CommandTarget {
 }
 
 /** What operators have set, without what is kept of their commands. */
-function steeringOf({ mode, paused, held, drained, dead }: ControlRecord) {
-  return { mode, paused, held, drained, dead };
+function steeringOf({ mode, paused, held, drained, dead, parameters }: ControlRecord) {
+  return { mode, paused, held, drained, dead, parameters };
 }
 
 /** Of events that are messages; others are the process's own. */

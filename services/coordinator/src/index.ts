@@ -8,4 +8,4 @@ export {
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
 export { RankMessages, type RankMessagesOptions } from './rank-messages.js';
 export { RefusalAlarm, type RefusalAlarmOptions } from './refusal-alarm.js';
-export { type CoordinatorSettings, coordinatorSettingsSchema } from './settings.js';
+export type { CoordinatorSettings } from './settings.js';

@@ -53,7 +53,8 @@ export class Leadership {
   readonly placements: Placements;
   readonly swaps = { committed: 0, void: 0 };
   readonly #options: LeadershipOptions;
-  readonly #passTimer: NodeJS.Timeout;
+  #settings: CoordinatorSettings;
+  #passTimer: NodeJS.Timeout;
   /** What was asked for and has not ended, by token. */
   readonly #requested = new Map<number, Request['change']>();
   #lastPass: LoadPass | null = null;
@@ -61,13 +62,14 @@ export class Leadership {
   constructor(options: LeadershipOptions) {
     this.#options = options;
     const { settings, topology, ground, fence } = options;
+    this.#settings = settings;
     this.fence = fence;
     const ranks = ground.members.map(({ rank }) => rank);
     const { newest, mapping } = ground;
     this.window = new LoadWindow(newest.version, mapping, ranks, settings.passStepsMin);
     this.rebalancing = new Rebalancing(
       {
-        settings,
+        settings: () => this.#settings,
         topology: topology.toClusterShape(ground.descriptions[0]?.bytesPerExpert ?? 0),
         numNodes: topology.numFastDomains,
         engines: () => this.engines,
@@ -98,6 +100,17 @@ export class Leadership {
       operate: options.operate,
       onFailure: options.onFailure,
     });
+    this.#passTimer = setInterval(() => this.#takePass(), settings.passMs);
+  }
+
+  /** These hold from now on; the pass under way has the length that it began with. */
+  useSettings(settings: CoordinatorSettings): void {
+    const { passMs } = this.#settings;
+    this.#settings = settings;
+    this.window.stepsMin = settings.passStepsMin;
+    this.rebalancing.useSettings();
+    if (passMs === settings.passMs) return;
+    clearInterval(this.#passTimer);
     this.#passTimer = setInterval(() => this.#takePass(), settings.passMs);
   }
 

@@ -30,7 +30,8 @@ import { StepEconomy } from './step-economy.js';
 
 /** What rebalancing sees of the leader, and may ask of it. */
 export interface RebalancingContext {
-  readonly settings: CoordinatorSettings;
+  /** As they are now. */
+  settings(): CoordinatorSettings;
   readonly topology: ClusterShape;
   readonly numNodes: number;
   /** Of the members. */
@@ -85,7 +86,7 @@ export class Rebalancing {
   constructor(context: RebalancingContext, mapping: ExpertMapping, inForce: VersionInForce) {
     this.#context = context;
     this.#inForce = inForce;
-    const { settings } = context;
+    const settings = context.settings();
     this.#balancer = new ExpertLoadBalancer({
       policy: createPolicy(settings.policy),
       mapping,
@@ -94,13 +95,20 @@ export class Rebalancing {
     this.#economy = new StepEconomy(settings, mapping, this.#bytesPerExpert);
     this.#rebalancer = new AsyncExpertRebalancer({
       balancer: this.#balancer,
-      intervalMs: settings.planIntervalMs,
-      passesMin: settings.passesMin,
-      balancednessMax: settings.balancednessMax,
-      planDeadlineMs: settings.planDeadlineMs,
+      ...conditionsOf(settings),
       economy: this.#economy.current(null),
     });
     this.#rebalancer.start();
+  }
+
+  /** The settings have changed. */
+  useSettings(): void {
+    const settings = this.#context.settings();
+    const { policy, windowPasses } = settings;
+    if (this.#balancer.policy.name !== policy) this.#balancer.usePolicy(createPolicy(policy));
+    this.#balancer.useWindow(windowPasses);
+    this.#rebalancer.useConditions(conditionsOf(settings));
+    this.#economy.useSettings(settings);
   }
 
   stop(): Promise<void> {
@@ -146,7 +154,7 @@ export class Rebalancing {
 
   /** Takes a pass in, and decides. Resolves when a plan, if one was made, has been dealt with. */
   async addPass(pass: LoadPass): Promise<void> {
-    const { settings, now } = this.#context;
+    const { now } = this.#context;
     this.#balancer.recordLogicalLoad(pass.logicalLoads);
     this.#balancer.advanceWindow();
     this.#measure(pass);
@@ -158,7 +166,7 @@ export class Rebalancing {
       await this.#consider(await this.#plan());
     } catch (error) {
       if (!(error instanceof EplbError) && !(error instanceof IsobarError)) throw error;
-      this.#notBeforeMs = now() + settings.backOffMs;
+      this.#notBeforeMs = now() + this.#context.settings().backOffMs;
       this.#context.tell('plan-failed', { code: error.code, reason: error.message });
     }
   }
@@ -395,7 +403,7 @@ export class Rebalancing {
   decline(plan: RebalancePlan): void {
     if (this.#pending !== plan) return;
     this.#pending = null;
-    const untilMs = this.#context.now() + this.#context.settings.backOffMs;
+    const untilMs = this.#context.now() + this.#context.settings().backOffMs;
     const { relativeError } = plan.forecast;
     this.#declined = new DeclinedPlan(this.#balancer.averageLoad(), relativeError, untilMs);
     this.#record(plan, 'declined', 'operator');
@@ -425,4 +433,14 @@ export class Rebalancing {
       version: this.#inForce.version,
     });
   }
+}
+
+/** By which it is decided whether a plan is made. */
+function conditionsOf({
+  planIntervalMs: intervalMs,
+  passesMin,
+  balancednessMax,
+  planDeadlineMs,
+}: CoordinatorSettings) {
+  return { intervalMs, passesMin, balancednessMax, planDeadlineMs };
 }

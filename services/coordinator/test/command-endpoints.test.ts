@@ -20,7 +20,7 @@ const answer: ChangeAnswer = {
   version: 2,
   effect: null,
   plan: null,
-  control: { mode: 'observe', paused: false, held: null, drained: [], dead: [] },
+  control: { mode: 'observe', paused: false, held: null, drained: [], dead: [], parameters: {} },
 };
 const mapping: MappingAnswer = {
   version: 1,

@@ -15,19 +15,15 @@ import {
 import { Topology } from '@isobar/topology';
 import type { AskedOperation, OperationContent, PreparedCommand } from '../src/change-commands.js';
 import { Leadership } from '../src/leadership.js';
-import { coordinatorSettingsSchema, timingsOf } from '../src/settings.js';
+import { settingsOf, timingsOf } from '../src/settings.js';
+import { configurationWith } from './test-configuration.js';
 
 /* A leadership of three ranks, with a leader that stands still and a store that is a map. */
 
 const numRanks = 3;
 export const fence = { term: 4, nonce: 'a'.repeat(16) };
-export const settings = coordinatorSettingsSchema.parse({
-  deployment: 'test',
-  servers: ['nats://127.0.0.1:4222'],
-  topology: 'topology.yaml',
-  perTokenSeconds: 1e-5,
-  passStepsMin: 1,
-});
+const { configuration } = configurationWith({ perTokenSeconds: 1e-5, passStepsMin: 1 });
+export const settings = settingsOf(configuration);
 
 export function mappingOf(physicalToLogical: readonly number[]): ExpertMapping {
   return ExpertMapping.create({
@@ -152,7 +148,14 @@ const ground: Ground = {
 };
 
 export function controlOf(changes: Partial<ControlRecord> = {}): ControlRecord {
-  const nothing = { paused: false, held: null, drained: [], dead: [], requests: [] };
+  const nothing = {
+    paused: false,
+    held: null,
+    drained: [],
+    dead: [],
+    parameters: {},
+    requests: [],
+  };
   return { schema: 1, fence, mode: 'observe', ...nothing, ...changes };
 }
 

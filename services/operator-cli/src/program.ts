@@ -1,7 +1,9 @@
 import { softwareVersion } from '@isobar/protocol';
 import { Command, Option } from 'commander';
 import { addAuth } from './auth/auth-command.js';
+import { addConfiguring } from './commands/configuring.js';
 import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
+import { addParameters } from './commands/parameters.js';
 import { renderPlan } from './commands/render-status.js';
 import { type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
@@ -49,6 +51,8 @@ export function createProgram(): Command {
   addPlan(program);
   addSteering(program);
   addMembers(program);
+  addParameters(program);
+  addConfiguring(program);
   addReplay(program);
   addDemo(program);
   addAuth(program);

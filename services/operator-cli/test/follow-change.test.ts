@@ -14,7 +14,7 @@ const running: ChangeAnswer = {
   version: null,
   effect: null,
   plan: null,
-  control: { mode: 'observe', paused: false, held: null, drained: [3], dead: [] },
+  control: { mode: 'observe', paused: false, held: null, drained: [3], dead: [], parameters: {} },
 };
 const done: ChangeAnswer = { ...running, state: 'done', outcome: 'committed', version: 4 };
 

@@ -32,7 +32,7 @@ import type { DurableStateFile } from './durable-state-file.js';
 import { subscribeOrders } from './leader-orders.js';
 import { PatientState } from './patient-state.js';
 import type { ProcessWitness } from './process-witness.js';
-import type { AgentSettings } from './settings.js';
+import type { AgentSettings, AgentTimings } from './settings.js';
 
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
@@ -78,7 +78,8 @@ export class RankAgent {
   readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
   readonly #saving: PatientState;
   readonly #questions = new Map<number, BusMessage>();
-  readonly #reportTimer: NodeJS.Timeout;
+  #timings: AgentTimings;
+  #reportTimer: NodeJS.Timeout;
   #nextQuestion = 0;
   /** The report last sent: everything in it was on disk by then. */
   #reported: RankReport;
@@ -123,10 +124,22 @@ export class RankAgent {
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
-    this.#reportTimer = setInterval(() => {
+    this.#timings = settings;
+    this.#reportTimer = this.#reportEvery(settings.reportIntervalMs);
+  }
+
+  #reportEvery(intervalMs: number): NodeJS.Timeout {
+    return setInterval(() => {
       this.#intake.tick();
       if (!this.#saving.isFull) this.#actor.send({ kind: 'tick' });
-    }, settings.reportIntervalMs);
+    }, intervalMs);
+  }
+
+  /** These hold from now on; what waits already keeps the deadline that it began with. */
+  useTimings(timings: AgentTimings): void {
+    this.#timings = timings;
+    clearInterval(this.#reportTimer);
+    this.#reportTimer = this.#reportEvery(timings.reportIntervalMs);
   }
 
   /** @throws IsobarError ISOBAR_AGENT_STATE */
@@ -290,7 +303,7 @@ export class RankAgent {
   }
 
   #command(command: EngineCommand): void {
-    const { stageDeadlineMs, commandDeadlineMs } = this.#options.settings;
+    const { stageDeadlineMs, commandDeadlineMs } = this.#timings;
     const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
     this.#engine.command(toMessage(command), timeoutMs, (outcome) => {
       if (outcome.ok) {
@@ -316,7 +329,7 @@ export class RankAgent {
     const question = encode({ schema: 1, rank: settings.rank, since });
     try {
       const subject = this.#subjects.leader('outcomes');
-      const payload = await bus.request(subject, question, settings.questionDeadlineMs);
+      const payload = await bus.request(subject, question, this.#timings.questionDeadlineMs);
       const answer = decode('outcomes', payload, outcomesAnswerSchema);
       for (const known of answer.outcomes) decodeKnownOutcome(known);
       this.#actor.send({ kind: 'outcomes-told', fence: answer.fence, outcomes: answer.outcomes });

@@ -104,9 +104,8 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       backOffMs: 500,
       tickMs: 100,
       ...leases[lease],
-      ...connections[lease],
     },
-    agent: { ...connections[lease] },
+    nats: { ...connections[lease] },
     ...(placementOf === undefined ? {} : { placementOf }),
     ...(storeDirectoryOf === undefined ? {} : { storeDirectoryOf }),
   };

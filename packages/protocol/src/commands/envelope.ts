@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { modeSchema } from '../control-record.js';
 import { memberSchema } from '../member.js';
+import { parametersSchema } from '../parameters.js';
 import { rankSchema, versionSchema } from '../schemas.js';
 import { commandOutcomeSchema, requestIdSchema } from './command-request.js';
 import { planSummarySchema } from './plan.js';
@@ -35,6 +36,9 @@ export const controlAnswerSchema = z.object({
     .describe('Why balancing by itself is held until resumed, null where it is not.'),
   drained: z.array(rankSchema).describe('Ranks that are to hold no expert.'),
   dead: z.array(memberSchema).describe('Engines whose end an operator has vouched for.'),
+  parameters: parametersSchema.describe(
+    'Options that commands have set: they go before environment, file and default.',
+  ),
 });
 export type ControlAnswer = z.infer<typeof controlAnswerSchema>;
 

@@ -180,6 +180,8 @@ export type CoordinatorEvent =
   | { readonly kind: 'vote'; readonly vote: Vote }
   | { readonly kind: 'loads'; readonly loads: Float64Array }
   | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
+  /** Those of leading are others from now on, also those that run already. */
+  | { readonly kind: 'timings'; readonly timings: LeaderTimings }
   | ({ readonly kind: 'operate' } & Operation);
 
 export type CoordinatorEffect =

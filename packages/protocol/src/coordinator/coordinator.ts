@@ -1,3 +1,4 @@
+import type { LeaderTimings } from '../leader/leader.js';
 import { initialLease } from '../lease/lease.js';
 import { type CoordinatorStep, toLease } from './coordinator-step.js';
 import type {
@@ -111,8 +112,21 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
     case 'outcomes-question':
       toLeader(step, event);
       break;
+    case 'timings':
+      setTimings(step, event.timings);
+      break;
     case 'operate':
       enqueue(step, event);
       break;
   }
+}
+
+/** Phases that run already are held against the new deadlines from their own beginning. */
+function setTimings(step: CoordinatorStep, timings: LeaderTimings): void {
+  const { options, role } = step.state;
+  const changed = { ...options, timings: { ...options.timings, leader: timings } };
+  step.state = { ...step.state, options: changed };
+  if (role.kind !== 'leading') return;
+  const leader = { ...role.leader, timings, swap: { ...role.leader.swap, timings } };
+  step.state = { ...step.state, role: { ...role, leader } };
 }

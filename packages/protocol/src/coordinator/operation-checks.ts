@@ -1,10 +1,12 @@
 import { encode } from '../codec.js';
 import { type CommandRequest, endedRequest } from '../commands/command-request.js';
 import { type ControlRecord, controlRecordSchema } from '../control-record.js';
+import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
 import { refuseRequest } from '../leader/requests.js';
 import { includesMember, type Member, unionOfMembers } from '../member.js';
+import type { Parameters } from '../parameters.js';
 import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, hasRoomForRequest } from './control-change.js';
 import type { CoordinatorState, Operation, QueuedOperation } from './coordinator-types.js';
@@ -98,12 +100,14 @@ export function knownRequest(
 /** Why the leader would not do now what an operation asks of it, null where it would. */
 export function refusalNow(
   state: CoordinatorState,
-  { request, cancel }: Pick<QueuedOperation, 'request' | 'cancel'>,
+  { request, cancel, changes }: Pick<QueuedOperation, 'request' | 'cancel' | 'changes'>,
   control: ControlRecord,
   nowMs: number,
 ): IsobarError | null {
   const { role } = state;
   if (role.kind !== 'leading') return null;
+  const outdated = refuseParameters(role.control.record, changes);
+  if (outdated !== null) return outdated;
   if (cancel !== undefined) return refuseCancel(role.leader);
   if (request === null) return null;
   return refuseRequest(
@@ -111,6 +115,20 @@ export function refusalNow(
     { kind: 'request', token: 0, ...request },
     nowMs,
   );
+}
+
+/** Parameters hold together only over those that they were checked over. */
+function refuseParameters(
+  { parameters }: ControlRecord,
+  changes: QueuedOperation['changes'],
+): IsobarError | null {
+  const isSame = (other: Parameters) => sameBytes(encode(other), encode(parameters));
+  const outdated = changes.some(
+    (change) => change.kind === 'parameters' && !isSame(change.checkedOver),
+  );
+  if (!outdated) return null;
+  const text = 'another command has set parameters meanwhile: look at them, and ask again';
+  return new IsobarError('ISOBAR_COORDINATOR_PARAMETERS_CHANGED', text, { field: 'parameters' });
 }
 
 export function refuseCancel({ swap }: LeaderState): IsobarError | null {
@@ -200,7 +218,7 @@ export function previewOperation(
   const refusal =
     refusalOf(state, { changes }) ??
     refuseRecord(control, before, state.options.payloadBytesMax) ??
-    refusalNow(state, operation, control, nowMs);
+    refusalNow(state, { ...operation, changes }, control, nowMs);
   return { refusal, control };
 }
 

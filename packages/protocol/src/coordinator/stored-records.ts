@@ -38,8 +38,8 @@ export function controlUnder(
   stored: ControlRecord | null,
   mode: Mode,
 ): ControlRecord {
-  const fresh = { mode, paused: false, held: null, drained: [], dead: [], requests: [] };
-  return { ...fresh, ...stored, schema: 1, fence };
+  const fresh = { mode, paused: false, held: null, drained: [], dead: [] };
+  return { ...fresh, parameters: {}, requests: [], ...stored, schema: 1, fence };
 }
 
 /** The highest fence of any record that refuses this one, null where none does. */

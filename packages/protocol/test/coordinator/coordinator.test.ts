@@ -191,6 +191,7 @@ describe('the control record', () => {
   function taken(before: Partial<ControlRecord>, during?: CoordinatorEvent) {
     const world = testWorld();
     const fresh = { mode: 'approve', paused: false, held: null, drained: [], dead: [] };
+    // Without parameters: as an older version wrote it.
     const fence = { term: 1, nonce: other };
     world.store.put('control', encode({ schema: 1, fence, ...fresh, ...before }));
     if (during !== undefined) world.a.send(during);
@@ -206,6 +207,7 @@ describe('the control record', () => {
       paused: true,
       held: 'rolled back',
       drained: [2],
+      parameters: {},
     });
     expect(a.fence.term).toBe(2);
   });

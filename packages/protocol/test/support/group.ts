@@ -77,7 +77,16 @@ export function fenceOf(term: number): Fence {
 
 export function controlOf(fields: Partial<ControlRecord> = {}): ControlRecord {
   const fresh = { mode: 'observe', paused: false, held: null, drained: [], dead: [] } as const;
-  return { schema: 1, fence: fenceOf(1), ...fresh, drained: [], dead: [], requests: [], ...fields };
+  return {
+    schema: 1,
+    fence: fenceOf(1),
+    ...fresh,
+    drained: [],
+    dead: [],
+    parameters: {},
+    requests: [],
+    ...fields,
+  };
 }
 
 export function incarnationOf(rank: number, life = 0): string {

@@ -1,3 +1,4 @@
+import { configurationManuals } from './configuration-manuals.js';
 import type { Manual } from './manual.js';
 import { memberManuals } from './member-manuals.js';
 import { steeringManuals } from './steering-manuals.js';
@@ -131,5 +132,6 @@ export const manuals: Readonly<Record<string, Manual>> = {
   ...watchingManuals,
   ...steeringManuals,
   ...memberManuals,
+  ...configurationManuals,
   ...localManuals,
 };
