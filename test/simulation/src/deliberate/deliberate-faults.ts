@@ -45,8 +45,10 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [
       {
         file: 'swap/coordinator-swap.js',
-        find: '    if (missingMembers(counted, state.dead, state.reports).length === 0) {',
-        replace: '    if (2 * counted.votes.size > counted.voters.length) {',
+        find: '    if (open === null || missingMembers(open, state.dead, state.reports).length > 0) {',
+        replace: `    const isMajority = open?.phase === 'preparing' && 2 * open.votes.size > open.voters.length;
+    const isMissing = open === null || missingMembers(open, state.dead, state.reports).length > 0;
+    if (open === null || (isMissing && !isMajority)) {`,
       },
     ],
   },
