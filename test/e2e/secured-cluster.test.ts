@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AuthenticationKind } from '@isobar/auth';
+import { type AuthenticationKind, accountsFileName } from '@isobar/auth';
 import { contextOf, loadConfiguration } from '@isobar/configuration';
 import { commandNames, operatorsAccount } from '@isobar/protocol';
 import { connect, usernamePasswordAuthenticator } from 'nats';
@@ -27,13 +27,17 @@ async function initialise(kind: AuthenticationKind, folder: string, store: strin
   expect(made.code, made.stderr).toBe(0);
 }
 
-async function startSecured(kind: AuthenticationKind): Promise<SmallCluster> {
+async function startSecured(
+  kind: AuthenticationKind,
+  adapt: (folder: string) => Promise<void> = async () => undefined,
+): Promise<SmallCluster> {
   return SmallCluster.start({
     nats: { operatorsAccount: operatorsAccount('demo') },
     numCoordinators,
     client: 'credentials/operator-alice/context.json',
     secure: async (folder, store) => {
       await initialise(kind, folder, store);
+      await adapt(folder);
       return {
         serverConfiguration: join(folder, 'server', 'nats-server.conf'),
         contextOf: (name) => join(folder, name, 'context.json'),
@@ -100,6 +104,27 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
     await expectOwnIdentities(running);
     await expectNoSecretTold(running);
     expect(await running.conclude()).toMatchObject(noTokenWrong);
+  });
+});
+
+describe('what the server does not permit', () => {
+  it('is told by the process that it is kept from, counted by the leader, and alarmed', async () => {
+    const running = await startSecured('password', async (folder) => {
+      const path = join(folder, 'server', accountsFileName('demo'));
+      const accounts = await readFile(path, 'utf8');
+      const without = accounts.replace('"isobar.v1.demo.load.1"', '"isobar.v1.demo.load.none"');
+      expect(without).not.toBe(accounts);
+      await writeFile(path, without);
+    });
+    small = running;
+    const alarm = await running.event((event) => event.alarm === 'messages-refused');
+    const refusal = { source: 'rank 1', kind: 'load', reason: 'not-permitted' };
+    expect(alarm).toMatchObject({ refused: [refusal] });
+    expect(await running.status()).toMatchObject({ refusals: [refusal] });
+    const shown = await isobarAs(running, 'viewer-grafana', 'status');
+    expect(shown.stdout).toMatch(/rank 1: \d+ × load, not-permitted: /);
+    const log = await readFile(running.cluster.process('agent-1').logPath, 'utf8');
+    expect(log).toMatch(/"message":"load","reason":"not-permitted".*"msg":"message refused"/);
   });
 });
 
