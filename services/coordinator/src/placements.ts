@@ -195,7 +195,12 @@ export class Placements {
     const out = new Set(this.#context.unavailableRanks());
     const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
     const staying = ranks.filter((rank) => !out.has(rank));
-    const revalidated = revalidateMapping(wanted, staying, current, this.#context.leader().loads);
+    const revalidated = revalidateMapping(
+      wanted,
+      { memberRanks: staying },
+      current,
+      this.#context.leader().loads,
+    );
     if (revalidated.kind === 'mapping') return revalidated.mapping;
     const { kind: _, ...fields } = revalidated;
     const text = 'that mapping can not be had on the ranks that are left';

@@ -166,7 +166,11 @@ export class Operator {
       const now = leader.view;
       if (record.outcome !== 'committed' || now === null || leader.process.life !== life) return;
       const ranks = now.members.map(({ rank }) => rank);
-      const earlier = revalidateMapping(reader.mapping(record), ranks, now.mapping);
+      const earlier = revalidateMapping(
+        reader.mapping(record),
+        { memberRanks: ranks },
+        now.mapping,
+      );
       if (earlier.kind === 'degraded') return;
       const incomingMax = shape.spareBuffers - shape.reserveBuffers;
       const reason = `back to version ${version}`;
