@@ -158,8 +158,10 @@ async function dryRun(
   };
 }
 
-function controlAnswer({ mode, paused, held, drained, dead }: ControlRecord): ControlAnswer {
-  return { mode, paused, held, drained: [...drained], dead: [...dead] };
+function controlAnswer(control: ControlRecord): ControlAnswer {
+  const { mode, paused, held, drained, slotLimits, dead } = control;
+  const lists = { drained: [...drained], slotLimits: [...slotLimits], dead: [...dead] };
+  return { mode, paused, held, ...lists };
 }
 
 /** Of what is asked for, however it was written: not of how long to wait. */

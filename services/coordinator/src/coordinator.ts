@@ -29,6 +29,7 @@ import { CommandOutcomes } from './command-outcomes.js';
 import { CommandServer } from './command-server.js';
 import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
+import { LeaveQuestions } from './leave-questions.js';
 import { RankMessages } from './rank-messages.js';
 import { type CoordinatorSettings, timingsOf } from './settings.js';
 import { statusOf } from './status.js';
@@ -117,6 +118,7 @@ export class Coordinator implements CommandTarget {
       onFailure: options.onFailure,
       mailboxMax,
     });
+    const leaves = new LeaveQuestions(this, (event) => this.#tell('command', { ...event }));
     this.#ranks = new RankMessages({
       bus,
       subjects: this.#subjects,
@@ -126,6 +128,7 @@ export class Coordinator implements CommandTarget {
       send,
       onSample: (sample) => this.#leadership?.addSample(sample),
       onReport: (rank) => this.#reportedAtMs.set(rank, performance.now()),
+      onLeave: (question) => leaves.answer(question),
     });
     this.#commands = new CommandServer({
       bus,
@@ -394,8 +397,8 @@ export class Coordinator implements CommandTarget {
 }
 
 /** What operators have set, without what is kept of their commands. */
-function steeringOf({ mode, paused, held, drained, dead }: ControlRecord) {
-  return { mode, paused, held, drained, dead };
+function steeringOf({ mode, paused, held, drained, slotLimits, dead }: ControlRecord) {
+  return { mode, paused, held, drained, slotLimits, dead };
 }
 
 type LeadingEffect = Extract<

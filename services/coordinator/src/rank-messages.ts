@@ -5,7 +5,10 @@ import {
   decode,
   encode,
   type Fence,
+  type LeaveAnswer,
+  type LeaveQuestion,
   type LoadSample,
+  leaveQuestionSchema,
   loadSampleSchema,
   outcomesQuestionSchema,
   rankAnswerSchema,
@@ -25,6 +28,7 @@ export interface RankMessagesOptions {
   readonly send: (event: CoordinatorEvent) => void;
   readonly onSample: (sample: LoadSample) => void;
   readonly onReport: (rank: number) => void;
+  readonly onLeave: (question: LeaveQuestion) => Promise<LeaveAnswer>;
 }
 
 /** Questions of ranks that wait for the machine; the oldest are dropped, they are asked again. */
@@ -43,7 +47,7 @@ export class RankMessages {
   }
 
   listen(): void {
-    const { subjects, send, onSample, onReport } = this.#options;
+    const { subjects, send, onSample, onReport, onLeave, logger } = this.#options;
     this.#hear(subjects.vote('*', '*'), (payload, subject) => {
       const vote = decode('vote', payload, voteSchema);
       assertRankOfSubject(subject, vote.rank);
@@ -59,6 +63,14 @@ export class RankMessages {
       const sample = decode('load sample', payload, loadSampleSchema);
       assertRankOfSubject(subject, sample.rank);
       onSample(sample);
+    });
+    this.#hear(subjects.leave('*'), (payload, subject, respond) => {
+      const question = decode('leave question', payload, leaveQuestionSchema);
+      assertRankOfSubject(subject, question.rank);
+      onLeave(question).then(
+        (answer) => respond(encode(answer)),
+        (error: unknown) => logger.error({ err: error, rank: question.rank }, 'leave not answered'),
+      );
     });
     this.#hear(subjects.leader('outcomes'), (payload, _, respond) => {
       const { since } = decode('outcomes question', payload, outcomesQuestionSchema);

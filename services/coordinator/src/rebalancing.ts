@@ -41,6 +41,8 @@ export interface RebalancingContext {
   idle(): boolean;
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): number[];
+  /** Slots of each rank that may be used, its first ones, [ranks]. */
+  usableSlots(): Int32Array;
   newest(): { readonly version: number; readonly digest: string };
   /** Asks the leader for a rebalance by itself. */
   request(
@@ -229,6 +231,7 @@ export class Rebalancing {
       numNodes,
       pinnedSlots,
       unavailableRanks,
+      usableSlots: this.#context.usableSlots(),
       ...(moveCosts === undefined ? {} : { moveCosts }),
     };
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);

@@ -3,6 +3,7 @@ import {
   type CoordinatorState,
   type LeaderState,
   type Member,
+  offeredSlotsOf,
   type RankStatus,
   ranksMissing,
   type StatusAnswer,
@@ -134,12 +135,23 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     standing: engine?.standing ?? null,
     member: swap.members.find((member) => member.rank === rank)?.incarnation ?? null,
     drained: control.drained.includes(rank),
+    slots: slotsOf(leadership.leader, rank),
+    leaving: engine?.leaving === true,
     mappingVersion: engine?.mappingVersion ?? null,
     incarnation: engine?.incarnation ?? null,
     freeBuffers: engine?.freeBuffers ?? null,
     step: engine?.step ?? null,
     loadShare: loadShare(leadership, rank),
     staged: report?.progress ?? null,
+  };
+}
+
+function slotsOf({ mapping, evidence, control }: LeaderState, rank: number): RankStatus['slots'] {
+  const { slotOffsets } = mapping;
+  return {
+    own: (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0),
+    offered: offeredSlotsOf(mapping, evidence, rank),
+    limit: control.slotLimits.find((limit) => limit.rank === rank)?.slots ?? null,
   };
 }
 

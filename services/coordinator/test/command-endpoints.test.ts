@@ -20,7 +20,14 @@ const answer: ChangeAnswer = {
   version: 2,
   effect: null,
   plan: null,
-  control: { mode: 'observe', paused: false, held: null, drained: [], dead: [] },
+  control: {
+    mode: 'observe',
+    paused: false,
+    held: null,
+    drained: [],
+    slotLimits: [],
+    dead: [],
+  },
 };
 const mapping: MappingAnswer = {
   version: 1,

@@ -50,6 +50,7 @@ function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
     heldBack: () => null,
     idle: () => true,
     unavailableRanks: () => [],
+    usableSlots: () => new Int32Array(4).fill(99),
     newest: () => newest,
     request: () => expect.unreachable(),
     tell: () => undefined,

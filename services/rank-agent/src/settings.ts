@@ -28,6 +28,10 @@ export const agentSettingsSchema = z
     commandDeadlineMs: z.number().int().min(100).max(600_000).default(10_000),
     /** For a question to the leader. */
     questionDeadlineMs: z.number().int().min(100).max(60_000).default(2_000),
+    /** Asked to stop, the agent first has its engine leave the group, which goes on without it. */
+    leaveOnStop: z.boolean().default(false),
+    /** It stops then whether its engine has left or not. */
+    leaveDeadlineMs: z.number().int().min(100).max(3_600_000).default(60_000),
   })
   .strict();
 

@@ -2,6 +2,7 @@ import type { KnownOutcome } from '../known-outcome.js';
 import { type MapRecord, mappingOfRecord } from '../map-record.js';
 import { membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
+import { closedSlotsOf, fillsClosedSlot, usableSlots } from '../membership/offered-slots.js';
 import type { Situation } from '../membership/situation.js';
 import { decodeTransfers } from '../proposal.js';
 import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
@@ -10,6 +11,7 @@ import type {
   CoordinatorSwapEvent,
   CoordinatorSwapState,
 } from '../swap/coordinator-swap-state.js';
+import type { Wave } from '../swap/open-swap.js';
 import { blamesSource } from '../swap/vote-refusal.js';
 import type {
   LeaderAlarm,
@@ -42,9 +44,17 @@ export function situationOf(state: LeaderState): Situation {
     topology,
     loads,
     drained: control.drained,
+    usableSlots: usableSlots(mapping, evidence, control),
     shunned: shunned.map(({ member }) => member),
     distrusted,
   };
+}
+
+/** Whether waves would bring anything into slots that are closed by now. */
+export function fillsClosed(state: LeaderState, waves: readonly Pick<Wave, 'mapping'>[]): boolean {
+  if (waves.length === 0) return false;
+  const closed = closedSlotsOf(situationOf(state));
+  return waves.some(({ mapping }) => fillsClosedSlot(mapping, state.mapping, closed));
 }
 
 export function alarm(

@@ -12,6 +12,7 @@ import { encodeTransfers } from '../proposal.js';
 import { differingField } from '../swap/differing-field.js';
 import type { Wave } from '../swap/open-swap.js';
 import { engineOf } from './evidence.js';
+import { closedSlotsOf, describeOffers, offeredSlots, ranksToClear } from './offered-slots.js';
 import {
   candidates,
   deadMembers,
@@ -55,12 +56,14 @@ export function planRemoval(situation: Situation): MembershipPlan {
   const targets = { dead, joiners: [] };
   const spared = planEvacuation(removalRequest(situation, [], situation.drained));
   if (spared.kind === 'waves') return removal(situation, spared.waves, targets, reason);
-  // A drained rank holds nothing for as long as others can.
-  const all = planEvacuation(removalRequest(situation, [], []));
+  // A drained rank, and a slot that an operator closed, hold nothing for as long as others can.
+  const { mapping, evidence } = situation;
+  const inNeed = { ...situation, usableSlots: offeredSlots(mapping, evidence) };
+  const all = planEvacuation(removalRequest(inNeed, [], []));
   if (all.kind === 'waves') return removal(situation, all.waves, targets, reason);
   const joiners = returning(situation);
   if (joiners.length === 0) return degraded(all);
-  const returned = planEvacuation(removalRequest(situation, joiners, []));
+  const returned = planEvacuation(removalRequest(inNeed, joiners, []));
   if (returned.kind === 'degraded') return degraded(returned);
   return removal(situation, returned.waves, { dead, joiners }, reason);
 }
@@ -88,17 +91,27 @@ function removalRequest(
   for (const rank of spared) maxIncomingPerRank[rank] = 0;
   return evacuationRequest(situation, [...living, ...joiners], {
     leavingRanks: [],
+    leavingSlots: closedAt(situation, joiners),
     returningRanks: joiners.map(({ rank }) => rank),
     retained: retainedBy(situation, living),
     maxIncomingPerRank,
   });
 }
 
+/** Closed slots of members that have nothing in them yet. */
+function closedAt(situation: Situation, joiners: readonly Member[]): Int32Array {
+  const ranks = new Set(joiners.map(({ rank }) => rank));
+  return closedSlotsOf(situation).filter((slot) => ranks.has(situation.mapping.rankOfSlot(slot)));
+}
+
 /** @param staying members of the target; all other ranks end empty, and can give nothing */
 function evacuationRequest(
   situation: Situation,
   staying: readonly Member[],
-  fields: Omit<EvacuationRequest, 'current' | 'outRanks' | 'pinnedSlots' | 'topology' | 'loads'>,
+  fields: Omit<
+    EvacuationRequest,
+    'current' | 'outRanks' | 'closedSlots' | 'pinnedSlots' | 'topology' | 'loads'
+  >,
 ): EvacuationRequest {
   const { mapping, topology, loads } = situation;
   const ranks = new Set(staying.map(({ rank }) => rank));
@@ -111,7 +124,8 @@ function evacuationRequest(
     ...(topology === null ? {} : { topology }),
     ...(loads === null ? {} : { loads }),
   };
-  return { current: mapping, outRanks, pinnedSlots, ...known, ...fields };
+  const placing = { closedSlots: closedSlotsOf(situation), pinnedSlots };
+  return { current: mapping, outRanks, ...placing, ...known, ...fields };
 }
 
 /** Ranks that have held it, and by their newest word have not retired it, nor failed as sources. */
@@ -209,8 +223,13 @@ function planRestart(situation: Situation, dead: readonly Member[]): MembershipP
   if (members.length > 0) return { kind: 'degraded', lacks: 'proof', fields: { members } };
   const start = commonStart(situation, fresh);
   if (start !== null) return startWave(situation, start, fresh);
-  const request = evacuationRequest(situation, fresh, {
+  const inNeed = {
+    ...situation,
+    usableSlots: offeredSlots(situation.mapping, situation.evidence),
+  };
+  const request = evacuationRequest(inNeed, fresh, {
     leavingRanks: [],
+    leavingSlots: closedAt(inNeed, fresh),
     returningRanks: fresh.map(({ rank }) => rank),
     maxIncomingPerRank: new Int32Array(situation.mapping.numRanks),
   });
@@ -303,7 +322,8 @@ export function planJoin(situation: Situation, joiners: readonly Member[]): Memb
 }
 
 /**
- * Waves that empty ranks which live and give what they hold.
+ * Waves that empty ranks which live and give what they hold; where they don't leave, closed slots of
+ * all members too.
  * @param isLeaving whether the last wave no longer lists them
  */
 export function planEmptying(
@@ -314,12 +334,21 @@ export function planEmptying(
   const { members, drained } = situation;
   const maxIncomingPerRank = incomingMax(situation, true);
   for (const rank of drained) maxIncomingPerRank[rank] = 0;
-  const leavingRanks = [...ranks];
-  const request = evacuationRequest(situation, members, { leavingRanks, maxIncomingPerRank });
+  const request = evacuationRequest(situation, members, {
+    leavingRanks: [...ranks],
+    leavingSlots: isLeaving ? new Int32Array(0) : closedSlotsOf(situation),
+    maxIncomingPerRank,
+  });
   const plan = planEvacuation(request);
   if (plan.kind === 'degraded') return degraded(plan);
   const change = isLeaving ? 'membership' : 'drain';
-  const reason = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
+  const named = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
+  const limited = isLeaving ? [] : ranksToClear(situation).filter((rank) => !ranks.includes(rank));
+  const told = [
+    ...(ranks.length === 0 ? [] : [named]),
+    ...(limited.length === 0 ? [] : [describeOffers(situation, limited)]),
+  ];
+  const reason = told.join('; ').slice(0, 1_000);
   const last = isLeaving ? members.filter(({ rank }) => !ranks.includes(rank)) : members;
   const waves = wavesOf(situation, plan.waves, { change, reason, during: members, last });
   return { kind: 'waves', change, waves };

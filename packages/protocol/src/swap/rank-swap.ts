@@ -4,6 +4,7 @@ import type { Proposal } from '../proposal.js';
 import { isListed, isMember, type StageCommand } from './rank-commands.js';
 import { type DurableRankState, isDecided, withCut } from './rank-durable.js';
 import { onEngineEvent } from './rank-engine.js';
+import { goOnLeaving, onLeaveTold } from './rank-leaving.js';
 import type { RankSwapEvent, RankSwapResult, RankSwapState } from './rank-state.js';
 import {
   advance,
@@ -68,8 +69,14 @@ export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSw
       );
     case 'outcomes-unanswered':
       return unchanged({ ...state, asking: false });
+    case 'leave': {
+      const leaving = { ...state.leaving, isAsked: true };
+      return reported(goOnLeaving({ ...state, leaving }));
+    }
+    case 'leave-told':
+      return onLeaveTold(state, event.question, event.answer);
     case 'tick':
-      return reported(chain(lookForProcesses(state), advance));
+      return reported(chain(chain(lookForProcesses(state), advance), goOnLeaving));
   }
 }
 
