@@ -34,6 +34,8 @@ const eventDeadlineMs = 60_000;
 export interface SmallClusterOptions {
   readonly activation?: 'two-table' | 'in-place';
   readonly engine?: Readonly<Record<string, unknown>>;
+  readonly engineOfRank?: ClusterOptions['engineOfRank'];
+  readonly agent?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
   readonly numCoordinators?: number;
@@ -71,6 +73,8 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
     ...(options.secure === undefined ? {} : { secure: options.secure }),
+    ...(options.engineOfRank === undefined ? {} : { engineOfRank: options.engineOfRank }),
+    ...(options.agent === undefined ? {} : { agent: options.agent }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     coordinator: {
       ...cluster.coordinator,
