@@ -118,7 +118,7 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
-export { previewEmptying, previewLimit } from './leader/preview-emptying.js';
+export { previewEmptying, previewLimit, ranksBeingCleared } from './leader/preview-emptying.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export { heldFence, initialLease, stepLease } from './lease/lease.js';
 export type {

@@ -13,6 +13,7 @@ import {
   previewEmptying,
   previewLimit,
   type RequestOutcome,
+  ranksBeingCleared,
   usableSlots,
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
@@ -143,6 +144,8 @@ export class Leadership {
     if (control.held !== null) return `held: ${control.held}`;
     const silent = this.silentRanks;
     if (silent.length > 0) return `no engine of rank ${silent.join(', ')}`;
+    const clearing = ranksBeingCleared(this.leader);
+    if (clearing.length > 0) return `slots of rank ${clearing.join(', ')} are to be emptied`;
     if (backOff === null || performance.now() >= backOff.untilMs) return null;
     return `backing off after version ${backOff.version}: ${backOff.reason}`;
   }

@@ -18,6 +18,9 @@ interface Told {
   readonly code: string | null;
 }
 
+/** Each attempt is a write of the record `control`: no rank makes more of them than that. */
+const attemptIntervalMs = 1_000;
+
 /**
  * Agents that ask for their own engine to leave: a `leave` like an operator's, recorded with the agent
  * as requester. Which rank may ask is the server's to permit, by the subject.
@@ -26,6 +29,8 @@ export class LeaveQuestions {
   readonly #target: CommandTarget;
   readonly #tell: (event: CommandEvent) => void;
   readonly #told = new Map<number, Told>();
+  /** The newest attempt of each rank. */
+  readonly #attempts = new Map<number, { readonly requestId: string; readonly atMs: number }>();
 
   constructor(target: CommandTarget, tell: (event: CommandEvent) => void) {
     this.#target = target;
@@ -51,12 +56,25 @@ export class LeaveQuestions {
     const listed = swap.members.find((other) => other.rank === rank);
     // A version that it is not to be part of, or may come to be, is under way.
     if (listed?.incarnation !== incarnation) return answerOf('leaving', null, '');
+    this.#noteAttempt(question);
     const asked = { requestId, rank, dryRun: false, waitMs: 0 };
     const answer = await carryOut(this.#target, 'leave', asked, requesterOf(rank), () =>
       leadership.prepareLeave(rank),
     );
     this.#note(question, 'done', null);
     return toldOf(answer, this.#isListed(question));
+  }
+
+  /** @throws IsobarError ISOBAR_COORDINATOR_BUSY where another attempt has just been made */
+  #noteAttempt({ rank, requestId }: LeaveQuestion): void {
+    const before = this.#attempts.get(rank);
+    if (before?.requestId === requestId) return;
+    const atMs = performance.now();
+    if (before !== undefined && atMs - before.atMs < attemptIntervalMs) {
+      const text = `rank ${rank} makes another attempt within ${attemptIntervalMs} ms`;
+      throw new IsobarError('ISOBAR_COORDINATOR_BUSY', text, { rank });
+    }
+    this.#attempts.set(rank, { requestId, atMs });
   }
 
   #isListed({ incarnation }: LeaveQuestion): boolean {

@@ -23,6 +23,11 @@ export function previewEmptying(
   return new IsobarError('ISOBAR_COORDINATOR_DEGRADED', text, plan.fields);
 }
 
+/** Ranks that hold something in slots that are closed: until they are cleared nothing is rebalanced. */
+export function ranksBeingCleared(leader: LeaderState): readonly number[] {
+  return ranksToClear(situationOf(leader));
+}
+
 /**
  * The waves by which slots beyond a limit would be emptied as things are. Nothing is changed.
  * @returns ISOBAR_COORDINATOR_DEGRADED where what they hold has no other place now
