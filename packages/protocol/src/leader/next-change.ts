@@ -4,6 +4,7 @@ import {
   firstWave,
   joinersOf,
   type MembershipPlan,
+  planDrains,
   planEmptying,
   planJoin,
   planRemoval,
@@ -171,7 +172,7 @@ function beginOwn(step: LeaderStep, change: OwnChange): boolean {
     case 'membership':
       return beginPlan(step, change, planJoin(situation, joinersOf(situation)));
     case 'drain':
-      return beginPlan(step, change, planEmptying(situation, ranksToDrain(situation), false));
+      return beginPlan(step, change, planDrains(situation));
     case 'evacuation':
       return beginRemoval(step, situation);
   }
@@ -287,7 +288,7 @@ function beginLeave(step: LeaderStep, request: LeaderRequest, ranks: readonly nu
     endRequest(step, request, 'superseded', `${told} is no living member any more`);
     return false;
   }
-  const plan = planEmptying(situation, ranks, true);
+  const plan = planEmptying(situation, ranks, true, false);
   if (plan.kind === 'degraded') {
     endRequest(step, request, 'degraded', `what ${told} holds has no other place`);
     return false;

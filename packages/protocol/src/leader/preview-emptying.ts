@@ -1,5 +1,5 @@
 import { IsobarError } from '../isobar-error.js';
-import { planEmptying, ranksToDrain } from '../membership/membership.js';
+import { planEmptying } from '../membership/membership.js';
 import { ranksToClear, usableSlots, withSlotLimit } from '../membership/offered-slots.js';
 import type { Wave } from '../swap/open-swap.js';
 import { situationOf } from './leader-step.js';
@@ -17,7 +17,7 @@ export function previewEmptying(
 ): readonly Wave[] | IsobarError {
   const situation = situationOf(leader);
   const drained = isLeaving ? situation.drained : [...new Set([...situation.drained, ...ranks])];
-  const plan = planEmptying({ ...situation, drained }, ranks, isLeaving);
+  const plan = planEmptying({ ...situation, drained }, ranks, isLeaving, false);
   if (plan.kind !== 'degraded') return plan.waves;
   const text = `what rank ${ranks.join(', ')} holds has no other place`;
   return new IsobarError('ISOBAR_COORDINATOR_DEGRADED', text, plan.fields);
@@ -42,7 +42,7 @@ export function previewLimit(
   const slotLimits = withSlotLimit(leader.control.slotLimits, rank, slots);
   const limited = { ...situation, usableSlots: usableSlots(mapping, evidence, { slotLimits }) };
   if (!ranksToClear(limited).includes(rank)) return [];
-  const plan = planEmptying(limited, ranksToDrain(limited), false);
+  const plan = planEmptying(limited, [], false, true);
   if (plan.kind !== 'degraded') return plan.waves;
   const text = `what rank ${rank} holds beyond ${slots ?? 'all'} slots has no other place`;
   return new IsobarError('ISOBAR_COORDINATOR_DEGRADED', text, plan.fields);

@@ -322,28 +322,44 @@ export function planJoin(situation: Situation, joiners: readonly Member[]): Memb
 }
 
 /**
- * Waves that empty ranks which live and give what they hold; where they don't leave, closed slots of
- * all members too.
+ * All that is to be emptied: drained ranks, and closed slots. Where not all of that can be, what can:
+ * slots before ranks, since their memory is wanted.
+ */
+export function planDrains(situation: Situation): MembershipPlan {
+  const drained = ranksToDrain(situation);
+  const all = planEmptying(situation, drained, false, true);
+  if (all.kind === 'waves' || drained.length === 0) return all;
+  if (ranksToClear(situation).length === 0) return all;
+  const slots = planEmptying(situation, [], false, true);
+  if (slots.kind === 'waves') return slots;
+  const ranks = planEmptying(situation, drained, false, false);
+  return ranks.kind === 'waves' ? ranks : all;
+}
+
+/**
+ * Waves that empty ranks which live and give what they hold.
  * @param isLeaving whether the last wave no longer lists them
+ * @param clears closed slots of all members too
  */
 export function planEmptying(
   situation: Situation,
   ranks: readonly number[],
   isLeaving: boolean,
+  clears: boolean,
 ): MembershipPlan {
   const { members, drained } = situation;
   const maxIncomingPerRank = incomingMax(situation, true);
   for (const rank of drained) maxIncomingPerRank[rank] = 0;
   const request = evacuationRequest(situation, members, {
     leavingRanks: [...ranks],
-    leavingSlots: isLeaving ? new Int32Array(0) : closedSlotsOf(situation),
+    leavingSlots: clears ? closedSlotsOf(situation) : new Int32Array(0),
     maxIncomingPerRank,
   });
   const plan = planEvacuation(request);
   if (plan.kind === 'degraded') return degraded(plan);
   const change = isLeaving ? 'membership' : 'drain';
   const named = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
-  const limited = isLeaving ? [] : ranksToClear(situation).filter((rank) => !ranks.includes(rank));
+  const limited = clears ? ranksToClear(situation).filter((rank) => !ranks.includes(rank)) : [];
   const told = [
     ...(ranks.length === 0 ? [] : [named]),
     ...(limited.length === 0 ? [] : [describeOffers(situation, limited)]),

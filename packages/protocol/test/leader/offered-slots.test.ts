@@ -62,6 +62,23 @@ describe('an engine that offers fewer slots', () => {
     expect(told).toMatchObject([{ fields: { change: 'drain', lacks: 'slots', liveSlots: 5 } }]);
   });
 
+  it('comes before a drain where not both can be had', () => {
+    const own = settledGroup(4, { numLogicalExperts: 6 });
+    own.send({ kind: 'control', control: controlOf({ drained: [3], paused: true }) });
+    own.rank(1).offeredSlots = 0;
+    own.settle();
+    expect(own.version).toBe(1);
+    own.send({ kind: 'control', control: controlOf({ drained: [3] }) });
+    own.settle();
+    expect(slotsByRank(own.state.mapping)[1]).toEqual([-1, -1]);
+    expect(slotsByRank(own.state.mapping)[3]).not.toContain(-1);
+    const told = own.effectsOf('alarm').filter(({ alarm }) => alarm === 'degraded');
+    expect(told).toMatchObject([{ fields: { change: 'drain', lacks: 'slots' } }]);
+    own.rank(1).offeredSlots = 2;
+    own.settle();
+    expect(slotsByRank(own.state.mapping)[3]).toEqual([-1, -1]);
+  });
+
   it('voids what was planned before, where that fills them', () => {
     const own = group();
     own.rank(0).isSilent = true;
