@@ -222,11 +222,13 @@ function planRestart(situation: Situation, dead: readonly Member[]): MembershipP
   const members = livingStarters(situation.evidence, fresh);
   if (members.length > 0) return { kind: 'degraded', lacks: 'proof', fields: { members } };
   const start = commonStart(situation, fresh);
-  if (start !== null) return startWave(situation, start, fresh);
   const inNeed = {
     ...situation,
     usableSlots: offeredSlots(situation.mapping, situation.evidence),
   };
+  if (start !== null && !fillsWithdrawn(inNeed, start, fresh)) {
+    return startWave(situation, start, fresh);
+  }
   const request = evacuationRequest(inNeed, fresh, {
     leavingRanks: [],
     leavingSlots: closedAt(inNeed, fresh),
@@ -252,6 +254,23 @@ function differingEngine(
     if (field !== null) return { lacks: 'members', rank: description.rank, differsIn: field };
   }
   return null;
+}
+
+/** Whether a start mapping has something in closed slots of engines that don't serve it. */
+function fillsWithdrawn(
+  situation: Situation,
+  start: ExpertMapping,
+  fresh: readonly Member[],
+): boolean {
+  const joining = fresh.filter(({ rank }) => {
+    const engine = situation.evidence.witnesses.get(rank)?.engine ?? null;
+    return engine !== null && isJoining(engine);
+  });
+  return closedAt(situation, joining).some((slot) =>
+    Array.from({ length: start.numLayers }, (_, layer) => layer).some(
+      (layer) => start.getLogicalExpert(layer, slot) >= 0,
+    ),
+  );
 }
 
 /** The start mapping that all engines hold, null where they differ or hold something else. */
