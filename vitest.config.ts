@@ -21,6 +21,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'hostile',
+          include: ['test/hostile/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+          // What is built runs as it is: through the test's own loader it is slower.
+          server: { deps: { external: [/\/dist\//] } },
+        },
+      },
+      {
+        test: {
           name: 'chaos',
           include: ['test/chaos/*.test.ts'],
           testTimeout: 600_000,

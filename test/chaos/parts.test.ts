@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Acknowledgements } from './src/acknowledgements.js';
 import { appendReport, emptyReport, readReports } from './src/case-report.js';
 import { chaosCases } from './src/chaos-cases.js';
+import { environmentOf } from './src/environment.js';
+import { planSessions } from './src/session-plan.js';
+import { summarize } from './src/summary.js';
 import { laterPhase, type SeenPhase, type SwapPhase, swapPhases } from './src/swap-phase.js';
 import { endViolations, tokenViolations } from './src/token-checks.js';
 
@@ -55,6 +58,25 @@ describe('the list of cases', () => {
       }
     }
     expect(new Set(chaosCases.map(({ name }) => name)).size).toBe(chaosCases.length);
+  });
+});
+
+describe('the cases that share a cluster', () => {
+  const sessions = planSessions(chaosCases);
+
+  it('are all cases, once each', () => {
+    const names = sessions.flat().map(({ name }) => name);
+    expect(names.sort()).toEqual(chaosCases.map(({ name }) => name).sort());
+  });
+
+  it('need the same cluster, and nothing is run after what is killed for good', () => {
+    for (const session of sessions) {
+      const needs = session.map((each) =>
+        [each.activation, environmentOf(each), each.phase === 'discarding'].join(),
+      );
+      expect(new Set(needs).size).toBe(1);
+      expect(session.slice(0, -1).map(({ fault }) => fault)).not.toContain('kill-for-good');
+    }
   });
 });
 
@@ -127,5 +149,24 @@ describe('reports', () => {
     for (const report of reports) await appendReport(path, report);
     await appendFile(path, '{"case":"agent/');
     expect(await readReports(path)).toEqual(reports);
+    const next = emptyReport('agent/kill/idle/two-table', 'short', 3);
+    await appendReport(path, next);
+    expect(await readReports(path)).toEqual([...reports, next]);
+  });
+
+  it('are told as a table: a failure begins the count of green rounds anew', () => {
+    const names = ['agent/kill/idle/two-table', 'agent/kill/retiring/two-table'];
+    const reports = [true, false, true, true].flatMap((ok, round) =>
+      names.map((name) => ({
+        ...emptyReport(name, 'short', round + 1),
+        ok: ok || name !== names[0],
+        strikes: 1,
+        tokens: 600,
+        withoutLeaderMs: round * 100,
+      })),
+    );
+    const lines = summarize(reports).split('\n');
+    expect(lines[0]).toContain('every one of 2 cases green 2 times in a row or more');
+    expect(lines).toContain('| agent / kill | 2 | 2 | 1 | 8 | 300 ms | 4,800 |');
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CaseReport } from './src/case-report.js';
 import { chaosCases } from './src/chaos-cases.js';
 import { runCases } from './src/run-cases.js';
+import { runSession } from './src/session-run.js';
 
 /** What CI runs of the list; `npm run chaos` runs all of it. */
 const round = [
@@ -12,6 +13,7 @@ const round = [
   'leader/pause/preparing/in-place',
   'engine/kill/activating/in-place',
   'leader/partition/activating/two-table',
+  'stream-leader/disk-full/deciding/in-place',
 ];
 
 describe('a round of chaos', () => {
@@ -19,9 +21,10 @@ describe('a round of chaos', () => {
     const cases = chaosCases.filter(({ name }) => round.includes(name));
     expect(cases.map(({ name }) => name).sort()).toEqual([...round].sort());
     const reports: CaseReport[] = [];
-    await runCases(cases, {
+    await runCases([{ round: 1, cases }], {
       lease: 'short',
-      round: 1,
+      workers: 1,
+      runSession,
       onReport: async (report) => void reports.push(report),
     });
     for (const report of reports) {

@@ -45,7 +45,7 @@ describe('malformed messages', () => {
 });
 
 describe('a coordinator with the topology of another cluster', () => {
-  it('says so again and again, and leads nobody', async () => {
+  it('says so, and leads nobody', async () => {
     const topology = formatTopology(uniformTopology({ numRanks: 3, numNodes: 1 }));
     const lease = { leaseMs: 2_000, renewDeadlineMs: 1_500, renewMs: 500, retryMs: 400 };
     running = await SmallCluster.start({ topology, coordinator: lease });

@@ -1,7 +1,9 @@
 import { commandNames } from '@isobar/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type BodyKind, type RawAnswer, RawClient } from './raw-client.js';
+import { overConnection, transports } from './command-transport.js';
+import { currentNatsServerPath } from './go-executables.js';
+import { type RawAnswer, RawClient } from './raw-client.js';
 import { noTokenWrong, SmallCluster } from './small-cluster.js';
 
 const waitMs = 60_000;
@@ -11,7 +13,13 @@ const mappingSchema = z.looseObject({ physicalToLogical: z.array(z.array(z.numbe
 /** Every rank on a node of its own, so that a node can be spared. */
 const topology = 'ranks: 4\nnodes: 4\n';
 
-describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind) => {
+const service = 'isobar-demo';
+
+async function rawClient(small: SmallCluster, bodies: 'json' | 'message-pack' = 'json') {
+  return RawClient.over(await overConnection(small.cluster.natsUrl, bodies), service);
+}
+
+describe.each(transports)('every command, by $name', ({ connect, isCurrent }) => {
   let small: SmallCluster;
   let raw: RawClient;
 
@@ -19,9 +27,10 @@ describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind)
     small = await SmallCluster.start({
       topology,
       coordinator: { mode: 'observe', backOffMs: 600_000 },
+      ...(isCurrent && currentNatsServerPath !== null ? { natsServer: currentNatsServerPath } : {}),
     });
     await small.committed(1);
-    raw = await RawClient.connect(small.cluster.natsUrl, 'isobar-demo', kind);
+    raw = await RawClient.over(await connect(small.cluster.natsUrl), service);
   });
   afterAll(async () => {
     await raw?.close();
@@ -49,7 +58,7 @@ describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind)
 
   it('status, plan, export and history tell what is', async () => {
     expect(await raw.done('status')).toMatchObject({ mode: 'observe', mapping: { version: 1 } });
-    await small.event(({ kind: event }) => event === 'plan');
+    await small.event(({ kind }) => kind === 'plan');
     expect(await raw.done('plan')).toMatchObject({ baseVersion: 1, moves: expect.any(Number) });
     expect(await raw.done('export', { version: 1 })).toMatchObject({ version: 1 });
     expect(await raw.ask('export', { version: 77 })).toBe('ISOBAR_COORDINATOR_NO_VERSION');
@@ -90,7 +99,7 @@ describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind)
     });
     expect(await placement()).toEqual(before);
 
-    const requestId = `rebalance-${kind}`;
+    const requestId = 'rebalance-once';
     const done = await raw.done('rebalance', { layers: [1], requestId, waitMs });
     expect(done).toMatchObject({ requestId, state: 'done', outcome: 'committed' });
     const after = await placement();
@@ -111,7 +120,7 @@ describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind)
   });
 
   it('the same id acts once, whatever is asked under it', async () => {
-    const requestId = `rebalance-${kind}`;
+    const requestId = 'rebalance-once';
     const { mapping } = await small.status();
     const again = await raw.done('rebalance', { layers: [1], requestId, waitMs: 0 });
     expect(again).toMatchObject({ requestId, outcome: 'committed', version: mapping.version });
@@ -149,7 +158,7 @@ describe.each<BodyKind>(['json', 'message-pack'])('every command, in %s', (kind)
   it('refuse drops the plan that waits, and none takes its place while loads are as they were', async () => {
     expect(await raw.ask('approve')).toBe('ISOBAR_COORDINATOR_NO_PLAN');
     await raw.done('mode', { mode: 'approve' });
-    await small.event(({ kind: event, outcome }) => event === 'plan' && outcome === 'waiting');
+    await small.event(({ kind, outcome }) => kind === 'plan' && outcome === 'waiting');
     expect(await raw.ask('refuse', { plan: 'another' })).toBe('ISOBAR_COORDINATOR_PLAN_OUTDATED');
     const refused = await raw.done('refuse');
     expect(refused).toMatchObject({ outcome: 'done', plan: { id: expect.any(String) } });
@@ -234,7 +243,7 @@ describe('commands while a swap is under way', () => {
       coordinator: { mode: 'approve', backOffMs: 600_000 },
     });
     await small.committed(1);
-    const raw = await RawClient.connect(small.cluster.natsUrl, 'isobar-demo', 'json');
+    const raw = await rawClient(small);
     try {
       await small.event(({ kind, outcome }) => kind === 'plan' && outcome === 'waiting');
       const begun = await raw.done('approve', { requestId: 'approval', waitMs: 0 });
@@ -255,8 +264,8 @@ describe('commands while a swap is under way', () => {
   it('two operators that want different mappings at once: one has hers, both are told', async () => {
     const small = await SmallCluster.start({ coordinator: { mode: 'observe' } });
     await small.committed(1);
-    const alice = await RawClient.connect(small.cluster.natsUrl, 'isobar-demo', 'json');
-    const bob = await RawClient.connect(small.cluster.natsUrl, 'isobar-demo', 'message-pack');
+    const alice = await rawClient(small);
+    const bob = await rawClient(small, 'message-pack');
     try {
       const { version: _, digest: __, ...exported } = await alice.done('export');
       const { physicalToLogical: rows } = mappingSchema.parse(exported);
@@ -292,7 +301,7 @@ describe('commands while a swap is under way', () => {
       coordinator: { mode: 'observe', ...shortLease },
     });
     await small.committed(1);
-    let raw = await RawClient.connect(small.cluster.natsUrl, 'isobar-demo', 'json');
+    let raw = await rawClient(small);
     try {
       const question = { requestId: 'night-shift', waitMs: 0 };
       await small.event(({ kind }) => kind === 'plan');
@@ -301,7 +310,7 @@ describe('commands while a swap is under way', () => {
       await small.cluster.process(leader.holder).kill();
       await small.ledUnder(leader.term + 1);
       await raw.close();
-      raw = await RawClient.connect(small.cluster.natsUrl, 'isobar-demo', 'json');
+      raw = await rawClient(small);
       const told = await raw.done('rebalance', { ...question, waitMs });
       expect(told.state).toBe('done');
       expect(['committed', 'unknown']).toContain(told.outcome);

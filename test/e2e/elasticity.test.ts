@@ -72,7 +72,7 @@ describe.each(['two-table', 'in-place'] as const)('a rank that is stopped, %s', 
     await vi.waitFor(async () => expect(await members(small)).toEqual([0, 1, 2, 3]), patience);
 
     // What an operator has drained stays so, though the rank has left and returned.
-    await isobar(small, 'drain', '3', '--wait', '30s');
+    await isobar(small, 'drain', '3', '--yes', '--wait', '30s');
     expect(await small.cluster.process('agent-3').stop(stopDeadlineMs)).toBe(0);
     expect(await members(small)).toEqual([0, 1, 2]);
     expect(await small.cluster.process('engine-3').stop(stopDeadlineMs)).toBe(0);
@@ -81,7 +81,7 @@ describe.each(['two-table', 'in-place'] as const)('a rank that is stopped, %s', 
     await vi.waitFor(async () => expect(await members(small)).toEqual([0, 1, 2, 3]), patience);
     expect((await small.status()).drained).toEqual([3]);
     expect(await held(small, 3)).toEqual([]);
-    expect((await isobar(small, 'undrain', '3')).code).toBe(0);
+    expect((await isobar(small, 'undrain', '3', '--yes')).code).toBe(0);
     expect(await small.conclude()).toMatchObject(noTokenWrong);
   });
 });
@@ -92,7 +92,7 @@ describe('an agent that is stopped', () => {
       coordinator: { mode: 'observe' },
       agent: { leaveOnStop: true, leaveDeadlineMs: 3_000, reportIntervalMs: 200 },
     });
-    expect((await isobar(small, 'drain', '2', '--wait', '30s')).code).toBe(0);
+    expect((await isobar(small, 'drain', '2', '--yes', '--wait', '30s')).code).toBe(0);
     expect(await small.cluster.process('agent-3').stop(stopDeadlineMs)).toBe(0);
     expect(await members(small)).toEqual([0, 1, 2, 3]);
     await small.cluster.startAgent(3);
@@ -135,7 +135,7 @@ describe.each(['two-table', 'in-place'] as const)('an engine’s offer, %s', (ac
         expect((await small.status()).ranks[1]?.slots.offered).toBe(ownSlots);
       }, patience);
       // The start's mapping uses them all.
-      const back = await isobar(small, 'rollback', '1', '--wait', '30s');
+      const back = await isobar(small, 'rollback', '1', '--yes', '--wait', '30s');
       expect(back).toMatchObject({ code: 0, stderr: '' });
       expect(await held(small, 1, 4)).toHaveLength(8);
       const report = await small.conclude();
@@ -151,7 +151,7 @@ describe('isobar offer', () => {
   it('limits the slots of a rank, as far as all experts have a place', async () => {
     const small = await start({ coordinator: { mode: 'observe' } });
     const offer = (rank: string, slots: string, ...more: string[]) =>
-      isobar(small, 'offer', '--rank', rank, '--slots', slots, '--wait', '30s', ...more);
+      isobar(small, 'offer', '--rank', rank, '--slots', slots, '--yes', '--wait', '30s', ...more);
     const wouldBe = await offer('2', '4', '--dry-run');
     expect(wouldBe.stdout).toContain('would be done');
     expect(await held(small, 2, 4)).toHaveLength(8);

@@ -32,6 +32,7 @@ import { withoutRanks } from './without-ranks.js';
 const model = { numLayers: 3, numExperts: 12, topK: 2 };
 const engineScript = fileURLToPath(import.meta.resolve('@isobar/reference-engine/main'));
 const deadlineMs = 60_000;
+const agentOf = (rank: number) => rank.toString(16).padStart(16, '0');
 const pollMs = 20;
 export const fence: Fence = { term: 1, nonce: 'aaaaaaaaaaaaaaaa' };
 
@@ -176,7 +177,8 @@ export class EngineGroup {
       isReady: (line) => line.includes('"msg":"serving"'),
     });
     await process_.ready(deadlineMs);
-    const engine = await EngineUnderTest.connect(process_, { path: address });
+    const identity = { deployment: 'test', rank, agent: agentOf(rank) };
+    const engine = await EngineUnderTest.connect(process_, { path: address }, identity);
     this.#engines.set(rank, engine);
     return engine;
   }

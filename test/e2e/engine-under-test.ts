@@ -1,4 +1,5 @@
 import {
+  type AgentIdentity,
   type EngineAddress,
   EngineClient,
   type EngineCommandMessage,
@@ -15,23 +16,30 @@ const awaitDeadlineMs = 60_000;
 export class EngineUnderTest {
   readonly process: ManagedProcess;
   readonly #address: EngineAddress;
+  readonly #identity: AgentIdentity;
   readonly #watchers = new Set<() => void>();
   #client: EngineClient | null = null;
   #hello: EngineHello | null = null;
   #state: EngineState | null = null;
   #lastStep = -1;
 
-  private constructor(engineProcess: ManagedProcess, address: EngineAddress) {
+  private constructor(
+    engineProcess: ManagedProcess,
+    address: EngineAddress,
+    identity: AgentIdentity,
+  ) {
     this.process = engineProcess;
     this.#address = address;
+    this.#identity = identity;
   }
 
   /** Resolves with the engine's hello. */
   static async connect(
     engineProcess: ManagedProcess,
     address: EngineAddress,
+    identity: AgentIdentity,
   ): Promise<EngineUnderTest> {
-    const engine = new EngineUnderTest(engineProcess, address);
+    const engine = new EngineUnderTest(engineProcess, address, identity);
     await engine.connect();
     return engine;
   }
@@ -40,6 +48,7 @@ export class EngineUnderTest {
     this.#state = null;
     this.#client = new EngineClient({
       address: this.#address,
+      identity: this.#identity,
       onHello: (hello) => {
         this.#hello = hello;
         this.#onState(hello.state);
@@ -52,6 +61,7 @@ export class EngineUnderTest {
       onActivated: (state) => this.#onState(state),
       onChanged: (state) => this.#onState(state),
       onReplaced: () => undefined,
+      onRefused: () => undefined,
       onLost: () => undefined,
       onError: () => undefined,
     });

@@ -40,21 +40,22 @@ describe('an operator', () => {
     expect(plan.forecast).toMatchObject({ layers: observed.mapping.layers });
     expect(plan.forecast.relativeError).toBeGreaterThan(0);
 
-    const early = await isobar('approve');
+    const early = await isobar('approve', '--yes');
     expect(early).toMatchObject({ code: 1, stdout: '' });
     expect(early.stderr).toContain('ISOBAR_COORDINATOR_NO_PLAN');
 
-    expect((await isobar('mode', 'approve')).code).toBe(0);
+    expect((await isobar('mode', 'approve', '--yes')).code).toBe(0);
     const { version: waiting } = await small.event(
       ({ kind, outcome }) => kind === 'plan' && outcome === 'waiting',
     );
     expect(waiting).toBeUndefined();
-    expect((await isobar('approve')).code).toBe(0);
+    const approved = await isobar('approve', '--yes');
+    expect(approved.code, approved.stdout + approved.stderr).toBe(0);
     await small.event(
       ({ kind, outcome }) => kind === 'rebalance-finished' && outcome === 'applied',
     );
 
-    expect((await isobar('pause', '--json')).stdout).toContain('"paused":true');
+    expect((await isobar('pause', '--json', '--yes')).stdout).toContain('"paused":true');
     const own = JSON.parse((await isobar('export')).stdout);
     const sglang = JSON.parse((await isobar('export', '--format', 'sglang')).stdout);
     expect(own.version).toBeGreaterThan(1);
@@ -79,7 +80,7 @@ describe('an operator', () => {
     expect(wouldBe.stdout).toMatch(/^rebalance \(dry run\): would be done/);
     expect((await isobar('status', '--json')).stdout).toContain('"version":1,');
     const before = (await isobar('export', '1')).stdout;
-    const done = await isobar('rebalance', '--wait', '30s', '--request-id', 'mine', '--json');
+    const done = await isobar('rebalance', '--yes', '--request-id', 'mine', '--json');
     expect(done.code, done.stderr).toBe(0);
     const { version } = JSON.parse(done.stdout);
     const explained = await isobar('explain', String(version));
@@ -88,7 +89,7 @@ describe('an operator', () => {
 
     const file = join(small.cluster.directory, 'mapping.json');
     await writeFile(file, before);
-    const imported = await isobar('import', file, '--wait', '30s');
+    const imported = await isobar('import', file, '--yes', '--wait', '30s');
     expect(imported.stdout).toMatch(/^import: committed/);
     expect(imported.stdout).toContain('held: a mapping was imported');
     const after = JSON.parse((await isobar('export')).stdout);
@@ -97,8 +98,8 @@ describe('an operator', () => {
     const drained = await isobar('drain', '--node', 'node-1', '--dry-run');
     expect(drained.code).toBe(1);
     expect(drained.stdout).toContain('ISOBAR_COORDINATOR_DEGRADED');
-    expect((await isobar('drain')).code).toBe(2);
-    expect((await isobar('refuse')).stderr).toContain('ISOBAR_COORDINATOR_NO_PLAN');
+    expect((await isobar('drain', '--yes')).code).toBe(2);
+    expect((await isobar('refuse', '--yes')).stderr).toContain('ISOBAR_COORDINATOR_NO_PLAN');
   });
 
   it('is told what may be said where a command is malformed', async () => {

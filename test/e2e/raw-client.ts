@@ -1,9 +1,6 @@
-import { decode, encode } from '@msgpack/msgpack';
-import { connect, type NatsConnection } from 'nats';
 import { z } from 'zod';
+import type { CommandTransport } from './command-transport.js';
 import { readSchema, type SchemaNode, violations } from './json-schema.js';
-
-export type BodyKind = 'json' | 'message-pack';
 
 interface Endpoint {
   readonly subject: string;
@@ -33,32 +30,21 @@ const answerSchema = z.looseObject({
 });
 export type RawAnswer = z.infer<typeof answerSchema>;
 
-/** More than any command is asked to wait. */
-const requestTimeoutMs = 70_000;
-
 /**
  * A client that knows nothing but what the micro service tells of itself: it finds the endpoints as
  * `nats micro info` does, and holds each question and answer against the schemas told.
  */
 export class RawClient {
-  readonly #connection: NatsConnection;
-  readonly #kind: BodyKind;
+  readonly #transport: CommandTransport;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
 
-  private constructor(
-    connection: NatsConnection,
-    kind: BodyKind,
-    endpoints: ReadonlyMap<string, Endpoint>,
-  ) {
-    this.#connection = connection;
-    this.#kind = kind;
+  private constructor(transport: CommandTransport, endpoints: ReadonlyMap<string, Endpoint>) {
+    this.#transport = transport;
     this.#endpoints = endpoints;
   }
 
-  static async connect(url: string, service: string, kind: BodyKind): Promise<RawClient> {
-    const connection = await connect({ servers: url });
-    const answer = await connection.request(`$SRV.INFO.${service}`, '', { timeout: 10_000 });
-    const { endpoints } = informationSchema.parse(answer.json());
+  static async over(transport: CommandTransport, service: string): Promise<RawClient> {
+    const { endpoints } = informationSchema.parse(await transport.information(service));
     const known = endpoints.map(({ name, subject, metadata }): [string, Endpoint] => [
       name,
       {
@@ -67,7 +53,7 @@ export class RawClient {
         answer: readSchema(metadata.response_schema ?? ''),
       },
     ]);
-    return new RawClient(connection, kind, new Map(known));
+    return new RawClient(transport, new Map(known));
   }
 
   get commands(): string[] {
@@ -75,7 +61,7 @@ export class RawClient {
   }
 
   close(): Promise<void> {
-    return this.#connection.close();
+    return this.#transport.close();
   }
 
   /**
@@ -87,7 +73,7 @@ export class RawClient {
     if (endpoint === undefined) throw new Error(`the service tells of no endpoint ${name}`);
     const wrong = violations(endpoint.question, question);
     if (wrong.length > 0) throw new Error(`no question of ${name}: ${wrong.join('; ')}`);
-    const answered = await this.send(endpoint.subject, this.#encode(question));
+    const answered = await this.send(endpoint.subject, this.#transport.encode(question));
     if (typeof answered === 'string') return answered;
     const told = violations(endpoint.answer, answered);
     if (told.length > 0) throw new Error(`no answer of ${name}: ${told.join('; ')}`);
@@ -102,16 +88,7 @@ export class RawClient {
   }
 
   /** The answer to any body whatever, or the code of its refusal. */
-  async send(subject: string, body: Uint8Array): Promise<unknown> {
-    const answer = await this.#connection.request(subject, body, { timeout: requestTimeoutMs });
-    const code = answer.headers?.get('Isobar-Error-Code') ?? '';
-    if (code !== '') return code;
-    return this.#kind === 'json' ? answer.json() : decode(answer.data);
-  }
-
-  #encode(question: object): Uint8Array {
-    return this.#kind === 'json'
-      ? new TextEncoder().encode(JSON.stringify(question))
-      : encode(question);
+  send(subject: string, body: Uint8Array): Promise<unknown> {
+    return this.#transport.request(subject, body);
   }
 }

@@ -33,15 +33,15 @@ describe('a rollback', () => {
     const small = await start({ coordinator: { mode: 'observe' } });
     await small.committed(1);
     const first = await placement(small);
-    await isobar(small, 'mode', 'automatic');
+    await isobar(small, 'mode', 'automatic', '--yes');
     await small.event(
       ({ kind, outcome }) => kind === 'rebalance-finished' && outcome === 'applied',
     );
     await small.idle();
     expect(await placement(small)).not.toEqual(first);
 
-    const begun = await isobar(small, 'rollback', '1', '--json');
-    expect(begun.stderr).toBe('');
+    const begun = await isobar(small, 'rollback', '1', '--json', '--yes', '--no-wait');
+    expect(begun.code, begun.stderr).toBe(0);
     expect(JSON.parse(begun.stdout)).toMatchObject({
       command: 'rollback',
       baseVersion: expect.any(Number),
@@ -60,7 +60,7 @@ describe('a rollback', () => {
     expect((await small.status()).mapping.version).toBe(held.mapping.version);
     expect((await isobar(small, 'status')).stdout).toMatch(/^held +rolled back to version 1/m);
 
-    expect((await isobar(small, 'resume')).code).toBe(0);
+    expect((await isobar(small, 'resume', '--yes')).code).toBe(0);
     await small.committed(held.mapping.version + 1);
     expect(await small.conclude()).toMatchObject(noTokenWrong);
   });
@@ -84,7 +84,7 @@ describe('a rollback', () => {
         kind === 'request-ended' && change === 'rollback' && outcome === 'committed',
     );
     await small.idle();
-    const again = await isobar(small, 'rollback', '1');
+    const again = await isobar(small, 'rollback', '1', '--yes');
     expect(again.stderr).toContain('ISOBAR_COORDINATOR_SAME_MAPPING');
     expect(await small.conclude()).toMatchObject(noTokenWrong);
   });
@@ -92,10 +92,10 @@ describe('a rollback', () => {
   it('to a version that has no record, or was void, is refused', async () => {
     const small = await start({ coordinator: { mode: 'observe' } });
     await small.committed(1);
-    const none = await isobar(small, 'rollback', '77');
+    const none = await isobar(small, 'rollback', '77', '--yes');
     expect(none.code).toBe(1);
     expect(none.stderr).toContain('ISOBAR_COORDINATOR_NO_VERSION');
-    const same = await isobar(small, 'rollback', '1');
+    const same = await isobar(small, 'rollback', '1', '--yes');
     expect(same.stderr).toContain('ISOBAR_COORDINATOR_SAME_MAPPING');
     expect(await small.status()).toMatchObject({ held: null, mapping: { version: 1 } });
   });
@@ -108,8 +108,8 @@ describe('a swap that an operator cancels', () => {
       coordinator: { backOffMs: 600_000 },
     });
     await small.event(({ kind, outcome }) => kind === 'plan' && outcome === 'running');
-    const cancelled = await isobar(small, 'cancel', '--reason', 'not during the launch');
-    expect(cancelled).toMatchObject({ code: 0, stderr: '' });
+    const cancelled = await isobar(small, 'cancel', '--yes', '--reason', 'not during the launch');
+    expect(cancelled.code, cancelled.stderr).toBe(0);
     const decided = await small.event(
       ({ kind, outcome }) => kind === 'decided' && outcome === 'void',
     );
@@ -118,7 +118,7 @@ describe('a swap that an operator cancels', () => {
     expect(backOff).toMatchObject({ version: decided.version, reason: 'not during the launch' });
     expect(heldBack).toContain('backing off');
     await small.idle();
-    const again = await isobar(small, 'cancel');
+    const again = await isobar(small, 'cancel', '--yes');
     expect(again.stderr).toContain('ISOBAR_COORDINATOR_NO_SWAP');
     expect(await small.conclude()).toMatchObject({ ...noTokenWrong, swapsVoided: 1 });
   });
@@ -128,7 +128,7 @@ describe('a rank that is drained', () => {
   it('holds no expert, and is filled again once it is undrained', async () => {
     const small = await start();
     await small.committed(1);
-    expect((await isobar(small, 'drain', '3')).stdout).toContain('drained: rank 3');
+    expect((await isobar(small, 'drain', '3', '--yes')).stdout).toContain('drained: rank 3');
     await small.event(
       ({ kind, change, outcome }) =>
         kind === 'request-ended' && change === 'drain' && outcome === 'committed',
@@ -137,7 +137,7 @@ describe('a rank that is drained', () => {
     const status = await small.status();
     expect(status.ranks[3]).toMatchObject({ drained: true, standing: 'serving' });
 
-    expect((await isobar(small, 'undrain', '3')).code).toBe(0);
+    expect((await isobar(small, 'undrain', '3', '--yes')).code).toBe(0);
     const isFilled = async () =>
       (await placement(small)).some((row) => row[3]?.some((expert) => expert >= 0));
     // A rebalance may have been under way that still leaves the rank out.

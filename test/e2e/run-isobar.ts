@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export const isobarBin = fileURLToPath(
@@ -11,11 +12,42 @@ export interface IsobarRun {
   readonly stderr: string;
 }
 
+/** The command line while it runs. */
+export interface RunningIsobar {
+  readonly child: ChildProcess;
+  readonly ended: Promise<IsobarRun>;
+  /** Resolves once standard error or output holds such a text; rejects where it ends without. */
+  said(text: RegExp): Promise<void>;
+}
+
 /** Runs the command line as its users do. */
 export function runIsobar(...args: string[]): Promise<IsobarRun> {
-  const child = spawn(process.execPath, [isobarBin, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  return startIsobar(...args).ended;
+}
+
+export function startIsobar(...args: string[]): RunningIsobar {
+  return watched(
+    spawn(process.execPath, [isobarBin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
+}
+
+/** Where util-linux is, whose `script` gives a program a terminal. */
+export const hasTerminals = spawnSync('script', ['--version']).status === 0;
+
+/**
+ * Runs it at a terminal of its own: all that it shows is on standard output, and what is written to the
+ * child's standard input is typed.
+ */
+export function startAtTerminal(...args: string[]): RunningIsobar & { type(keys: string): void } {
+  const words = [process.execPath, isobarBin, ...args].map((word) => `'${word}'`).join(' ');
+  const child = spawn('script', ['-qefc', `stty rows 30 cols 100; exec ${words}`, '/dev/null'], {
+    stdio: 'pipe',
+    env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' },
   });
+  return { ...watched(child), type: (keys) => child.stdin.write(keys) };
+}
+
+function watched(child: ChildProcessByStdio<Writable | null, Readable, Readable>): RunningIsobar {
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -24,8 +56,17 @@ export function runIsobar(...args: string[]): Promise<IsobarRun> {
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<IsobarRun>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
+  const said = (text: RegExp) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => text.test(stderr + stdout) && resolve();
+      child.stderr.on('data', look);
+      child.stdout.on('data', look);
+      child.once('close', () => reject(new Error(`it ended without ${text}: ${stderr}${stdout}`)));
+      look();
+    });
+  return { child, ended, said };
 }

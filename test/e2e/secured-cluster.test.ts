@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AuthenticationKind } from '@isobar/auth';
+import { contextOf, loadConfiguration } from '@isobar/configuration';
 import { commandNames, operatorsAccount } from '@isobar/protocol';
 import { connect, usernamePasswordAuthenticator } from 'nats';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -28,7 +29,7 @@ async function initialise(kind: AuthenticationKind, folder: string, store: strin
 
 async function startSecured(kind: AuthenticationKind): Promise<SmallCluster> {
   return SmallCluster.start({
-    coordinator: { operatorsAccount: operatorsAccount('demo') },
+    nats: { operatorsAccount: operatorsAccount('demo') },
     numCoordinators,
     client: 'credentials/operator-alice/context.json',
     secure: async (folder, store) => {
@@ -54,18 +55,20 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
 
     const seen = await isobarAs(running, 'viewer-grafana', 'status', '--json');
     expect(seen.code, seen.stderr).toBe(0);
-    const refused = await isobarAs(running, 'viewer-grafana', 'pause');
+    const refused = await isobarAs(running, 'viewer-grafana', 'pause', '--yes');
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toContain('ISOBAR_BUS_NOT_PERMITTED');
-    const posing = await isobarAs(running, 'agent-0', 'pause');
+    const posing = await isobarAs(running, 'agent-0', 'pause', '--yes');
     expect(posing.stderr).toContain('ISOBAR_BUS_NOT_PERMITTED');
     const unknown = await runIsobar('-s', running.cluster.natsUrl, '-d', 'demo', 'status');
     expect(unknown.code).not.toBe(0);
     expect(running.events.filter((event) => event.kind === 'command')).toEqual([]);
 
-    const paused = await isobarAs(running, 'operator-alice', 'pause', '--json');
+    const paused = await isobarAs(running, 'operator-alice', 'pause', '--json', '--yes');
     expect(paused.stdout, paused.stderr).toContain('"paused":true');
-    const command = await running.event((event) => event.kind === 'command');
+    const asked = await running.event((event) => event.kind === 'command');
+    expect(asked).toMatchObject({ command: 'pause', outcome: 'dry-run' });
+    const command = await running.event((event) => event.outcome === 'done');
     const user = kind === 'tls' ? 'CN=operator-alice.demo' : 'operator-alice.demo';
     expect(command).toMatchObject({
       command: 'pause',
@@ -74,8 +77,11 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
     });
 
     // Nothing waits for approval where balancing is automatic.
-    expect((await isobarAs(running, 'operator-alice', 'approve')).code).toBe(1);
-    const approval = await running.event((event) => event.command === 'approve');
+    expect((await isobarAs(running, 'operator-alice', 'approve', '--yes')).code).toBe(1);
+    await expect(running.client.ask('approve', {})).rejects.toThrow('NO_PLAN');
+    const approval = await running.event(
+      ({ command: name, outcome }) => name === 'approve' && outcome === 'refused',
+    );
     const code = 'ISOBAR_COORDINATOR_NO_PLAN';
     expect(approval).toMatchObject({ outcome: 'refused', code, requester: { user } });
 
@@ -89,6 +95,8 @@ describe.each(['password', 'tls'] as const)('a cluster with %s', (kind) => {
       'ISOBAR_BUS_NOT_PERMITTED',
     );
 
+    await expectDiagnosis(running, 'operator-alice', 'ok');
+    await expectDiagnosis(running, 'viewer-grafana', 'warn');
     await expectOwnIdentities(running);
     await expectNoSecretTold(running);
     expect(await running.conclude()).toMatchObject(noTokenWrong);
@@ -132,16 +140,30 @@ async function readContext({ cluster }: SmallCluster, who: string) {
   return passwordContextSchema.parse(JSON.parse(await readFile(path, 'utf8')));
 }
 
-/** Nobody uses the identity of another process: answers to one would reach the other. */
-async function expectOwnIdentities({ cluster }: SmallCluster): Promise<void> {
-  for (const name of ['agent-0', 'agent-1', 'coordinator-0', 'coordinator-1']) {
-    const path = join(cluster.directory, 'settings', `${name}.json`);
-    const { context } = contextSettingSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-    expect(context).toBe(join(cluster.directory, 'credentials', name, 'context.json'));
-  }
+/** Nothing is wrong, and the doctor knows what its credentials may do. */
+async function expectDiagnosis(running: SmallCluster, who: string, command: string) {
+  const { code, stdout, stderr } = await isobarAs(running, who, 'doctor', '--json');
+  expect([code, stderr], stdout).toEqual([0, '']);
+  const { checks } = JSON.parse(stdout) as { checks: { name: string; verdict: string }[] };
+  const verdicts = Object.fromEntries(checks.map(({ name, verdict }) => [name, verdict]));
+  expect(verdicts).toMatchObject({
+    'may look': 'ok',
+    'may command': command,
+    'may read events': 'ok',
+    'account limits': 'skip',
+    'event stream': 'ok',
+    records: 'ok',
+  });
 }
 
-const contextSettingSchema = z.object({ context: z.string() });
+/** Nobody uses the identity of another process: answers to one would reach the other. */
+async function expectOwnIdentities({ cluster }: SmallCluster): Promise<void> {
+  const configuration = await loadConfiguration(cluster.configurationPath, {});
+  for (const name of ['agent-0', 'agent-1', 'coordinator-0', 'coordinator-1']) {
+    const path = join(cluster.directory, 'credentials', name, 'context.json');
+    expect(contextOf(configuration, name)).toBe(path);
+  }
+}
 
 /** Neither logs nor events, arguments nor environments hold anything that is secret. */
 async function expectNoSecretTold(running: SmallCluster): Promise<void> {

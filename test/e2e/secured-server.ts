@@ -10,13 +10,7 @@ import {
   createAuthenticationSet,
 } from '@isobar/auth';
 import { type Role, roleName } from '@isobar/protocol';
-import {
-  installedNatsServer,
-  installNatsServer,
-  type NatsServer,
-  ProcessGuard,
-  startNatsServer,
-} from '@isobar/testing';
+import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
 import {
   type ConnectionOptions,
   connect,
@@ -24,37 +18,18 @@ import {
   nkeyAuthenticator,
   usernamePasswordAuthenticator,
 } from 'nats';
+import { currentNatsServerPath } from './go-executables.js';
 
 export const securedDeployment = 'demo';
 /** Beside it on the same server. */
 export const otherDeployment = 'other';
 
-/**
- * Null, and told, where there is none: building one takes minutes, and is done where
- * ISOBAR_NATS_CURRENT=1 asks for it.
- */
-async function currentServer(): Promise<string | null> {
-  const installed = installedNatsServer();
-  if (installed !== null) return installed;
-  if (process.env.ISOBAR_NATS_CURRENT !== '1') return untested('ISOBAR_NATS_CURRENT=1 builds one');
-  try {
-    return (await installNatsServer()) ?? untested('there is no Go to build one');
-  } catch (cause) {
-    return untested(String(cause));
-  }
-}
-
-function untested(why: string): null {
-  console.warn(`a current nats-server is not tested: ${why}`);
-  return null;
-}
-
-const current = await currentServer();
-
 /** The server that other tests use, and a current one where it can be had. */
 export const natsServers = [
   { name: 'the usual nats-server', executable: null },
-  ...(current === null ? [] : [{ name: 'a current nats-server', executable: current }]),
+  ...(currentNatsServerPath === null
+    ? []
+    : [{ name: 'a current nats-server', executable: currentNatsServerPath }]),
 ];
 
 type OwnFields = 'kind' | 'deployment' | 'authority' | 'installedAt' | 'storeDirectory';

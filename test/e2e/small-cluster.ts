@@ -36,10 +36,12 @@ export interface SmallClusterOptions {
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly engineOfRank?: ClusterOptions['engineOfRank'];
   readonly agent?: Readonly<Record<string, unknown>>;
+  readonly nats?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
   readonly numCoordinators?: number;
   readonly numNatsServers?: number;
+  readonly natsServer?: string;
   readonly secure?: ClusterOptions['secure'];
   /** Within the folder of credentials, whose context the test's own client uses. */
   readonly client?: string;
@@ -72,10 +74,12 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     topology: options.topology ?? cluster.topology,
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
+    ...(options.nats === undefined ? {} : { nats: options.nats }),
     ...(options.secure === undefined ? {} : { secure: options.secure }),
     ...(options.engineOfRank === undefined ? {} : { engineOfRank: options.engineOfRank }),
-    ...(options.agent === undefined ? {} : { agent: options.agent }),
+    ...(options.natsServer === undefined ? {} : { natsServer: options.natsServer }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
+    agent: { ...cluster.agent, ...options.agent },
     coordinator: {
       ...cluster.coordinator,
       passMs: 100,

@@ -8,12 +8,14 @@ import {
   searchModel,
 } from './spin.js';
 
-/** Sizes at which the model is searched as a whole; the last takes minutes. */
+/** Sizes at which the model is searched as a whole; the large ones take minutes. */
 const sizes: readonly { readonly definitions: readonly string[]; readonly large?: boolean }[] = [
   { definitions: ['LEADERSHIPS=2', 'RANKS=2', 'VERSIONS=1', 'STORE_LOSSES=2'] },
   { definitions: ['LEADERSHIPS=2', 'RANKS=2', 'VERSIONS=2', 'STORE_LOSSES=1'] },
   { definitions: ['LEADERSHIPS=2', 'RANKS=3', 'VERSIONS=1', 'STORE_LOSSES=1'] },
   { definitions: ['LEADERSHIPS=3', 'RANKS=2', 'VERSIONS=1', 'STORE_LOSSES=1'] },
+  { definitions: ['LEADERSHIPS=2', 'RANKS=2', 'VERSIONS=1', 'STORE_LOSSES=2', 'DEATHS=1'] },
+  { definitions: ['LEADERSHIPS=2', 'RANKS=3', 'VERSIONS=1', 'STORE_LOSSES=1', 'DEATHS=1'] },
   { definitions: ['LEADERSHIPS=3', 'RANKS=3', 'VERSIONS=1', 'STORE_LOSSES=1'], large: true },
 ];
 
@@ -35,6 +37,7 @@ const mutations: Readonly<Record<string, number>> = {
   MUTATION_OVERWRITE_RECORD: 2,
   MUTATION_STORE_OUTRANKS_RANKS: 3,
   MUTATION_TELL_RECORDS_BEFORE_ANSWERS: 3,
+  MUTATION_COUNT_WORDS_BEFORE_CUT: 2,
 };
 
 /** Situations that the model must be able to reach, with the fewest leaderships that get there. */
@@ -44,7 +47,15 @@ const probes: Readonly<Record<string, number>> = {
   PROBE_RECREATED: 2,
   PROBE_CONTRADICTED_RECORD: 2,
   PROBE_COMMIT_UNDER_FENCE: 3,
+  PROBE_COMMIT_WITHOUT_THE_DEAD: 2,
 };
+
+/** Of these, those that take a rank which is vouched for as dead. */
+const takeDeath = new Set(['MUTATION_COUNT_WORDS_BEFORE_CUT', 'PROBE_COMMIT_WITHOUT_THE_DEAD']);
+
+function deathsOf(name: string): string[] {
+  return takeDeath.has(name) ? ['DEATHS=1'] : [];
+}
 
 /** Changes that do no harm, though they look as if they did. */
 const variants = [
@@ -79,7 +90,12 @@ describe.skipIf(missing !== null).concurrent(title, () => {
   it.for(Object.entries(mutations))(
     'breaks a rule under %s',
     async ([mutation, leaderships], { expect: expectHere }) => {
-      const definitions = [mutation, 'OUTCOMES_ONLY', `LEADERSHIPS=${leaderships}`];
+      const definitions = [
+        mutation,
+        'OUTCOMES_ONLY',
+        `LEADERSHIPS=${leaderships}`,
+        ...deathsOf(mutation),
+      ];
       const result = await searchModel(tools, { definitions, shortest: true });
       expectHere(result.violation).not.toBeNull();
       report(definitions, result);
@@ -89,7 +105,7 @@ describe.skipIf(missing !== null).concurrent(title, () => {
   it.for(Object.entries(probes))(
     'reaches %s',
     async ([probe, leaderships], { expect: expectHere }) => {
-      const definitions = [probe, `LEADERSHIPS=${leaderships}`];
+      const definitions = [probe, `LEADERSHIPS=${leaderships}`, ...deathsOf(probe)];
       const result = await searchModel(tools, { definitions, shortest: true });
       expectHere(result.violation).not.toBeNull();
       report(definitions, result);

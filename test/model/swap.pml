@@ -20,7 +20,12 @@
  * - Takeover: asks every rank, being asked raises the rank's fence; re-creates what ranks know
  *   and the store has lost; decides open numbers from all votes, the proposal and its base.
  *
- * Left out: membership and incarnations (members are fixed), weights and their digests (a
+ * - DEATHS: the last rank is vouched for as dead, though it lives, as seen from its peers: it goes on
+ *   as before. A leadership may learn so as it begins, while it asks, which then begins anew, or
+ *   while it leads. It does without that rank's word and vote, and has all others cut it. The
+ *   rules hold for the others, among themselves.
+ *
+ * Left out: other changes of membership, and incarnations (members are fixed), weights and their digests (a
  * proposal's digest is its leadership), retire, lease timing (anybody may start to lead at any
  * time), liveness.
  *
@@ -28,7 +33,7 @@
  * `castVote`; S6 in `act`: a member finds every commit staged and its vote standing, which is so
  * only if nothing but an outcome ever released it; no lost commit in `settle` and `takenOver`.
  *
- * Sizes: LEADERSHIPS, RANKS, VERSIONS, STORE_LOSSES.
+ * Sizes: LEADERSHIPS, RANKS, VERSIONS, STORE_LOSSES, DEATHS (0 or 1).
  * MUTATION_…: faults in the protocol, one at a time.
  * OUTCOMES_ONLY leaves out the assertions of `accept`, `castVote` and `takenOver`, so that a
  * mutation counts as caught only where a rank or the store comes to a wrong outcome.
@@ -48,6 +53,9 @@
 #endif
 #ifndef STORE_LOSSES
 #define STORE_LOSSES 1
+#endif
+#ifndef DEATHS
+#define DEATHS 0
 #endif
 
 /* An outcome: 0 unknown, VOID, or COMMITTED(digest). The digest of a proposal is the number of
@@ -76,6 +84,8 @@
 #define PREPARING 4
 #define DECIDING 5
 #define DEPOSED 6
+/* It never led, and tells nothing. */
+#define FAILED 7
 
 /* The store. */
 byte record[VERSIONS];
@@ -103,6 +113,12 @@ byte staging[RANKS]; /* ballot; volatile */
 byte vote[RANKS];    /* ballot of the yes vote that awaits its outcome */
 byte votedUpTo[RANKS];
 byte outcome[RANKS * VERSIONS];
+#if DEATHS
+bit doesWithout[LEADERSHIPS + 1]; /* leaderships that hold the last rank for dead */
+bit severed[LEADERSHIPS * RANKS]; /* answers given after the cut */
+bit cut[RANKS];                   /* ranks that have cut it, for good */
+bit isCountedOut;                 /* ghost: some leadership does without it */
+#endif
 #ifndef OUTCOMES_ONLY
 /* Ghosts: what a rank has accepted and voted for, whatever it forgets. */
 byte everAccepted[RANKS];
@@ -146,21 +162,45 @@ byte everVotedUpTo[RANKS];
 #else
 #define votesEnough(count) ((count) == RANKS)
 #endif
+#if DEATHS
+#define isDeadTo(self, rank) (doesWithout[self] && (rank) == RANKS - 1)
+#define isOut(rank) (isCountedOut && (rank) == RANKS - 1)
+#ifdef MUTATION_COUNT_WORDS_BEFORE_CUT
+#define wordCounts(self, rank) true
+#else
+#define wordCounts(self, rank) (!doesWithout[self] || severed[LR(self, rank)])
+#endif
+/* Peers that have cut the last rank hear nothing of it any more. */
+#define hears(rank, teller) (!((teller) == RANKS - 1 && cut[rank]))
+#define mayCount(self, rank) (!doesWithout[self] || cut[rank])
+#define isAskedAgain(self, rank) (doesWithout[self] && cut[rank] && !severed[LR(self, rank)])
+#define voters(self) (RANKS - doesWithout[self])
+#else
+#define isDeadTo(self, rank) false
+#define isOut(rank) false
+#define wordCounts(self, rank) true
+#define hears(rank, teller) true
+#define mayCount(self, rank) true
+#define isAskedAgain(self, rank) false
+#define voters(self) RANKS
+#endif
+
+#define isHeard(self, rank) \
+  (isDeadTo(self, rank) || (answer[LR(self, rank)] != 0 && wordCounts(self, rank)))
+#define hasVoted(self, rank) (isDeadTo(self, rank) || tally[LR(self, rank)])
 #if RANKS == 2
-#define hasAnswers(self) answersEnough((answer[LR(self, 0)] != 0) + (answer[LR(self, 1)] != 0))
-#define hasVotes(self) votesEnough(tally[LR(self, 0)] + tally[LR(self, 1)])
+#define hasAnswers(self) answersEnough(isHeard(self, 0) + isHeard(self, 1))
+#define hasVotes(self) votesEnough(hasVoted(self, 0) + hasVoted(self, 1))
 #elif RANKS == 3
-#define hasAnswers(self) \
-  answersEnough( \
-    (answer[LR(self, 0)] != 0) + (answer[LR(self, 1)] != 0) + (answer[LR(self, 2)] != 0))
-#define hasVotes(self) votesEnough(tally[LR(self, 0)] + tally[LR(self, 1)] + tally[LR(self, 2)])
+#define hasAnswers(self) answersEnough(isHeard(self, 0) + isHeard(self, 1) + isHeard(self, 2))
+#define hasVotes(self) votesEnough(hasVoted(self, 0) + hasVoted(self, 1) + hasVoted(self, 2))
 #else
 #error "RANKS is 2 or 3"
 #endif
 
-/* A rank has not acted on another outcome of the version. */
+/* A rank, unless it is counted out, has not acted on another outcome of the version. */
 #define agrees(rank, version, value) \
-  (outcome[RV(rank, version)] == 0 || outcome[RV(rank, version)] == (value))
+  (outcome[RV(rank, version)] == 0 || outcome[RV(rank, version)] == (value) || isOut(rank))
 
 /* Scratch within one step; no part of the state. */
 hidden byte other, version, yes, ballots, fenced;
@@ -182,7 +222,7 @@ inline act(rank, version, value) {
   other = 0;
   do
   :: other < RANKS ->
-    assert(agrees(other, version, value));
+    assert(agrees(other, version, value) || isOut(rank));
     other++
   :: else -> break
   od;
@@ -191,7 +231,7 @@ inline act(rank, version, value) {
   /* S1: unless the store lost it, the record says so still. */
   assert(losses > 0 || record[(version) - 1] == (value));
   /* S6: a member finds every commit staged and its yes vote standing. */
-  assert(!isCommitted(value) || vote[rank] == BALLOT(version, (value) - 1));
+  assert(!isCommitted(value) || vote[rank] == BALLOT(version, (value) - 1) || isOut(rank));
   outcome[RV(rank, version)] = value;
   if :: vote[rank] != 0 && versionOf(vote[rank]) == (version) -> vote[rank] = 0 :: else fi;
   if :: staging[rank] != 0 && versionOf(staging[rank]) == (version) -> staging[rank] = 0 :: else fi;
@@ -267,9 +307,9 @@ inline plan(self, version) {
     :: else -> break
     od;
     if
-    :: yes == RANKS && baseIsNewest(self, version, digestOf(ballots)) ->
+    :: yes == voters(self) && baseIsNewest(self, version, digestOf(ballots)) ->
       intent[self] = COMMITTED(digestOf(ballots))
-    :: ballots != 0 && !(yes == RANKS && baseIsNewest(self, version, digestOf(ballots))) ->
+    :: ballots != 0 && !(yes == voters(self) && baseIsNewest(self, version, digestOf(ballots))) ->
       intent[self] = VOID
     :: ballots == 0
     fi
@@ -299,7 +339,12 @@ inline takenOver(self) {
   phase[self] = LEADING;
   other = 0;
   do
-  :: other < RANKS -> answer[LR(self, other)] = 0; other++
+  :: other < RANKS ->
+    answer[LR(self, other)] = 0;
+#if DEATHS
+    severed[LR(self, other)] = 0;
+#endif
+    other++
   :: else -> break
   od;
   /* No lost commit: whoever leads, unfenced, knows everything that a rank has acted on. */
@@ -307,7 +352,9 @@ inline takenOver(self) {
   version = 1;
   other = 0;
   do
-  :: other < RANKS -> fenced = fenced || isFencedByRule(fence[other], self); other++
+  :: other < RANKS ->
+    fenced = fenced || (isFencedByRule(fence[other], self) && !isOut(other));
+    other++
   :: else -> break
   od;
   do
@@ -356,6 +403,9 @@ inline settle(self, value) {
   :: phase[self] == TAKING_OVER ->
 #ifdef PROBE_RECOVERED_COMMIT
     assert(!isCommitted(value) || told[LV(self, open[self])] != 0);
+#endif
+#ifdef PROBE_COMMIT_WITHOUT_THE_DEAD
+    assert(!isCommitted(value) || told[LV(self, open[self])] != 0 || !doesWithout[self]);
 #endif
 #ifdef PROBE_RECREATED
     assert(told[LV(self, open[self])] == 0);
@@ -408,9 +458,35 @@ inline begin(self, ownTerm, isStale) {
 }
 #define mayBegin(self) (phase[self] == UNBORN && (self == 1 || phase[self - 1] != UNBORN))
 
+#if DEATHS
+/* Somebody's word: the last rank is dead. What is decided without it is decided from now on. */
+inline learnDeath(self) {
+  printf("leadership %d learns that rank %d is dead\n", self, RANKS - 1);
+  doesWithout[self] = 1;
+  isCountedOut = 1;
+  /* A takeover begins anew. */
+  version = 1;
+  do
+  :: phase[self] == ASKING && version <= VERSIONS -> told[LV(self, version)] = 0; version++
+  :: else -> break
+  od;
+  other = 0;
+  do
+  :: other < RANKS -> answer[LR(self, other)] = 0; severed[LR(self, other)] = 0; other++
+  :: else -> break
+  od;
+  skip
+}
+#endif
+
 proctype Leadership(byte self) {
 end:
   do
+#if DEATHS
+  :: d_step {
+      (phase[self] == ASKING || phase[self] == LEADING) && !doesWithout[self] -> learnDeath(self)
+    }
+#endif
   /* Its term is one above the highest so far, or equal to it, when two look at once. A lower
      one could never gather all answers. */
   :: d_step { mayBegin(self) -> begin(self, term[self - 1] + 1, false) }
@@ -498,12 +574,21 @@ end:
 
 inline answerTo(self, leadership) {
   answer[LR(leadership, self)] = ANSWERED(vote[self]);
+#if DEATHS
+  severed[LR(leadership, self)] = cut[self];
+#endif
   version = 1;
   do
   :: version <= VERSIONS ->
     if
     :: outcome[RV(self, version)] != 0 ->
       if
+#if DEATHS
+      /* Who is cut has acted otherwise, and the word of its death is lost: an operator must decide. */
+      :: told[LV(leadership, version)] != 0 &&
+        told[LV(leadership, version)] != outcome[RV(self, version)] ->
+        phase[leadership] = FAILED
+#endif
       :: ranksOutrank(leadership, version) ->
         told[LV(leadership, version)] = outcome[RV(self, version)]
       :: else
@@ -557,7 +642,8 @@ inline castVote(self, yes) {
 #define TELLING LEADING
 #endif
 #define saysOutcome(leadership, version) \
-  (phase[leadership] >= TELLING && known[LV(leadership, version)] != 0)
+  (phase[leadership] >= TELLING && phase[leadership] != FAILED && \
+   known[LV(leadership, version)] != 0)
 
 /* What may reach a rank of one leadership's messages about one version. */
 proctype Link(byte self, leadership, about) {
@@ -566,7 +652,8 @@ end:
   /* A question. The fence rises at once; the answer waits until staging has ended, which may
      add a vote. */
   :: d_step {
-      about == 1 && phase[leadership] == ASKING && answer[LR(leadership, self)] == 0 &&
+      about == 1 && phase[leadership] == ASKING && !isDeadTo(leadership, self) &&
+      (answer[LR(leadership, self)] == 0 || isAskedAgain(leadership, self)) &&
       !isFenced(fence[self], leadership) ->
 #ifndef MUTATION_ASK_WITHOUT_RAISING
       accept(self, leadership);
@@ -591,10 +678,21 @@ end:
   :: d_step {
       phase[leadership] == PREPARING && open[leadership] == about &&
       vote[self] == BALLOT(about, leadership) && votesUnder(self, leadership) &&
-      tally[LR(leadership, self)] == 0 ->
+      tally[LR(leadership, self)] == 0 && !isDeadTo(leadership, self) &&
+      mayCount(leadership, self) ->
       printf("vote of rank %d reaches leadership %d\n", self, leadership);
       tally[LR(leadership, self)] = 1
     }
+#if DEATHS
+  /* A cut. */
+  :: d_step {
+      about == 1 && self != RANKS - 1 && doesWithout[leadership] && !cut[self] &&
+      !isFenced(fence[self], leadership) ->
+      accept(self, leadership);
+      printf("rank %d cuts rank %d\n", self, RANKS - 1);
+      cut[self] = 1
+    }
+#endif
   /* An outcome. */
   :: d_step {
       saysOutcome(leadership, about) && !isFenced(fence[self], leadership) &&
@@ -650,7 +748,7 @@ proctype Peers(byte self, teller, about) {
 end:
   do
   :: d_step {
-      outcome[RV(self, about)] == 0 && outcome[RV(teller, about)] != 0 ->
+      outcome[RV(self, about)] == 0 && outcome[RV(teller, about)] != 0 && hears(self, teller) ->
       act(self, about, outcome[RV(teller, about)])
     }
   od

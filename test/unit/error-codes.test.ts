@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { options, otherVariables } from '@isobar/configuration';
 import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Not codes: names of environment variables. */
-const variables = new Set(['ISOBAR_LOG_LEVEL', 'ISOBAR_DEPLOYMENT']);
+const variables = new Set([...options.map(({ variable }) => variable), ...otherVariables]);
 
 function sources(): string[] {
   return ['packages', 'services'].flatMap((folder) =>

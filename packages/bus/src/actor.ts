@@ -22,10 +22,15 @@ export interface ActorOptions<State, Event, Effect> {
   readonly mailboxMax?: number;
 }
 
+/** Handled events that are kept before their memory is freed. */
+const compactedAt = 4_096;
+
 /** A serial, bounded mailbox over a pure machine. */
 export class Actor<State, Event, Effect> {
   readonly #options: ActorOptions<State, Event, Effect>;
-  readonly #mailbox: Event[] = [];
+  /** Those before `#next` have been handled: an array this long is not shifted one by one. */
+  #mailbox: Event[] = [];
+  #next = 0;
   #state: State;
   #dropped = 0;
   #running: Promise<void> | null = null;
@@ -45,10 +50,15 @@ export class Actor<State, Event, Effect> {
     return this.#dropped;
   }
 
+  /** Events that wait. */
+  get waiting(): number {
+    return this.#mailbox.length - this.#next;
+  }
+
   /** @returns false where the actor has stopped or its mailbox is full: the event is dropped */
   send(event: Event): boolean {
     if (this.#stopped) return false;
-    if (this.#mailbox.length >= (this.#options.mailboxMax ?? 1_024)) {
+    if (this.waiting >= (this.#options.mailboxMax ?? 1_024)) {
       this.#dropped += 1;
       return false;
     }
@@ -65,14 +75,14 @@ export class Actor<State, Event, Effect> {
   /** Handles nothing further; an effect under way ends by itself. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#mailbox.length = 0;
+    this.#clear();
     await this.idle();
   }
 
   async #run(): Promise<void> {
     // The sender goes on first: an event never takes effect inside `send`.
     await Promise.resolve();
-    for (let event = this.#mailbox.shift(); event !== undefined; event = this.#mailbox.shift()) {
+    for (let event = this.#take(); event !== undefined; event = this.#take()) {
       try {
         await this.#handle(event);
       } catch (cause) {
@@ -80,6 +90,22 @@ export class Actor<State, Event, Effect> {
       }
     }
     this.#running = null;
+  }
+
+  #take(): Event | undefined {
+    const event = this.#mailbox[this.#next];
+    this.#next += 1;
+    if (this.#next >= this.#mailbox.length) this.#clear();
+    else if (this.#next === compactedAt) {
+      this.#mailbox = this.#mailbox.slice(compactedAt);
+      this.#next = 0;
+    }
+    return event;
+  }
+
+  #clear(): void {
+    this.#mailbox = [];
+    this.#next = 0;
   }
 
   async #handle(event: Event): Promise<void> {
@@ -95,7 +121,7 @@ export class Actor<State, Event, Effect> {
 
   #fail(cause: unknown): void {
     this.#stopped = true;
-    this.#mailbox.length = 0;
+    this.#clear();
     const { name } = this.#options;
     const message = `actor ${name} has stopped: ${cause instanceof Error ? cause.message : String(cause)}`;
     const error = new IsobarError('ISOBAR_BUS_ACTOR_FAILED', message, { actor: name }, { cause });

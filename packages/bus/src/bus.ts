@@ -20,6 +20,14 @@ import type { NatsContext } from './nats-context.js';
 import { coded, notPermitted } from './nats-errors.js';
 import { openRecordsOn, type Records, type RecordsOptions } from './records.js';
 import { isInbox } from './reply-subject.js';
+import {
+  describeServerOn,
+  describeStreamOn,
+  type ServerDescription,
+  type StoreLimits,
+  type StreamDescription,
+  storeLimitsOn,
+} from './server-description.js';
 
 export type BusStatus = 'disconnected' | 'reconnected' | 'closed';
 
@@ -297,6 +305,26 @@ export class Bus {
   /** Events that JetStream keeps; the stream itself is made by its `ensure`. */
   openEventStream(options: EventStreamOptions): Promise<EventStream> {
     return openEventStreamOn(this.#connection, options, this.#apiPrefix);
+  }
+
+  /** @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED */
+  describeServer(): Promise<ServerDescription> {
+    return describeServerOn(this.#connection);
+  }
+
+  /**
+   * @returns null where there is no such stream
+   * @throws IsobarError ISOBAR_BUS_NOT_PERMITTED, ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_NO_RESPONDERS
+   */
+  describeStream(stream: string, timeoutMs: number): Promise<StreamDescription | null> {
+    const apiPrefix = this.#apiPrefix;
+    const settings = { timeout: timeoutMs, ...(apiPrefix === null ? {} : { apiPrefix }) };
+    return describeStreamOn(this.#connection, stream, settings);
+  }
+
+  /** @throws IsobarError ISOBAR_BUS_NOT_PERMITTED, ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_NO_RESPONDERS */
+  storeLimits(timeoutMs: number): Promise<StoreLimits> {
+    return storeLimitsOn(this.#connection, timeoutMs);
   }
 
   /** Serves commands as a NATS micro service, until it is stopped or the bus is drained. */

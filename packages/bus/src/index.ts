@@ -16,8 +16,8 @@ export type {
   CommandServiceOptions,
 } from './command-service.js';
 export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
-export { Intake } from './intake.js';
-export { NatsContext, readNatsContext } from './nats-context.js';
+export { Intake, type IntakeOptions, type RefusalLogger } from './intake.js';
+export { type ConnectionFiles, NatsContext, readNatsContext } from './nats-context.js';
 export type {
   CompareAndSetResult,
   CreateResult,
@@ -26,4 +26,5 @@ export type {
   StoredRecord,
 } from './records.js';
 export { readSecretFile, readSmallFile, type SmallFile } from './secret-file.js';
+export type { ServerDescription, StoreLimits, StreamDescription } from './server-description.js';
 export { onTermination } from './termination.js';

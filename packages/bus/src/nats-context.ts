@@ -1,4 +1,5 @@
-import { dirname, resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { IsobarError } from '@isobar/protocol';
 import {
   type Authenticator,
@@ -79,17 +80,52 @@ export class NatsContext {
 }
 
 /**
+ * Files that say as whom to connect, and how encrypted, over what a context says; paths, from the
+ * folder of the process. An identity replaces that of the context whole, whatever its kind.
+ */
+export interface ConnectionFiles {
+  readonly creds?: string;
+  readonly nkey?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly ca?: string;
+}
+
+/**
  * Reads a context file of the stock `nats` client, and the files that it names; relative paths are
  * from its folder.
+ * @param path null where there is none, and `files` say all
  * @throws IsobarError ISOBAR_BUS_CONTEXT naming file and field; ISOBAR_BUS_SECRET_EXPOSED naming
  *   file and mode, also of the context itself where a password is in it;
  *   ISOBAR_BUS_FILE_UNREADABLE
  */
-export async function readNatsContext(path: string): Promise<NatsContext> {
+export async function readNatsContext(
+  path: string | null,
+  files: ConnectionFiles = {},
+): Promise<NatsContext> {
+  const file = overridden(path === null ? contextSchema.parse({}) : await readFile(path), files);
+  const where = path ?? 'of options alone';
+  return new NatsContext(file, await authenticatorOf(where, file), await tlsOf(where, file));
+}
+
+async function readFile(path: string): Promise<ContextFile> {
   const { content, mode } = await readSmallFile(path);
   const file = parse(path, content);
   if (file.password !== null) assertPrivate(path, mode);
-  return new NatsContext(file, await authenticatorOf(path, file), await tlsOf(path, file));
+  return file;
+}
+
+function overridden(
+  file: ContextFile,
+  { creds, nkey, cert, key, ca }: ConnectionFiles,
+): ContextFile {
+  const none = { user: null, password: null, nkey: null, creds: null };
+  const own = (name: string | undefined) => (name === undefined ? null : resolve(name));
+  const hasIdentity = creds !== undefined || nkey !== undefined;
+  const identity = hasIdentity ? { ...none, creds: own(creds), nkey: own(nkey) } : {};
+  const hasCertificate = cert !== undefined || key !== undefined;
+  const certificate = hasCertificate ? { cert: own(cert), key: own(key) } : {};
+  return { ...file, ...identity, ...certificate, ...(ca === undefined ? {} : { ca: own(ca) }) };
 }
 
 function parse(path: string, content: string): ContextFile {
@@ -163,7 +199,7 @@ async function tlsOf(path: string, file: ContextFile): Promise<TlsMaterial | nul
 }
 
 function fromFolderOf(path: string, name: string): string {
-  return resolve(dirname(path), name);
+  return name.startsWith('~/') ? join(homedir(), name.slice(2)) : resolve(dirname(path), name);
 }
 
 function refuse(path: string, field: string, why: string): IsobarError {

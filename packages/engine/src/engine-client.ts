@@ -8,23 +8,32 @@ import {
   engineMessageSchema,
 } from './engine-messages.js';
 import { encodeFrame, FrameReader } from './frame.js';
+import { type AgentIdentity, portVersions } from './greeting.js';
 
 export interface EngineClientOptions {
   readonly address: EngineAddress;
+  readonly identity: AgentIdentity;
   readonly onHello: (hello: EngineHello) => void;
   readonly onLoad: (sample: LoadSample) => void;
   readonly onProgress: (version: number, staged: number, total: number) => void;
   readonly onActivated: (state: EngineState) => void;
   /** The engine's state is another than before, though nothing was asked of it. */
   readonly onChanged: (state: EngineState) => void;
-  /** A newer agent has connected; this one dials no more. `onLost` comes before it. */
-  readonly onReplaced: () => void;
+  /** Agent `by` has connected later; this one dials no more. If it was served, `onLost` comes first. */
+  readonly onReplaced: (by: string) => void;
+  /**
+   * The engine does not serve this agent, with the engine's code; told once for each code until
+   * an engine does. It is dialled again.
+   */
+  readonly onRefused: (error: IsobarError) => void;
   /** The connection is gone, after a hello; it is dialled again. */
   readonly onLost: () => void;
   /** Told of what can't be read, and once per outage that nobody listens. */
   readonly onError: (error: IsobarError) => void;
   /** Wait between two attempts to connect. @default 200 */
   readonly redialMs?: number;
+  /** Wait after a refusal. @default 5,000 */
+  readonly refusedRedialMs?: number;
   /** An engine that has not said hello this long after the connection is left. @default 5,000 */
   readonly helloDeadlineMs?: number;
 }
@@ -37,10 +46,14 @@ export type CommandOutcome =
    */
   | { readonly ok: false; readonly explicit: boolean; readonly error: IsobarError };
 
+type Refused = Extract<EngineMessage, { readonly kind: 'refused' }>;
+type Replaced = Extract<EngineMessage, { readonly kind: 'replaced' }>;
 type Settle = (outcome: CommandOutcome) => void;
 
 /** Commands under way at once. */
 const pendingMax = 64;
+/** Codes of refusals that are told before an engine serves this agent. */
+const refusalsToldMax = 16;
 
 /** The agent's end of the port: dials its engine, and again whenever the engine is gone. */
 export class EngineClient {
@@ -52,7 +65,9 @@ export class EngineClient {
   #helloDeadline: NodeJS.Timeout | null = null;
   #outageTold = false;
   #stopped = true;
-  #replaced = false;
+  #replacedBy: string | null = null;
+  #refusal: IsobarError | null = null;
+  readonly #refusalsTold = new Set<string>();
   #nextId = 0;
 
   constructor(options: EngineClientOptions) {
@@ -62,7 +77,7 @@ export class EngineClient {
   start(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
-    this.#replaced = false;
+    this.#replacedBy = null;
     this.#dial();
   }
 
@@ -123,6 +138,8 @@ export class EngineClient {
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.on('connect', () => {
+      const greeting = { schema: 1, kind: 'greeting', ...this.#options.identity, portVersions };
+      socket.write(encodeFrame(encode(greeting)));
       const deadlineMs = this.#options.helloDeadlineMs ?? 5_000;
       this.#helloDeadline = setTimeout(() => {
         const text = `the engine has not said hello within ${deadlineMs} ms`;
@@ -146,30 +163,46 @@ export class EngineClient {
 
   #onClose(failure: unknown): void {
     const wasGreeted = this.#greeted;
+    const refusal = this.#refusal;
     this.#socket = null;
     this.#greeted = false;
+    this.#refusal = null;
     if (this.#helloDeadline !== null) clearTimeout(this.#helloDeadline);
     const outcome = unknownEffect(this.#disconnected(failure));
     for (const id of [...this.#pending.keys()]) this.#settle(id, outcome);
     if (this.#stopped) return;
-    if (this.#replaced) {
+    if (this.#replacedBy !== null) {
       this.#stopped = true;
-      this.#options.onLost();
-      this.#options.onReplaced();
+      if (wasGreeted) this.#options.onLost();
+      this.#options.onReplaced(this.#replacedBy);
       return;
     }
-    if (!this.#outageTold) {
-      this.#outageTold = true;
-      this.#options.onError(this.#disconnected(failure));
-    }
     if (wasGreeted) this.#options.onLost();
-    this.#redial = setTimeout(() => this.#dial(), this.#options.redialMs ?? 200);
+    if (refusal !== null) this.#tellRefusal(refusal);
+    else this.#tellOutage(failure);
+    const { redialMs = 200, refusedRedialMs = 5_000 } = this.#options;
+    const waitMs = refusal === null ? redialMs : refusedRedialMs;
+    this.#redial = setTimeout(() => this.#dial(), waitMs);
+  }
+
+  #tellOutage(failure: unknown): void {
+    if (this.#outageTold) return;
+    this.#outageTold = true;
+    this.#options.onError(this.#disconnected(failure));
+  }
+
+  #tellRefusal(refusal: IsobarError): void {
+    if (this.#refusalsTold.size >= refusalsToldMax || this.#refusalsTold.has(refusal.code)) return;
+    this.#refusalsTold.add(refusal.code);
+    this.#options.onRefused(refusal);
   }
 
   #receive(body: Uint8Array): void {
     const message = decode('engine message', body, engineMessageSchema);
     if (message.kind === 'hello') this.#onHello(message);
-    // Before its hello an engine has nothing to say that could be understood.
+    else if (message.kind === 'refused') this.#onRefused(message);
+    else if (message.kind === 'replaced') this.#onReplaced(message.by);
+    // Before its hello an engine has nothing else to say that could be understood.
     else if (this.#greeted) this.#onMessage(message);
   }
 
@@ -177,10 +210,21 @@ export class EngineClient {
     if (this.#helloDeadline !== null) clearTimeout(this.#helloDeadline);
     this.#greeted = true;
     this.#outageTold = false;
+    this.#refusalsTold.clear();
     this.#options.onHello(hello);
   }
 
-  #onMessage(message: Exclude<EngineMessage, EngineHello>): void {
+  #onRefused({ code, message }: Refused): void {
+    this.#refusal = new IsobarError(code, message);
+    this.#socket?.destroy();
+  }
+
+  #onReplaced(by: string): void {
+    this.#replacedBy = by;
+    this.#socket?.destroy();
+  }
+
+  #onMessage(message: Exclude<EngineMessage, EngineHello | Refused | Replaced>): void {
     switch (message.kind) {
       case 'load':
         this.#options.onLoad(message.sample);
@@ -199,10 +243,6 @@ export class EngineClient {
         return;
       case 'stopping':
         this.#socket?.end();
-        return;
-      case 'replaced':
-        this.#replaced = true;
-        this.#socket?.destroy();
         return;
     }
   }

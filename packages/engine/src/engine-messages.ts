@@ -3,12 +3,17 @@ import {
   engineDescriptionSchema,
   engineStateSchema,
   fenceSchema,
+  incarnationSchema,
   loadSampleSchema,
   memberSchema,
   schemaField,
   versionSchema,
 } from '@isobar/protocol';
 import { z } from 'zod';
+import { chosenVersionSchema } from './greeting.js';
+
+/** Of a refusal's text. */
+export const messageCharactersMax = 2_000;
 
 /** What an agent asks of its engine. Every command carries the leader's fence. */
 export const engineCommandSchema = z.discriminatedUnion('kind', [
@@ -40,6 +45,8 @@ export type EngineRequest = Readonly<z.infer<typeof engineRequestSchema>>;
 export const engineHelloSchema = z.object({
   ...schemaField,
   kind: z.literal('hello'),
+  /** The version of the port that is spoken from here on. */
+  portVersion: chosenVersionSchema,
   description: engineDescriptionSchema,
   state: engineStateSchema,
 });
@@ -49,6 +56,11 @@ const resultFields = {
   ...schemaField,
   kind: z.literal('result'),
   id: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+} as const;
+
+const refusalFields = {
+  code: z.string().max(100),
+  message: z.string().max(messageCharactersMax),
 } as const;
 
 /** What an engine tells its agent. */
@@ -70,14 +82,11 @@ export const engineMessageSchema = z.union([
    */
   z.object({ ...schemaField, kind: z.literal('changed'), state: engineStateSchema }),
   z.object({ ...resultFields, ok: z.literal(true), state: engineStateSchema }),
-  z.object({
-    ...resultFields,
-    ok: z.literal(false),
-    code: z.string().max(100),
-    message: z.string().max(2_000),
-  }),
+  z.object({ ...resultFields, ok: z.literal(false), ...refusalFields }),
   z.object({ ...schemaField, kind: z.literal('stopping') }),
+  /** The connection is ended for what the agent has sent, or has not: it is told by the code. */
+  z.object({ ...schemaField, kind: z.literal('refused'), ...refusalFields }),
   /** A newer agent has connected (rule S3): this one must not dial again. */
-  z.object({ ...schemaField, kind: z.literal('replaced') }),
+  z.object({ ...schemaField, kind: z.literal('replaced'), by: incarnationSchema }),
 ]);
 export type EngineMessage = Readonly<z.infer<typeof engineMessageSchema>>;

@@ -1,20 +1,19 @@
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import {
-  decode,
   type EngineDescription,
   type EngineState,
-  encode,
   IsobarError,
   type LoadSample,
 } from '@isobar/protocol';
 import type { EngineAddress } from './address.js';
+import { AgentConnection } from './agent-connection.js';
 import {
   type EngineCommandMessage,
-  type EngineMessage,
-  engineRequestSchema,
+  type EngineRequest,
+  messageCharactersMax,
 } from './engine-messages.js';
-import { encodeFrame, FrameReader } from './frame.js';
+import { type AgentGreeting, admitAgent } from './greeting.js';
 
 export interface EngineServerOptions {
   readonly address: EngineAddress;
@@ -25,25 +24,32 @@ export interface EngineServerOptions {
    * refusal. Commands are handed over as they come, the next before one has ended.
    */
   readonly handle: (command: EngineCommandMessage) => void | Promise<void>;
-  /** Told of agents' connections that broke or were refused. */
+  /**
+   * Told of agents' connections that broke, and of agents that were refused or replaced; of one
+   * that is refused again and again for the same reason once, until another is served.
+   */
   readonly onError: (error: IsobarError) => void;
+  /** Who has not greeted so long after it connected is refused. @default 5,000 */
+  readonly greetingDeadlineMs?: number;
 }
 
 /** Unsent bytes above which load samples are left out: the next carries their counts too. */
 const loadBacklogBytesMax = 1024 * 1024;
-/** Unsent bytes above which the agent is taken for dead, and its connection ended. */
-const backlogBytesMax = 64 * 1024 * 1024;
+/** Connections that have not greeted yet or are being ended; beyond, the oldest is cut. */
+const strangersMax = 16;
 
 /**
- * The engine's end of the port. It serves one agent, the one that connected last; an engine
- * without an agent serves on (rule L2).
+ * The engine's end of the port. It serves one agent, of those that it admits the one that connected
+ * last; an engine without an agent serves on (rule L2).
  */
 export class EngineServer {
   readonly #options: EngineServerOptions;
   readonly #server: Server;
-  #agent: Socket | null = null;
-  /** The agent before, until it has read that it is no longer wanted. */
-  #replaced: Socket | null = null;
+  /** Not greeted yet, refused, or replaced. */
+  readonly #strangers = new Set<AgentConnection>();
+  #agent: AgentConnection | null = null;
+  #accepted = 0;
+  #refusalTold = '';
 
   private constructor(options: EngineServerOptions) {
     this.#options = options;
@@ -71,99 +77,107 @@ export class EngineServer {
   }
 
   sendLoad(sample: LoadSample): void {
-    if ((this.#agent?.writableLength ?? 0) > loadBacklogBytesMax) return;
-    this.#tell({ schema: 1, kind: 'load', sample });
+    if ((this.#agent?.unsentBytes ?? 0) > loadBacklogBytesMax) return;
+    this.#agent?.send({ schema: 1, kind: 'load', sample });
   }
 
   sendProgress(version: number, staged: number, total: number): void {
-    this.#tell({ schema: 1, kind: 'progress', version, staged, total });
+    this.#agent?.send({ schema: 1, kind: 'progress', version, staged, total });
   }
 
   sendActivated(state: EngineState): void {
-    this.#tell({ schema: 1, kind: 'activated', state });
+    this.#agent?.send({ schema: 1, kind: 'activated', state });
   }
 
   /** Tells that broken peers, standing or outcomes have changed without the agent's doing. */
   sendChanged(state: EngineState): void {
-    this.#tell({ schema: 1, kind: 'changed', state });
+    this.#agent?.send({ schema: 1, kind: 'changed', state });
   }
 
   /** Says goodbye to the agent and listens no more. */
   async close(): Promise<void> {
-    this.#tell({ schema: 1, kind: 'stopping' });
-    this.#agent?.end();
+    this.#agent?.leave({ schema: 1, kind: 'stopping' });
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#agent?.destroySoon();
-    this.#replaced?.destroy();
+    for (const stranger of this.#strangers) stranger.destroy();
     await closed;
   }
 
-  #tell(message: EngineMessage): void {
-    if (this.#agent !== null) this.#send(this.#agent, message);
-  }
-
-  #send(socket: Socket, message: EngineMessage): void {
-    if (!socket.writable) return;
-    socket.write(encodeFrame(encode(message)));
-    if (socket.writableLength > backlogBytesMax) {
-      this.#end(socket, new IsobarError('ISOBAR_ENGINE_AGENT_STALLED', 'the agent reads nothing'));
-    }
-  }
-
   #accept(socket: Socket): void {
-    // The newest agent wins (rule S3): an older one may be a process that nobody watches.
-    this.#replace();
-    this.#agent = socket;
-    socket.setNoDelay(true);
-    const reader = new FrameReader((body) => this.#receive(socket, body));
-    socket.on('data', (chunk) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        this.#end(socket, error);
-      }
+    this.#accepted += 1;
+    const connection = new AgentConnection(socket, {
+      number: this.#accepted,
+      greetingDeadlineMs: this.#options.greetingDeadlineMs ?? 5_000,
+      onGreeting: (greeted, greeting) => this.#onGreeting(greeted, greeting),
+      onRequest: (asking, request) => this.#onRequest(asking, request),
+      onRefused: (refused, error) => this.#onRefused(refused, error),
+      onClosed: (closed, error) => this.#onClosed(closed, error),
     });
-    socket.on('error', (error) => this.#end(socket, error));
-    socket.on('close', () => {
-      if (this.#agent === socket) this.#agent = null;
-    });
-    this.#send(socket, { schema: 1, kind: 'hello', ...this.#options.hello() });
+    this.#estrange(connection);
   }
 
-  #replace(): void {
-    this.#replaced?.destroy();
-    this.#replaced = this.#agent;
-    this.#tell({ schema: 1, kind: 'replaced' });
-    this.#agent?.destroySoon();
+  #estrange(connection: AgentConnection): void {
+    this.#strangers.add(connection);
+    const [oldest] = this.#strangers;
+    if (this.#strangers.size > strangersMax) oldest?.destroy();
   }
 
-  #end(socket: Socket, cause: unknown): void {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    const text = `the agent's connection has ended: ${message}`;
+  /** @throws IsobarError the refusal */
+  #onGreeting(connection: AgentConnection, greeting: AgentGreeting): void {
+    const { description, state } = this.#options.hello();
+    const portVersion = admitAgent(greeting, description);
+    const serving = this.#agent;
+    // The newest agent wins (rule S3), by when it connected: greetings may come in another order.
+    if (serving !== null && serving.number > connection.number) {
+      this.#replace(connection, serving);
+      return;
+    }
+    this.#strangers.delete(connection);
+    this.#agent = connection;
+    this.#refusalTold = '';
+    if (serving !== null) this.#replace(serving, connection);
+    connection.send({ schema: 1, kind: 'hello', portVersion, description, state });
+  }
+
+  #replace(older: AgentConnection, newer: AgentConnection): void {
+    const { agent } = older;
+    const by = newer.agent;
+    this.#estrange(older);
+    if (by === null) return;
+    older.leave({ schema: 1, kind: 'replaced', by });
+    if (agent === by) return;
+    const text = `agent ${by} connected later than agent ${agent}, and is served instead`;
+    this.#options.onError(new IsobarError('ISOBAR_AGENT_REPLACED', text, { agent, by }));
+  }
+
+  #onRefused(connection: AgentConnection, error: IsobarError): void {
+    if (this.#agent === connection) {
+      this.#agent = null;
+      this.#estrange(connection);
+    }
+    const told = `${error.code} ${error.message}`;
+    if (told === this.#refusalTold) return;
+    this.#refusalTold = told;
+    this.#options.onError(error);
+  }
+
+  #onClosed(connection: AgentConnection, cause: Error | null): void {
+    const isStranger = this.#strangers.delete(connection);
+    if (this.#agent === connection) this.#agent = null;
+    // Whose connection breaks before it has a say is nobody that this engine serves.
+    if (cause === null || isStranger) return;
+    const text = `the agent's connection has ended: ${cause.message}`;
     this.#options.onError(new IsobarError('ISOBAR_ENGINE_DISCONNECTED', text, {}, { cause }));
-    socket.destroy();
   }
 
-  #receive(socket: Socket, body: Uint8Array): void {
-    // What an agent that has been replaced still had under way has no effect.
-    if (this.#agent !== socket) return;
-    const { id, command } = decode('engine request', body, engineRequestSchema);
-    const answer = () => {
-      const { state } = this.#options.hello();
-      this.#send(socket, { schema: 1, kind: 'result', id, ok: true, state });
-    };
+  #onRequest(connection: AgentConnection, { id, command }: EngineRequest): void {
+    const result = { schema: 1, kind: 'result', id } as const;
+    const answer = () =>
+      connection.send({ ...result, ok: true, state: this.#options.hello().state });
     const refuse = (cause: unknown) => {
       const known = cause instanceof IsobarError ? cause : internal(command.kind, cause);
       if (known !== cause) this.#options.onError(known);
-      const { code, message } = known;
-      this.#send(socket, {
-        schema: 1,
-        kind: 'result',
-        id,
-        ok: false,
-        code,
-        message: message.slice(0, 2_000),
-      });
+      const message = known.message.slice(0, messageCharactersMax);
+      connection.send({ ...result, ok: false, code: known.code, message });
     };
     try {
       const handled = this.#options.handle(command);

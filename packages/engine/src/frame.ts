@@ -10,19 +10,19 @@ export const frameBytesMax = 16 * 1024 * 1024;
  * @throws IsobarError ISOBAR_ENGINE_FRAME_TOO_LARGE
  */
 export function encodeFrame(body: Uint8Array): Buffer {
-  assertFits(body.byteLength);
+  assertFits(body.byteLength, frameBytesMax);
   const frame = Buffer.allocUnsafe(frameHeadBytes + body.byteLength);
   frame.writeUInt32BE(body.byteLength, 0);
   frame.set(body, frameHeadBytes);
   return frame;
 }
 
-function assertFits(bytes: number): void {
-  if (bytes <= frameBytesMax) return;
+function assertFits(bytes: number, bytesMax: number): void {
+  if (bytes <= bytesMax) return;
   throw new IsobarError(
     'ISOBAR_ENGINE_FRAME_TOO_LARGE',
-    `a frame of ${bytes} bytes is over the limit of ${frameBytesMax}`,
-    { bytes, bytesMax: frameBytesMax },
+    `a frame of ${bytes} bytes is over the limit of ${bytesMax}`,
+    { bytes, bytesMax },
   );
 }
 
@@ -33,9 +33,12 @@ export class FrameReader {
   #buffered = 0;
   /** Of the frame being read; −1 while its head is. */
   #bodyBytes = -1;
+  /** Largest body that is read from the next frame on. */
+  bytesMax: number;
 
-  constructor(onFrame: (body: Uint8Array) => void) {
+  constructor(onFrame: (body: Uint8Array) => void, bytesMax = frameBytesMax) {
     this.#onFrame = onFrame;
+    this.bytesMax = bytesMax;
   }
 
   /** @throws IsobarError ISOBAR_ENGINE_FRAME_TOO_LARGE: the stream can't be read further */
@@ -47,7 +50,7 @@ export class FrameReader {
         if (this.#buffered < frameHeadBytes) return;
         const head = this.#take(frameHeadBytes);
         const bodyBytes = new DataView(head.buffer).getUint32(0);
-        assertFits(bodyBytes);
+        assertFits(bodyBytes, this.bytesMax);
         this.#bodyBytes = bodyBytes;
       }
       if (this.#buffered < this.#bodyBytes) return;

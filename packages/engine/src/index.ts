@@ -12,3 +12,9 @@ export {
 } from './engine-messages.js';
 export { EngineServer, type EngineServerOptions } from './engine-server.js';
 export { encodeFrame, FrameReader, frameBytesMax, frameHeadBytes } from './frame.js';
+export {
+  type AgentGreeting,
+  type AgentIdentity,
+  type PortVersions,
+  portVersions,
+} from './greeting.js';

@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -9,56 +9,15 @@ import {
   type EngineClientOptions,
   type EngineCommandMessage,
   EngineServer,
-  encodeFrame,
 } from '@isobar/engine';
-import { type EngineDescription, type EngineState, encode, IsobarError } from '@isobar/protocol';
+import { type EngineState, IsobarError } from '@isobar/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { description, stateAt } from './described-engine.js';
+import { RawAgent } from './raw-agent.js';
 
-const description: EngineDescription = {
-  deployment: 'test',
-  rank: 0,
-  numRanks: 1,
-  incarnation: '0123456789abcdef',
-  process: null,
-  engine: 'test',
-  modelRevision: 'r1',
-  phase: 'mixed',
-  modelLayerIds: Int32Array.of(0),
-  numLogicalExperts: 2,
-  slotOffsets: Int32Array.of(0, 2),
-  pinnedSlots: new Int32Array(0),
-  bytesPerExpert: 1,
-  spareBuffers: 0,
-  reserveBuffers: 0,
-  replicaChoice: 'uniform',
-  activation: 'two-table',
-  staging: 'one-sided',
-  digestAlgorithm: 'sha256',
-  ownBalancer: false,
-};
 const fence = { term: 1, nonce: '0123456789abcdef' };
 const member = { rank: 3, incarnation: 'abcdef0123456789' };
 const query: EngineCommandMessage = { kind: 'query', fence };
-
-function stateAt(step: number): EngineState {
-  return {
-    fence: null,
-    committedVersion: 0,
-    mappingVersion: 0,
-    mappingDigest: '0'.repeat(64),
-    physicalToLogical: Int32Array.of(0, 1),
-    activatedVersion: 0,
-    retiredUpTo: 0,
-    votedUpTo: 0,
-    vote: null,
-    standing: 'serving',
-    outcomes: [],
-    cuts: [],
-    brokenPeers: [],
-    freeBuffers: 0,
-    step,
-  };
-}
 
 let directory: string;
 let address: EngineAddress;
@@ -95,12 +54,14 @@ function dial(options: Partial<EngineClientOptions> = {}): Promise<EngineClient>
   return new Promise((resolve) => {
     const client = new EngineClient({
       address,
+      identity: { deployment: 'test', rank: 0, agent: 'c'.repeat(16) },
       redialMs: 10,
       onLoad: () => undefined,
       onProgress: () => undefined,
       onActivated: () => undefined,
       onChanged: () => undefined,
       onReplaced: () => undefined,
+      onRefused: () => undefined,
       onLost: () => undefined,
       onError: () => undefined,
       ...options,
@@ -112,6 +73,11 @@ function dial(options: Partial<EngineClientOptions> = {}): Promise<EngineClient>
     toClose.push(() => client.stop());
     client.start();
   });
+}
+
+function path(): string {
+  if ('path' in address) return address.path;
+  throw new Error('a Unix socket was expected');
 }
 
 function outcomeOf(client: EngineClient, timeoutMs = 10_000): Promise<CommandOutcome> {
@@ -176,14 +142,15 @@ describe('the engine port', () => {
     const older = await new Promise<EngineClient>((resolve) => {
       const greeted = dial({
         onLost: () => story.push('lost'),
-        onReplaced: () => {
-          story.push('replaced');
+        onReplaced: (by) => {
+          story.push(`replaced by ${by}`);
           void greeted.then(resolve);
         },
       });
-      void greeted.then(() => dial().then((newer) => toClose.push(() => newer.stop())));
+      const identity = { deployment: 'test', rank: 0, agent: 'd'.repeat(16) };
+      void greeted.then(() => dial({ identity }));
     });
-    expect(story).toEqual(['lost', 'replaced']);
+    expect(story).toEqual(['lost', `replaced by ${'d'.repeat(16)}`]);
     expect(await outcomeOf(older)).toMatchObject({
       explicit: false,
       error: { code: 'ISOBAR_ENGINE_DISCONNECTED' },
@@ -195,20 +162,17 @@ describe('the engine port', () => {
     const { server } = await serve(({ fence: { term } }) => {
       terms.push(term);
     });
-    if (!('path' in address)) throw new Error('a Unix socket was expected');
-    // An older agent that has stopped reading, and so does not know that it was replaced.
-    const older = connect({ path: address.path, allowHalfOpen: true });
-    older.on('error', () => undefined);
-    toClose.push(() => {
-      older.destroy();
-    });
-    await new Promise((resolve) => older.once('data', resolve));
+    // An older agent that stops reading, and so does not know that it was replaced.
+    const older = await RawAgent.connect(path());
+    toClose.push(() => older.close());
+    older.greet();
+    await older.hears('hello');
     older.pause();
     // More than the socket takes in: the goodbye waits behind it.
     server.sendChanged({ ...stateAt(0), physicalToLogical: new Int32Array(1_000_000) });
     const newer = await dial();
     const command = { kind: 'query', fence: { ...fence, term: 9 } };
-    older.write(encodeFrame(encode({ schema: 1, id: 0, command })));
+    older.say({ id: 0, command });
     for (let times = 0; times < 3; times += 1) await outcomeOf(newer);
     expect(terms).toEqual([1, 1, 1]);
   });
@@ -268,21 +232,22 @@ describe('the engine port', () => {
 
   it('ends the connection of an agent that sends rubbish, and serves on', async () => {
     const { errors } = await serve(() => undefined);
-    if (!('path' in address)) throw new Error('a Unix socket was expected');
-    const rubbish = connect(address.path);
-    rubbish.on('error', () => undefined);
-    rubbish.end(Buffer.from([0, 0, 0, 2, 0xc1, 0xc1]));
-    rubbish.resume();
-    await new Promise((resolve) => rubbish.once('close', resolve));
-    expect(errors).toMatchObject([{ cause: { code: 'ISOBAR_PROTOCOL_MALFORMED' } }]);
+    const rubbish = await RawAgent.connect(path());
+    toClose.push(() => rubbish.close());
+    rubbish.greet();
+    await rubbish.hears('hello');
+    rubbish.write(Buffer.from([0, 0, 0, 2, 0xc1, 0xc1]));
+    expect((await rubbish.ended()).at(-1)).toMatchObject({
+      kind: 'refused',
+      code: 'ISOBAR_PROTOCOL_MALFORMED',
+    });
+    expect(errors).toMatchObject([{ code: 'ISOBAR_PROTOCOL_MALFORMED' }]);
     expect((await outcomeOf(await dial())).ok).toBe(true);
   });
 
   it('leaves an engine that does not say hello', async () => {
-    if (!('path' in address)) throw new Error('a Unix socket was expected');
-    const { path } = address;
-    const mute = createServer((socket) => socket.on('error', () => undefined));
-    await new Promise<void>((resolve) => mute.listen(path, resolve));
+    const mute = createServer((socket) => socket.on('error', () => undefined).resume());
+    await new Promise<void>((resolve) => mute.listen(path(), resolve));
     toClose.push(() => new Promise<void>((resolve) => mute.close(() => resolve())));
     const error = await new Promise<IsobarError>((resolve) => {
       void dial({ helloDeadlineMs: 20, onError: resolve });

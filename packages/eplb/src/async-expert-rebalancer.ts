@@ -25,6 +25,13 @@ export interface AsyncExpertRebalancerOptions {
   readonly economy: RebalanceEconomy;
 }
 
+export type RebalanceConditions = Required<
+  Pick<
+    AsyncExpertRebalancerOptions,
+    'intervalMs' | 'passesMin' | 'balancednessMax' | 'planDeadlineMs'
+  >
+>;
+
 /** Why a plan is or is not made now. */
 export interface RebalanceDecision {
   readonly rebalance: boolean;
@@ -34,7 +41,7 @@ export interface RebalanceDecision {
 
 /** Plans in a worker thread, so that the event loop stays free. One plan at a time. */
 export class AsyncExpertRebalancer {
-  readonly #options: Required<AsyncExpertRebalancerOptions>;
+  #options: Required<AsyncExpertRebalancerOptions>;
   #worker: Worker | null = null;
   #running = false;
   #planning = false;
@@ -52,6 +59,11 @@ export class AsyncExpertRebalancer {
       planDeadlineMs: 10_000,
       ...options,
     };
+  }
+
+  /** When a plan is made, and how long it may take, from now on. */
+  useConditions(conditions: RebalanceConditions): void {
+    this.#options = { ...this.#options, ...conditions };
   }
 
   start(): void {

@@ -7,7 +7,7 @@ import type { ExpertMapping } from './expert-mapping.js';
  * holds and the reverse, replica counts, the load of the current pass, and a window of passes.
  */
 export class EplbMetrics {
-  readonly windowPassesMax: number;
+  #windowPassesMax = 0;
   #mapping: ExpertMapping;
   /** [layers × experts] */
   #currentPass: Float64Array;
@@ -18,16 +18,29 @@ export class EplbMetrics {
    * @throws EplbError ISOBAR_EPLB_OPTIONS_INVALID where it holds none
    */
   constructor(mapping: ExpertMapping, windowPassesMax: number) {
-    if (!Number.isSafeInteger(windowPassesMax) || windowPassesMax < 1) {
-      throw new EplbError(
-        'ISOBAR_EPLB_OPTIONS_INVALID',
-        `windowPassesMax is ${windowPassesMax}: it must be a positive integer`,
-        { field: 'windowPassesMax' },
-      );
-    }
     this.#mapping = mapping;
     this.windowPassesMax = windowPassesMax;
     this.#currentPass = new Float64Array(mapping.numLayers * mapping.numLogicalExperts);
+  }
+
+  get windowPassesMax(): number {
+    return this.#windowPassesMax;
+  }
+
+  /**
+   * Passes that the window holds; the oldest falls out.
+   * @throws EplbError ISOBAR_EPLB_OPTIONS_INVALID where it holds none
+   */
+  set windowPassesMax(passes: number) {
+    if (!Number.isSafeInteger(passes) || passes < 1) {
+      throw new EplbError(
+        'ISOBAR_EPLB_OPTIONS_INVALID',
+        `windowPassesMax is ${passes}: it must be a positive integer`,
+        { field: 'windowPassesMax' },
+      );
+    }
+    this.#windowPassesMax = passes;
+    this.#window = this.#window.slice(-passes);
   }
 
   get mapping(): ExpertMapping {

@@ -37,14 +37,31 @@ export interface BalancerStats {
 
 /** Owns metrics, window, forecast, policy and current mapping of one deployment. */
 export class ExpertLoadBalancer {
-  readonly policy: AbstractEplbPolicy;
+  #policy: AbstractEplbPolicy;
   readonly #metrics: EplbMetrics;
   readonly #forecaster: LoadForecaster;
 
   constructor(options: ExpertLoadBalancerOptions) {
-    this.policy = options.policy;
+    this.#policy = options.policy;
     this.#metrics = new EplbMetrics(options.mapping, options.windowPassesMax ?? 8);
     this.#forecaster = new LoadForecaster(options.mapping);
+  }
+
+  get policy(): AbstractEplbPolicy {
+    return this.#policy;
+  }
+
+  /** Plans are made by this policy from now on. */
+  usePolicy(policy: AbstractEplbPolicy): void {
+    this.#policy = policy;
+  }
+
+  /**
+   * The window holds so many passes from now on; the oldest fall out.
+   * @throws EplbError ISOBAR_EPLB_OPTIONS_INVALID where it holds none
+   */
+  useWindow(windowPassesMax: number): void {
+    this.#metrics.windowPassesMax = windowPassesMax;
   }
 
   get mapping(): ExpertMapping {
@@ -125,7 +142,7 @@ export class ExpertLoadBalancer {
 
   /** Plans on this thread. The mapping in force stays until `applyMapping`. */
   rebalance(options: RebalanceOptions = {}): RebalanceResult {
-    return this.policy.rebalanceExperts(this.request(options));
+    return this.#policy.rebalanceExperts(this.request(options));
   }
 
   stats(): BalancerStats {

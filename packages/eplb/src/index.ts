@@ -10,6 +10,7 @@ export {
 export {
   AsyncExpertRebalancer,
   type AsyncExpertRebalancerOptions,
+  type RebalanceConditions,
   type RebalanceDecision,
 } from './async-expert-rebalancer.js';
 export { balancedness, imbalance } from './balancedness.js';

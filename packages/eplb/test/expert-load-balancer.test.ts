@@ -53,6 +53,24 @@ describe('ExpertLoadBalancer', () => {
     expect(served.mapping.getLogicalExpert(0, 0)).toBe(1);
   });
 
+  it('keeps as much of its window as it is told, and plans by the policy of the moment', () => {
+    const served = balancer(3);
+    for (const load of [1, 2, 3]) {
+      served.recordLogicalLoad(Float64Array.of(load, 0, 0, 0));
+      served.advanceWindow();
+    }
+    served.useWindow(2);
+    expect(served.stats().passes).toBe(2);
+    served.useWindow(4);
+    for (const _ of [1, 2, 3]) served.advanceWindow();
+    expect(served.stats().passes).toBe(4);
+    expect(() => served.useWindow(0)).toThrow(
+      expect.objectContaining({ code: 'ISOBAR_EPLB_OPTIONS_INVALID' }),
+    );
+    served.usePolicy(new DefaultEplbPolicy());
+    expect(served.policy.name).toBe('default');
+  });
+
   it('refuses loads of another shape', () => {
     for (const slots of [5, 7]) {
       expect(() => balancer().recordLoad(new Float64Array(slots))).toThrow(

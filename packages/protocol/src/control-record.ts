@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { commandRequestSchema } from './commands/command-request.js';
 import { fenceSchema } from './fence.js';
 import { membersSchema } from './member.js';
+import { parametersSchema } from './parameters.js';
 import { limits, rankSchema, reasonSchema, schemaField } from './schemas.js';
 
 /** What the coordinator does on its own: record only, ask first, or act. */
@@ -33,6 +34,8 @@ export const controlRecordSchema = z.object({
   slotLimits: z.array(slotLimitSchema).max(limits.ranks).default([]),
   /** Engines whose death an operator or the platform has vouched for. */
   dead: membersSchema.default([]),
+  /** Options that commands have set. */
+  parameters: parametersSchema.default({}),
   /** Commands that were taken, in their order: what is sent again is not done again. */
   requests: z.array(commandRequestSchema).max(requestsMax).default([]),
 });

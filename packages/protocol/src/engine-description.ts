@@ -13,6 +13,7 @@ import {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+import { versionInForceSchema } from './version-in-force.js';
 
 /** How an engine switches to a new mapping. See docs/engine-port.md. */
 export const activationSchema = z.enum(['two-table', 'in-place']);
@@ -73,7 +74,7 @@ export type Standing = z.infer<typeof standingSchema>;
 export const openVoteSchema = z.object({
   version: versionSchema,
   digest: digestSchema,
-  base: z.object({ version: versionSchema, digest: digestSchema }),
+  base: versionInForceSchema,
   incarnation: incarnationSchema,
   proposal: bytesSchema,
 });

@@ -1,16 +1,18 @@
 export { type Change, changeSchema } from './change.js';
-export { decode, encode, schemaVersion, validate } from './codec.js';
+export { decode, decodeValue, encode, schemaVersion, validate } from './codec.js';
 export {
   type AuditEvent,
   auditEventSchema,
   type ExplainAnswer,
   eventsAskedMax,
   type HistoryAnswer,
+  votesSchema,
 } from './commands/audit.js';
 export { type BodyKind, bodyKindOf, encodeBody, readQuestion } from './commands/command-body.js';
 export type { CommandAccess, CommandDefinition } from './commands/command-definition.js';
 export {
   type AskedBy,
+  askedBySchema,
   type CommandIdentity,
   type CommandOutcome,
   type CommandRequest,
@@ -41,8 +43,10 @@ export {
   importedMappingSchema,
   type MappingAnswer,
 } from './commands/mapping.js';
+export type { ParametersAnswer } from './commands/parameters.js';
 export {
   type EconomySummary,
+  gainSchema,
   type PlanSummary,
   planSummarySchema,
   type RebalanceEntry,
@@ -139,12 +143,20 @@ export {
   type MapRecord,
   mappingFromWhole,
   mappingOfRecord,
+  mapRecordSchema,
   type VoidRecord,
   type WholeMapping,
   wholeMapping,
   wholeMappingSchema,
 } from './map-record.js';
-export { type Member, memberSchema, membersSchema, sameMember } from './member.js';
+export {
+  includesMember,
+  type Member,
+  memberSchema,
+  membersSchema,
+  membersWithout,
+  sameMember,
+} from './member.js';
 export {
   deadOf,
   type Evidence,
@@ -163,6 +175,7 @@ export {
   usableSlots,
 } from './membership/offered-slots.js';
 export type { DescribedEngine } from './membership/situation.js';
+export { largestMessageBytes } from './message-size.js';
 export {
   type Cut,
   cutSchema,
@@ -184,6 +197,7 @@ export {
   querySchema,
   type RankAnswer,
   type RankReport,
+  type RefusedOrder,
   type Retire,
   rankAnswerSchema,
   rankReportSchema,
@@ -193,6 +207,15 @@ export {
   type Vote,
   voteSchema,
 } from './messages.js';
+export {
+  changedParameters,
+  type ParameterChanges,
+  type Parameters,
+  type ParameterValue,
+  parameterChangesSchema,
+  parametersMax,
+  parametersSchema,
+} from './parameters.js';
 export {
   accountOf,
   clusterAccount,
@@ -215,9 +238,29 @@ export {
   encodeProposal,
   encodeTransfers,
   type Proposal,
+  proposalSchema,
   type Transfer,
 } from './proposal.js';
+export { kindOfSubject } from './refusals/kind-of-subject.js';
+export {
+  adviceOn,
+  type MessageKind,
+  messageBytesMax,
+  messageKinds,
+  type RefusalCount,
+  RefusalCounter,
+  type RefusalReason,
+  refusalCountSchema,
+  refusalCountsSchema,
+  refusalReasonOf,
+} from './refusals/refusal-counts.js';
+export {
+  RefusalEpisodes,
+  type RefusalEpisodesOptions,
+  type RefusalTelling,
+} from './refusals/refusal-episodes.js';
 export { type Requester, readRequester, requesterHeader } from './requester.js';
+export { firstLeaderAheadMax, leaderAheadMax, runawayAheadMax } from './runaway.js';
 export {
   bytesSchema,
   countsSchema,
@@ -232,6 +275,7 @@ export {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+export { softwareVersion } from './software-version.js';
 export {
   assertRankOfSubject,
   controlRecordKey,
@@ -319,3 +363,4 @@ export {
   takeoverAnswer,
   type UnheardMember,
 } from './swap/takeover.js';
+export { sameVersion, type VersionInForce, versionInForceSchema } from './version-in-force.js';

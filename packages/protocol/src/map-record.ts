@@ -13,6 +13,7 @@ import {
   schemaField,
   versionSchema,
 } from './schemas.js';
+import { versionInForceSchema } from './version-in-force.js';
 
 /** A mapping as it travels whole: shapes as in ExpertMapping. */
 export const wholeMappingSchema = z.object({
@@ -32,7 +33,7 @@ const committedSchema = z.object({
   change: changeSchema,
   reason: reasonSchema,
   /** The version that this one was planned and voted against. */
-  base: z.object({ version: versionSchema, digest: digestSchema }),
+  base: versionInForceSchema,
   digest: digestSchema,
   mapping: wholeMappingSchema,
   members: membersSchema,

@@ -9,6 +9,7 @@ import {
 import { fenceSchema } from './fence.js';
 import { knownOutcomesSchema } from './known-outcome.js';
 import { memberSchema, membersSchema } from './member.js';
+import { refusalCountsSchema } from './refusals/refusal-counts.js';
 import {
   bytesSchema,
   countsSchema,
@@ -20,6 +21,7 @@ import {
   stepSchema,
   versionSchema,
 } from './schemas.js';
+import { versionInForceSchema } from './version-in-force.js';
 
 /**
  * `load.<rank>`: tokens counted by one engine, cumulative per (incarnation, mapping version),
@@ -78,7 +80,7 @@ export type Retire = Readonly<z.infer<typeof retireSchema>>;
 export const swapStateSchema = z.object({
   ...schemaField,
   fence: fenceSchema,
-  newest: z.object({ version: versionSchema, digest: digestSchema }),
+  newest: versionInForceSchema,
   /** Highest number decided, void included. */
   decidedUpTo: versionSchema,
   open: versionSchema.nullable(),
@@ -103,12 +105,26 @@ export const voteSchema = z.object({
   incarnation: incarnationSchema,
   version: versionSchema,
   digest: digestSchema,
-  base: z.object({ version: versionSchema, digest: digestSchema }),
+  base: versionInForceSchema,
   yes: z.boolean(),
   /** Why not, where `yes` is false. */
   reason: reasonSchema,
 });
 export type Vote = Readonly<z.infer<typeof voteSchema>>;
+
+/** An order of the leader that a rank has not followed, and why. */
+export const refusedOrderSchema = z.object({
+  /**
+   * `prepare`, `outcome`, `retire`, `cut`, `swap state`, `outcomes` where the agent refused it; the
+   * command where its engine did; `greeting` where the engine refuses the agent itself. Others may come.
+   */
+  order: z.string().max(40),
+  /** That the order was for, null where it names none or could not be read. */
+  version: versionSchema.nullable(),
+  code: z.string().max(100),
+  reason: z.string().max(500),
+});
+export type RefusedOrder = Readonly<z.infer<typeof refusedOrderSchema>>;
 
 /** Incarnations that an agent keeps the end of. */
 const exitedSchema = z.array(incarnationSchema).max(64);
@@ -143,7 +159,13 @@ export const rankReportSchema = z.object({
   progress: z
     .object({ version: versionSchema, staged: z.number().int(), total: z.number().int() })
     .nullable(),
+  /** The newest refusal, until an order of its kind is followed. Agents of before tell none. */
+  refused: refusedOrderSchema.nullable().default(null),
+  /** Of messages that the agent did not take lately, or the server did not permit it, the totals. */
+  refusals: refusalCountsSchema.optional(),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
+  /** Version of the agent, for people who look for old ones. */
+  software: z.string().max(64).optional(),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
 
@@ -158,11 +180,17 @@ export const rankAnswerSchema = z.object({
   /** The fence after the question; another than the asker's means it was refused. */
   fence: fenceSchema.nullable(),
   votedUpTo: versionSchema,
-  /** Outcomes kept: the newest committed record and every later outcome. */
+  /**
+   * Outcomes kept, the newest committed record and every later one, but for those that the engine's
+   * state tells as well.
+   */
   outcomes: knownOutcomesSchema,
   /** As RankReport.exited. */
   exited: exitedSchema,
-  /** Null while no engine is connected. */
+  /**
+   * Null while no engine is connected. `physicalToLogical` is empty above version 0, whose mapping
+   * alone no record tells.
+   */
   engine: z.object({ description: engineDescriptionSchema, state: engineStateSchema }).nullable(),
 });
 export type RankAnswer = Readonly<z.infer<typeof rankAnswerSchema>>;

@@ -11,6 +11,7 @@ import {
   schemaField,
   versionSchema,
 } from './schemas.js';
+import { versionInForceSchema } from './version-in-force.js';
 
 /** Columns of one row of `Proposal.transfers`. */
 export const transferColumns = 5;
@@ -22,7 +23,7 @@ export const transferColumns = 5;
 export const proposalSchema = z.object({
   ...schemaField,
   version: versionSchema,
-  base: z.object({ version: versionSchema, digest: digestSchema }),
+  base: versionInForceSchema,
   /** Digest of the whole mapping that results. */
   digest: digestSchema,
   members: membersSchema,

@@ -4,18 +4,20 @@ import { IsobarError } from './isobar-error.js';
 /** Header in which a NATS server names who sent a request that crossed accounts. */
 export const requesterHeader = 'Nats-Request-Info';
 
-/** Who asked for something, as it is recorded. */
-export interface Requester {
-  /** The server itself named it; else it is what the message claims, which any client can forge. */
-  readonly verified: boolean;
-  readonly account: string | null;
-  /** User name, public key or certificate subject, as the server knows its users. */
-  readonly user: string | null;
-  /** Address that the requester connected from. */
-  readonly host: string | null;
-}
-
 const text = z.string().min(1).max(256);
+
+/** Who asked for something, as it is recorded. */
+export const requesterSchema = z.object({
+  /** The server itself named it; else it is what the message claims, which any client can forge. */
+  verified: z.boolean(),
+  account: text.nullable(),
+  /** User name, public key or certificate subject, as the server knows its users. */
+  user: text.nullable(),
+  /** Address that the requester connected from. */
+  host: text.nullable(),
+});
+export type Requester = Readonly<z.infer<typeof requesterSchema>>;
+
 const requestInfoSchema = z.object({
   acc: text,
   user: text.optional(),

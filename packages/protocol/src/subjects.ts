@@ -85,12 +85,12 @@ export function voteOfSubject(subject: string): { version: number; rank: number 
 /**
  * A rank may speak only of itself: the subject is what a server permits it, the message is not.
  * @param subject of a load sample, a report, a vote, a wish to leave or the question that a rank answers
- * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED where the subject names another rank, or none
+ * @throws IsobarError ISOBAR_PROTOCOL_WRONG_RANK where the subject names another rank, or none
  */
 export function assertRankOfSubject(subject: string, rank: number): void {
   if ((voteOfSubject(subject)?.rank ?? rankOfSubject(subject)) === rank) return;
   const text = `a message of rank ${rank} came on ${subject}`;
-  throw new IsobarError('ISOBAR_PROTOCOL_MALFORMED', text, { field: 'rank', subject });
+  throw new IsobarError('ISOBAR_PROTOCOL_WRONG_RANK', text, { field: 'rank', subject });
 }
 
 function parseNumber(

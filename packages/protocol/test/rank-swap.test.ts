@@ -218,7 +218,11 @@ describe('a vote is released', () => {
     expect(world.report?.engine).toMatchObject({ mappingVersion: 3, openVote: null });
     world.query(successor);
     world.settle();
-    expect(world.answers.at(-1)?.outcomes).toEqual([committed(3, 0).known]);
+    const answer = world.answers.at(-1);
+    expect(answer?.engine?.state.outcomes).toEqual([committed(3, 0).known]);
+    // Nothing is told twice: the answer of a large group must fit a message.
+    expect(answer?.outcomes).toEqual([]);
+    expect(answer?.engine?.state.physicalToLogical).toHaveLength(0);
   });
 
   it('by an outcome that was missed, once the leader is asked for it', () => {

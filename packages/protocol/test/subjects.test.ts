@@ -24,7 +24,7 @@ describe('a message of a rank', () => {
   ])('is refused on %s', (subject) => {
     expect(() => assertRankOfSubject(subject, 3)).toThrow(
       expect.objectContaining({
-        code: 'ISOBAR_PROTOCOL_MALFORMED',
+        code: 'ISOBAR_PROTOCOL_WRONG_RANK',
         fields: { field: 'rank', subject },
       }),
     );

@@ -18,7 +18,7 @@ export interface ServiceScripts {
 export interface ClusterSecurity {
   /** Configuration file of the server. */
   readonly serverConfiguration: string;
-  /** Path of a process's context file, by its name: `agent-0`, `coordinator-0`. */
+  /** Path of a process's context file, by its name: `agent-0`, `coordinator-0`, or the placeholder of all. */
   readonly contextOf: (name: string) => string;
 }
 
@@ -43,13 +43,17 @@ export interface ClusterOptions {
   readonly numCoordinators?: number;
   /** One, or a JetStream cluster of so many. @default 1 */
   readonly numNatsServers?: number;
+  /** Path of the nats-server. @default `locateNatsServer` */
+  readonly natsServer?: string;
   /** Where a process runs, by its name. @default on the loopback interface */
   readonly placementOf?: (name: string) => Placement;
   /** Folder for the store of a nats-server, by its name. @default in the cluster's folder */
   readonly storeDirectoryOf?: (name: string) => string;
-  /** Settings of every agent over the defaults. */
+  /** Options of the group `nats` over the defaults. */
+  readonly nats?: Readonly<Record<string, unknown>>;
+  /** Options of the group `agent`, likewise. */
   readonly agent?: Readonly<Record<string, unknown>>;
-  /** Settings of every coordinator over the defaults. */
+  /** Options of the group `coordinator`, likewise. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
   /**
    * Writes credentials into a folder that is not there yet, for a server that keeps its records in
@@ -62,7 +66,16 @@ export interface ClusterOptions {
   readonly onProgress?: (text: string) => void;
 }
 
+/** Options by their groups in the configuration. */
+export type ConfigurationGroups = Pick<ClusterOptions, 'nats' | 'coordinator' | 'agent'>;
+
 const stopDeadlineMs = 20_000;
+/** Options in the environment of whoever starts a cluster are not the cluster's. */
+const withoutOptions = Object.fromEntries(
+  Object.keys(process.env)
+    .filter((name) => name.startsWith('ISOBAR_') && name !== 'ISOBAR_LOG_LEVEL')
+    .map((name) => [name, undefined]),
+);
 /** Copies of a record; a server more would only wait longer. */
 const replicasMax = 3;
 
@@ -118,7 +131,7 @@ export class Cluster {
     directory: string,
     guard: ProcessGuard,
   ): Promise<Cluster> {
-    const { numNatsServers: numServers = 1, storeDirectoryOf, secure } = options;
+    const { numNatsServers: numServers = 1, storeDirectoryOf, secure, natsServer } = options;
     if (secure !== undefined && numServers > 1) {
       throw new Error('credentials are for one nats-server: routes between several have none');
     }
@@ -133,7 +146,8 @@ export class Cluster {
     const store = nats.storeDirectoryOf(natsServerName(0));
     const security = (await secure?.(join(directory, 'credentials'), store)) ?? null;
     const configuration = security === null ? {} : { configuration: security.serverConfiguration };
-    const servers = await NatsServers.prepare({ ...nats, ...configuration });
+    const executable = natsServer === undefined ? {} : { executable: natsServer };
+    const servers = await NatsServers.prepare({ ...nats, ...configuration, ...executable });
     return new Cluster(options, directory, guard, servers, security);
   }
 
@@ -156,6 +170,7 @@ export class Cluster {
       `starting ${numNatsServers === 1 ? 'a private nats-server' : `${numNatsServers} private nats-servers`}`,
     );
     await this.#nats.startAll();
+    await this.writeConfiguration();
     onProgress?.('drawing the weights of the model');
     await writeCheckpoint(this.checkpointDirectory);
     onProgress?.(
@@ -216,14 +231,37 @@ export class Cluster {
     return this.#nats.start(index);
   }
 
-  /** Setting of a process that connects to NATS. */
-  #identity(name: string): Readonly<Record<string, unknown>> {
-    return this.#security === null ? {} : { context: this.#security.contextOf(name) };
+  /** Of all agents and coordinators. */
+  get configurationPath(): string {
+    return join(this.directory, 'isobar.yaml');
+  }
+
+  /**
+   * Writes the deployment's configuration; processes that run read it again at a SIGHUP.
+   * @param over options of its groups over those of the cluster
+   */
+  async writeConfiguration(over: ConfigurationGroups = {}): Promise<void> {
+    const { deployment, nats, coordinator, agent } = this.options;
+    const replicas = Math.min(replicasMax, this.natsUrls.length);
+    const engine = `unix:${join(this.directory, 'sockets', 'engine-{rank}.sock')}`;
+    const identity =
+      this.#security === null ? {} : { context: this.#security.contextOf('{process}') };
+    const configuration = {
+      deployment,
+      topology: this.topologyPath,
+      nats: { servers: this.natsUrls, ...identity, ...nats, ...over.nats },
+      coordinator: { replicas, ...coordinator, ...over.coordinator },
+      agent: { engine, stateDirectory: 'agents', ...agent, ...over.agent },
+    };
+    // JSON is YAML.
+    await writeFile(this.configurationPath, `${JSON.stringify(configuration, null, 2)}\n`);
   }
 
   async startEngine(rank: number): Promise<void> {
     const { deployment, numRanks, numPhysicalExperts, activation } = this.options;
-    await this.#startService(`engine-${rank}`, this.options.scripts.engine, {
+    const name = `engine-${rank}`;
+    const path = join(this.directory, 'settings', `${name}.json`);
+    const settings = {
       deployment,
       rank,
       numRanks,
@@ -236,7 +274,9 @@ export class Cluster {
       activation,
       ...this.options.engine,
       ...this.options.engineOfRank?.(rank),
-    });
+    };
+    await writeFile(path, JSON.stringify(settings));
+    await this.#startService(name, this.options.scripts.engine, [path]);
   }
 
   #engineAddress(rank: number): string {
@@ -244,41 +284,30 @@ export class Cluster {
   }
 
   async startAgent(rank: number): Promise<void> {
-    await this.#startService(`agent-${rank}`, this.options.scripts.agent, {
-      deployment: this.options.deployment,
-      rank,
-      servers: this.natsUrls,
-      engine: this.#engineAddress(rank),
-      stateDirectory: join(this.directory, 'agents'),
-      ...this.#identity(`agent-${rank}`),
-      ...this.options.agent,
-    });
+    const name = `agent-${rank}`;
+    const { agent: script } = this.options.scripts;
+    const args = ['--config', this.configurationPath, '--rank', `${rank}`];
+    await this.#startService(name, script, args);
   }
 
   async startCoordinator(index = 0): Promise<void> {
     const name = `coordinator-${index}`;
-    await this.#startService(name, this.options.scripts.coordinator, {
-      deployment: this.options.deployment,
-      servers: this.natsUrls,
-      holder: name,
-      replicas: Math.min(replicasMax, this.natsUrls.length),
-      topology: this.topologyPath,
-      ...this.#identity(name),
-      ...this.options.coordinator,
-    });
+    const { coordinator: script } = this.options.scripts;
+    const own = { ISOBAR_COORDINATOR_HOLDER: name };
+    await this.#startService(name, script, ['--config', this.configurationPath], own);
   }
 
   async #startService(
     name: string,
     script: string,
-    settings: Readonly<Record<string, unknown>>,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const { commandPrefix } = placementsOf(this.options)(name);
-    const path = join(this.directory, 'settings', `${name}.json`);
-    await writeFile(path, JSON.stringify(settings));
     const service = new ManagedProcess({
       name,
-      command: [...commandPrefix, process.execPath, script, path],
+      command: [...commandPrefix, process.execPath, script, ...args],
+      environment: { ...withoutOptions, ...environment },
       guard: this.#guard,
       logPath: join(this.directory, 'logs', `${name}.log`),
       isReady: saysServing,

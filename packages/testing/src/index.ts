@@ -2,10 +2,16 @@ export {
   Cluster,
   type ClusterOptions,
   type ClusterSecurity,
+  type ConfigurationGroups,
   type ServiceScripts,
 } from './cluster.js';
 export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';
-export { installedNatsServer, installNatsServer } from './install-nats-server.js';
+export {
+  buildGoExecutable,
+  currentNatsServer,
+  type GoExecutable,
+  natsClient,
+} from './go-executable.js';
 export { locateNatsServer } from './locate-nats-server.js';
 export { ManagedProcess, type ManagedProcessOptions } from './managed-process.js';
 export {

@@ -11,7 +11,8 @@ export interface ManagedProcessOptions {
   readonly guard: ProcessGuard;
   /** Standard error and output go there. */
   readonly logPath: string;
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Over its owner's; undefined: without that variable. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** A line that says the process is up. */
   readonly isReady: (line: string) => boolean;
 }

@@ -16,6 +16,8 @@ export interface NatsServersOptions {
   readonly storeDirectoryOf?: (name: string) => string;
   /** Configuration file of a single server, which names its store. */
   readonly configuration?: string;
+  /** Path of the server. @default `locateNatsServer` */
+  readonly executable?: string;
 }
 
 interface ServerPorts {
@@ -60,7 +62,8 @@ export class NatsServers {
     const own = this.#ports[index];
     const name = natsServerName(index);
     if (own === undefined) throw new Error(`no server ${name} in the cluster`);
-    const { directory, guard, placementOf, storeDirectoryOf, configuration } = this.#options;
+    const { directory, guard, placementOf, storeDirectoryOf, configuration, executable } =
+      this.#options;
     const { host, commandPrefix } = placementOf(name);
     const { port, routePort } = own;
     const routes = this.#ports.map((other) => `nats://${other.host}:${other.routePort}`);
@@ -73,6 +76,7 @@ export class NatsServers {
       commandPrefix,
       ...(storeDirectoryOf === undefined ? {} : { storeDirectory: storeDirectoryOf(name) }),
       ...(configuration === undefined ? {} : { configuration }),
+      ...(executable === undefined ? {} : { executable }),
       ...(routes.length === 1 ? {} : { place: { cluster: 'isobar', routePort, routes } }),
     });
     this.#servers.set(index, server);

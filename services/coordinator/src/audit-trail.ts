@@ -11,6 +11,8 @@ export interface AuditTrailOptions {
   readonly stream: Pick<EventStream, 'ensure' | 'append' | 'read'>;
   /** Of the events of one answer. */
   readonly answerBytesMax: number;
+  /** Of one event: the store takes no larger one, and those behind it would wait for ever. */
+  readonly eventBytesMax: number;
   readonly logger: Logger;
   /** Unique among all processes that ever write: a prefix of the events' ids. */
   readonly writer: string;
@@ -41,6 +43,8 @@ export class AuditTrail {
   #writing: Promise<void> | null = null;
   #told = 0;
   #dropped = 0;
+  /** Dropped since the trail last told of it. */
+  #gap = 0;
   #ensured = false;
 
   constructor(options: AuditTrailOptions) {
@@ -54,21 +58,49 @@ export class AuditTrail {
   }
 
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
-    const { logger, subjects, writer, waitingMax = 4_096 } = this.#options;
+    const { logger, waitingMax = 4_096 } = this.#options;
     logger[errorKinds.has(kind) ? 'error' : 'info'](fields, kind);
     if (this.#stopping.signal.aborted || this.#waiting.length >= waitingMax) {
-      this.#dropped += 1;
+      this.#drop(1);
       return;
     }
+    if (this.#gap > 0) this.#push('events-dropped', { events: this.#takeGap() });
+    this.#push(kind, fields);
+  }
+
+  #drop(events: number): void {
+    if (this.#gap === 0 && events > 0) {
+      this.#options.logger.error({ waiting: this.#waiting.length }, 'events are dropped');
+    }
+    this.#gap += events;
+    this.#dropped += events;
+  }
+
+  #takeGap(): number {
+    const events = this.#gap;
+    this.#gap = 0;
+    return events;
+  }
+
+  #push(kind: string, fields: Readonly<Record<string, unknown>>): void {
+    const { subjects, writer } = this.#options;
     this.#told += 1;
     this.#waiting.push({
       subject: subjects.event(kind),
-      payload: encode({ schema: 1, at: Date.now(), kind, ...fields }),
+      payload: this.#payloadOf(kind, fields),
       id: `${writer}.${this.#told}`,
     });
     this.#writing ??= this.#write().finally(() => {
       this.#writing = null;
     });
+  }
+
+  /** Of an event that is too large only its kind and its size are stored; the log has it whole. */
+  #payloadOf(kind: string, fields: Readonly<Record<string, unknown>>): Uint8Array {
+    const head = { schema: 1, at: Date.now(), kind };
+    const whole = encode({ ...head, ...fields });
+    if (whole.byteLength <= this.#options.eventBytesMax) return whole;
+    return encode({ ...head, omittedBytes: whole.byteLength });
   }
 
   /** Gives up what is not stored by the deadline. */
@@ -87,21 +119,27 @@ export class AuditTrail {
       else await this.#pause(retryMs);
       [first] = this.#waiting;
     }
-    this.#dropped += this.#waiting.length;
+    this.#drop(this.#waiting.length);
     this.#waiting.length = 0;
   }
 
   async #store({ subject, payload, id }: Waiting): Promise<boolean> {
-    const { stream, logger } = this.#options;
+    const { stream } = this.#options;
+    if (!this.#ensured) this.#ensured = await this.#succeeds(() => stream.ensure());
+    // A stream that is there takes events also while its limits can't be set.
+    const stored = await this.#succeeds(() => stream.append(subject, payload, id));
+    // The stream itself may be what is missing: it is ensured again before the next attempt.
+    if (!stored) this.#ensured = false;
+    return stored;
+  }
+
+  async #succeeds(attempt: () => Promise<void>): Promise<boolean> {
     try {
-      if (!this.#ensured) await stream.ensure();
-      this.#ensured = true;
-      await stream.append(subject, payload, id);
+      await attempt();
       return true;
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
-      // The stream itself may be what is missing: it is ensured again before the next attempt.
-      this.#ensured = false;
+      const { logger } = this.#options;
       logger.warn({ err: error, waiting: this.#waiting.length }, 'event not stored yet');
       return false;
     }
@@ -130,6 +168,9 @@ export async function openAuditTrail(
     timeoutMs: retryMs,
   });
   const writer = randomBytes(8).toString('hex');
+  // Room for headers, and for what an answer has around its events.
   const answerBytesMax = Math.floor(bus.maxPayloadBytes / 2);
-  return new AuditTrail({ subjects, stream, logger, writer, retryMs, answerBytesMax });
+  const eventBytesMax = Math.floor(answerBytesMax / 2);
+  const sizes = { answerBytesMax, eventBytesMax };
+  return new AuditTrail({ subjects, stream, logger, writer, retryMs, ...sizes });
 }

@@ -11,6 +11,7 @@ import {
   IsobarError,
   knownRequest,
   type Operation,
+  type OperationCommand,
   type OperationPreview,
   type PlanSummary,
   type Requester,
@@ -40,6 +41,8 @@ export interface PreparedCommand {
   readonly reason: string;
   /** As things are it would be taken, and come to nothing. */
   readonly foreseen?: IsobarError | null;
+  /** What it comes to, where that is told beside its being done. */
+  readonly ended?: NonNullable<OperationCommand['ended']>;
   /** The machine has been asked: what the process itself keeps of it. */
   readonly onAsked?: (asked: AskedOperation, command: CommandIdentity) => void;
 }
@@ -74,18 +77,20 @@ export async function carryOut(
   requester: Requester,
   prepare: Prepare,
 ): Promise<ChangeAnswer> {
-  if (question.dryRun) return dryRun(target, name, prepare);
   const { requestId: id = randomBytes(8).toString('hex'), waitMs } = question;
   const command = { id, digest: digestOf(name, question), command: name, requester };
   const control = target.control();
   const known = control === null ? null : knownRequest({ command }, control);
+  if (question.dryRun) return dryRun(target, name, known, prepare);
   if (known instanceof IsobarError) throw known;
   // What was taken before is not thought through again: it may be refused by now because it is done.
   if (control !== null && known !== null) {
     return answered(target, known, waitMs, { ...nothingBegun, control });
   }
   const prepared = await prepare();
-  const asked = target.operate({ ...prepared.operation, command });
+  const { ended } = prepared;
+  const told = ended === undefined ? command : { ...command, ended };
+  const asked = target.operate({ ...prepared.operation, command: told });
   prepared.onAsked?.(asked, command);
   const { request, isRepeated, control: written } = await asked.done;
   if (request === null) {
@@ -129,13 +134,15 @@ async function answered(
 async function dryRun(
   target: ChangeTarget,
   name: ChangeCommandName,
+  known: CommandRequest | IsobarError | null,
   prepare: Prepare,
 ): Promise<ChangeAnswer> {
   const nothing = { change: null, request: null };
   let prepared: PreparedCommand | null = null;
   let refusal: IsobarError | EplbError | null = null;
   try {
-    prepared = await prepare();
+    if (known instanceof IsobarError) throw known;
+    prepared = known === null ? await prepare() : notAgain(known);
   } catch (error) {
     if (!(error instanceof IsobarError || error instanceof EplbError)) throw error;
     refusal = error;
@@ -158,10 +165,16 @@ async function dryRun(
   };
 }
 
+/** What sending a request again does. */
+function notAgain({ id, outcome }: CommandRequest): PreparedCommand {
+  const reason = `request ${id} was taken before (${outcome ?? 'running'}): it would not be done again`;
+  return { operation: { change: null, request: null }, effect: null, plan: null, reason };
+}
+
 function controlAnswer(control: ControlRecord): ControlAnswer {
-  const { mode, paused, held, drained, slotLimits, dead } = control;
+  const { mode, paused, held, drained, slotLimits, dead, parameters } = control;
   const lists = { drained: [...drained], slotLimits: [...slotLimits], dead: [...dead] };
-  return { mode, paused, held, ...lists };
+  return { mode, paused, held, ...lists, parameters };
 }
 
 /** Of what is asked for, however it was written: not of how long to wait. */

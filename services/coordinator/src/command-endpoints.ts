@@ -42,6 +42,8 @@ export interface CommandEndpointsOptions {
   readonly vouchedAccount: string | null;
   /** Told of every command that may change something, and who gave it. */
   readonly tell: (event: CommandEvent) => void;
+  /** Told of every command whose requester nobody vouches for, or whose body can't be read. */
+  readonly onRefused: (error: IsobarError) => void;
 }
 
 /**
@@ -69,13 +71,27 @@ function endpointOf<Name extends CommandName>(
     },
     handle: async (body, information) => {
       if (!options.isHolder()) return null;
-      const requester = readRequester(information, options.vouchedAccount);
+      const requester = noting(options, () => readRequester(information, options.vouchedAccount));
       const answered = await toldOf(name, requester, options, () =>
-        coded(() => options.handlers[name](readQuestion(name, body), requester)),
+        coded(() =>
+          options.handlers[name](
+            noting(options, () => readQuestion(name, body)),
+            requester,
+          ),
+        ),
       );
       return encodeBody(answered, bodyKindOf(body));
     },
   };
+}
+
+function noting<T>({ onRefused }: CommandEndpointsOptions, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof IsobarError) onRefused(error);
+    throw error;
+  }
 }
 
 async function toldOf<T>(

@@ -1,10 +1,13 @@
 import type { Bus, CommandService, CommandServiceOptions } from '@isobar/bus';
-import { commandServiceName, type Fence } from '@isobar/protocol';
+import {
+  commandServiceName,
+  type Fence,
+  type IsobarError,
+  softwareVersion,
+} from '@isobar/protocol';
 import { type CommandEvent, commandEndpoints } from './command-endpoints.js';
 import type { CommandTarget } from './command-target.js';
 import { operatorCommands } from './operator-commands.js';
-
-const serviceVersion = '0.1.0';
 
 export interface CommandServerOptions {
   readonly bus: Bus;
@@ -14,6 +17,8 @@ export interface CommandServerOptions {
   /** As of `readRequester`. */
   readonly vouchedAccount: string | null;
   readonly tell: (event: CommandEvent) => void;
+  /** Told of commands that were not to be taken. */
+  readonly onRefused: (error: IsobarError) => void;
   readonly onFailure: (cause: unknown) => void;
 }
 
@@ -32,10 +37,11 @@ export class CommandServer {
   }
 
   serve({ term, nonce }: Fence): void {
-    const { bus, deployment, subjectPrefix, target, vouchedAccount, tell } = this.#options;
+    const { bus, deployment, subjectPrefix, target, vouchedAccount, tell, onRefused } =
+      this.#options;
     const options: CommandServiceOptions = {
       name: commandServiceName(deployment),
-      version: serviceVersion,
+      version: softwareVersion,
       description: `Commands of the Isobar deployment ${deployment}`,
       subjectPrefix,
       queueGroup: `term-${term}-${nonce}`,
@@ -45,6 +51,7 @@ export class CommandServer {
       isHolder: () => target.isHolder(),
       vouchedAccount,
       tell,
+      onRefused,
     });
     this.#follow(() => bus.serveCommands(options, endpoints));
   }

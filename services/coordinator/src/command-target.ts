@@ -2,6 +2,7 @@ import type { StatusAnswer } from '@isobar/protocol';
 import type { AuditReader } from './audit-reader.js';
 import type { ChangeTarget } from './change-commands.js';
 import type { Leadership } from './leadership.js';
+import type { ParametersInForce } from './parameters-in-force.js';
 
 /** What commands need of the process that serves them. */
 export interface CommandTarget extends ChangeTarget {
@@ -10,5 +11,6 @@ export interface CommandTarget extends ChangeTarget {
   /** @throws IsobarError ISOBAR_COORDINATOR_NOT_LEADING: it holds the lease, and does not lead yet */
   leadership(): Leadership;
   status(): StatusAnswer;
+  readonly parameters: ParametersInForce;
   audit(): AuditReader;
 }

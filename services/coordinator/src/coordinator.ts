@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, Intake } from '@isobar/bus';
+import { Actor, type Bus, type Intake } from '@isobar/bus';
+import type { LoadedConfiguration } from '@isobar/configuration';
 import {
   type CommandRequest,
   type ControlRecord,
@@ -12,6 +13,7 @@ import {
   IsobarError,
   initialCoordinator,
   type LeaderState,
+  type MessageKind,
   notLeading,
   type OperationPreview,
   previewOperation,
@@ -30,15 +32,19 @@ import { CommandServer } from './command-server.js';
 import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
 import { LeaveQuestions } from './leave-questions.js';
+import { ParametersInForce } from './parameters-in-force.js';
 import { RankMessages } from './rank-messages.js';
-import { type CoordinatorSettings, timingsOf } from './settings.js';
+import { RefusalAlarm } from './refusal-alarm.js';
+import { timingsOf } from './settings.js';
 import { statusOf } from './status.js';
 import { openStore, type Store } from './store.js';
 
 export interface CoordinatorOptions {
-  readonly settings: CoordinatorSettings;
+  readonly configuration: LoadedConfiguration;
   readonly topology: Topology;
   readonly bus: Bus;
+  /** Also told of what the server did not permit. */
+  readonly intake: Intake;
   readonly logger: Logger;
   /** The coordinator can't go on; its process must end. */
   readonly onFailure: (error: IsobarError) => void;
@@ -71,9 +77,11 @@ interface Waiting {
  * it what it hears. As a standby it does nothing but watch the leader record.
  */
 export class Coordinator implements CommandTarget {
+  readonly parameters: ParametersInForce;
   readonly #options: CoordinatorOptions;
   readonly #subjects: Subjects;
   readonly #intake: Intake;
+  readonly #refusalAlarm: RefusalAlarm;
   readonly #actor: Actor<CoordinatorState, CoordinatorEvent, CoordinatorEffect>;
   readonly #ranks: RankMessages;
   readonly #commands: CommandServer;
@@ -81,6 +89,9 @@ export class Coordinator implements CommandTarget {
   readonly #waiting = new Map<number, Waiting>();
   readonly #outcomes = new CommandOutcomes();
   readonly #reportedAtMs = new Map<number, number>();
+  readonly #sampledAtMs = new Map<number, number>();
+  /** Subjects of messages that were too large, of this leadership. */
+  readonly #unsendable = new Set<string>();
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
@@ -93,11 +104,15 @@ export class Coordinator implements CommandTarget {
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
-    const { settings, topology, bus, logger } = options;
+    const { topology, bus, logger } = options;
+    this.parameters = new ParametersInForce(options.configuration);
+    const { settings } = this.parameters;
     this.#subjects = subjectsOf(settings.deployment);
-    this.#intake = new Intake((what, error) =>
-      logger.warn({ err: error, what }, 'message refused'),
-    );
+    this.#intake = options.intake;
+    this.#refusalAlarm = new RefusalAlarm({
+      periodMs: settings.refusalPeriodMs,
+      tell: (kind, fields) => this.#tell(kind, fields),
+    });
     this.#released = new Promise((resolve) => {
       this.#onReleased = resolve;
     });
@@ -112,6 +127,7 @@ export class Coordinator implements CommandTarget {
         timings: timingsOf(settings),
         configuredRanks: Array.from({ length: topology.numRanks }, (_, rank) => rank),
         topology: topology.toClusterShape(nominalExpertBytes),
+        payloadBytesMax: bus.maxPayloadBytes,
       }),
       step: stepCoordinator,
       perform: (effect) => this.#perform(effect),
@@ -124,10 +140,18 @@ export class Coordinator implements CommandTarget {
       subjects: this.#subjects,
       intake: this.#intake,
       logger,
+      numRanks: topology.numRanks,
       queryDeadlineMs,
       send,
-      onSample: (sample) => this.#leadership?.addSample(sample),
-      onReport: (rank) => this.#reportedAtMs.set(rank, performance.now()),
+      onSample: (sample) => {
+        this.#sampledAtMs.set(sample.rank, performance.now());
+        this.#leadership?.addSample(sample);
+      },
+      onReport: ({ rank, refusals = [] }) => {
+        const nowMs = performance.now();
+        this.#reportedAtMs.set(rank, nowMs);
+        this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
+      },
       onLeave: (question) => leaves.answer(question),
     });
     this.#commands = new CommandServer({
@@ -135,20 +159,63 @@ export class Coordinator implements CommandTarget {
       deployment: settings.deployment,
       subjectPrefix: this.#subjects.commandPrefix,
       target: this,
-      vouchedAccount: settings.operatorsAccount ?? null,
+      vouchedAccount: settings.operatorsAccount,
       tell: (event) => this.#tell('command', { ...event }),
+      onRefused: (error) => this.#intake.refuse('command', error),
       onFailure: (cause) => this.#fail('commands are not served as they should be', cause),
     });
   }
 
   /** Resolves once it takes part: as the leader or as a standby. */
   async start(): Promise<void> {
-    const { bus, settings, logger } = this.#options;
+    const { bus, logger } = this.#options;
+    const { settings } = this.parameters;
     this.#store = await openStore(bus, settings, logger, this.#stopping.signal);
     this.#audit = await openAuditTrail(bus, settings, logger);
-    this.#timer = setInterval(() => this.#send({ kind: 'tick' }), settings.tickMs);
+    this.#timer = setInterval(() => {
+      this.#send({ kind: 'tick' });
+      this.#tellRefusals();
+    }, settings.tickMs);
     this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
+  }
+
+  /** The audit trail is the leader's. */
+  #tellRefusals(): void {
+    this.#intake.tick();
+    if (this.#leadership === null) return;
+    const nowMs = performance.now();
+    this.#refusalAlarm.hear('coordinator', this.#intake.recent(), nowMs);
+    this.#refusalAlarm.tick(nowMs);
+  }
+
+  /**
+   * What can change while it runs holds from now on.
+   * @param configuration one that `parameters` accepts
+   */
+  reconfigure(configuration: LoadedConfiguration): void {
+    this.parameters.setBase(configuration);
+    this.#useSettings();
+  }
+
+  /** What operators' commands have set, as it is recorded. */
+  #useParameters({ parameters }: ControlRecord): void {
+    const before = JSON.stringify(this.parameters.unusable);
+    this.parameters.setRecorded(parameters);
+    const { unusable } = this.parameters;
+    if (unusable.length > 0 && JSON.stringify(unusable) !== before) {
+      this.#tell('alarm', { alarm: 'parameters-unusable', parameters: unusable });
+    }
+    this.#useSettings();
+  }
+
+  #useSettings(): void {
+    const { settings } = this.parameters;
+    const { leader: timings } = timingsOf(settings);
+    const before = this.#actor.state.options.timings.leader;
+    if (JSON.stringify(timings) !== JSON.stringify(before))
+      this.#send({ kind: 'timings', timings });
+    this.#leadership?.useSettings(settings);
   }
 
   /** Gives up the lease, so that another may lead at once, and ends. */
@@ -167,8 +234,7 @@ export class Coordinator implements CommandTarget {
   #send(event: CoordinatorEvent): boolean {
     const isSent = this.#actor.send(event);
     if (!isSent && !this.#stopping.signal.aborted) {
-      const { dropped } = this.#actor;
-      this.#options.logger.warn({ kind: event.kind, dropped }, 'event dropped');
+      this.#intake.refuse(kindOfEvent(event.kind), overflow(event.kind));
     }
     return isSent;
   }
@@ -195,7 +261,10 @@ export class Coordinator implements CommandTarget {
         return;
       case 'outcomes-answer': {
         const { token, fence, outcomes } = effect;
-        this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes });
+        const subject = this.#subjects.leader('outcomes');
+        this.#orTell(subject, () =>
+          this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes }),
+        );
         return;
       }
       case 'claimed':
@@ -248,12 +317,30 @@ export class Coordinator implements CommandTarget {
         leadership?.onRequestEnded(effect.token, effect.outcome, effect.reason);
         return;
       case 'refused':
-        this.#options.logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        this.#onRefused(effect);
         return;
+      case 'order-refused': {
+        const { order, version, code, reason } = effect.refused;
+        const ofVersion = version === null ? {} : { version };
+        const fields = { rank: effect.rank, order, code, reason, ...ofVersion };
+        this.#options.logger.warn(fields, 'a rank refuses an order');
+        this.#tell('order-refused', fields);
+        return;
+      }
       case 'alarm':
         this.#tell('alarm', { alarm: effect.alarm, ...effect.fields });
         return;
     }
+  }
+
+  #onRefused({ what, fields }: Extract<LeadingEffect, { readonly kind: 'refused' }>): void {
+    const kind = kindOfEvent(what);
+    if (kind === 'other') {
+      this.#options.logger.warn({ ...fields, what }, 'refused');
+      return;
+    }
+    const code = fields.code === undefined ? 'ISOBAR_COORDINATOR_VOTE_UNFIT' : String(fields.code);
+    this.#intake.refuse(kind, new IsobarError(code, `a ${what} was refused`, fields));
   }
 
   #askStore(effect: Parameters<Store['perform']>[0]): void {
@@ -264,8 +351,22 @@ export class Coordinator implements CommandTarget {
   }
 
   #broadcast(effect: Broadcast): void {
-    const { bus } = this.#options;
-    bus.publish(this.#subjects.swap(broadcasts[effect.kind]), encode(effect.message));
+    const subject = this.#subjects.swap(broadcasts[effect.kind]);
+    this.#orTell(subject, () => this.#options.bus.publish(subject, encode(effect.message)));
+  }
+
+  /** What is too large for the server is told once: the leader repeats it at each tick. */
+  #orTell(subject: string, send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      if (!(error instanceof IsobarError) || error.code !== 'ISOBAR_BUS_PAYLOAD_TOO_LARGE') {
+        throw error;
+      }
+      if (this.#unsendable.has(subject)) return;
+      this.#unsendable.add(subject);
+      this.#tell('alarm', { alarm: 'message-too-large', code: error.code, ...error.fields });
+    }
   }
 
   #onClaimed(fence: Fence): void {
@@ -276,7 +377,9 @@ export class Coordinator implements CommandTarget {
   }
 
   #onLed({ fence, ground, control }: Extract<CoordinatorEffect, { readonly kind: 'led' }>): void {
-    const { settings, topology, logger } = this.#options;
+    const { topology, logger } = this.#options;
+    this.#useParameters(control);
+    const { settings } = this.parameters;
     this.#leadership = new Leadership({
       settings,
       topology,
@@ -305,16 +408,20 @@ export class Coordinator implements CommandTarget {
   #onDeposed({ term }: Fence, why: string): void {
     const { logger } = this.#options;
     logger.warn({ term, why }, 'deposed');
+    // What the next leader has recorded is not known here.
+    this.parameters.setRecorded({});
+    this.#useSettings();
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
+    this.#unsendable.clear();
     const leadership = this.#leadership;
     this.#leadership = null;
     leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));
   }
 
   #fail(text: string, cause: unknown): void {
-    const fields = { deployment: this.#options.settings.deployment };
+    const fields = { deployment: this.parameters.settings.deployment };
     const error = new IsobarError('ISOBAR_COORDINATOR_FAILED', text, fields, { cause });
     this.#options.onFailure(error);
   }
@@ -355,6 +462,7 @@ export class Coordinator implements CommandTarget {
 
   /** What operators have changed is told; that a command was taken has an event of its own. */
   #onControl(control: ControlRecord): void {
+    this.#useParameters(control);
     this.#outcomes.onControl(control);
     const told = steeringOf(control);
     const text = JSON.stringify(told);
@@ -379,15 +487,18 @@ export class Coordinator implements CommandTarget {
   }
 
   status(): StatusAnswer {
-    const { settings, topology } = this.#options;
+    const { topology } = this.#options;
     return statusOf({
-      settings,
-      numRanks: topology.numRanks,
+      settings: this.parameters.settings,
+      topology,
       state: this.#actor.state,
       leadership: this.leadership(),
       reportedAtMs: this.#reportedAtMs,
+      sampledAtMs: this.#sampledAtMs,
       messagesRefused: this.#intake.refused,
+      refusals: this.#refusalAlarm.open,
       nowMs: performance.now(),
+      atMs: Date.now(),
     });
   }
 
@@ -397,8 +508,25 @@ export class Coordinator implements CommandTarget {
 }
 
 /** What operators have set, without what is kept of their commands. */
-function steeringOf({ mode, paused, held, drained, slotLimits, dead }: ControlRecord) {
-  return { mode, paused, held, drained, slotLimits, dead };
+function steeringOf({ mode, paused, held, drained, slotLimits, dead, parameters }: ControlRecord) {
+  return { mode, paused, held, drained, slotLimits, dead, parameters };
+}
+
+/** Of events that are messages; others are the process's own. */
+function kindOfEvent(event: string): MessageKind {
+  const kinds: Readonly<Record<string, MessageKind>> = {
+    vote: 'vote',
+    report: 'report',
+    answer: 'answer',
+    'outcomes-question': 'outcomes-question',
+    operate: 'command',
+  };
+  return kinds[event] ?? 'other';
+}
+
+function overflow(event: string): IsobarError {
+  const text = `an event ${event} was dropped: too many wait already`;
+  return new IsobarError('ISOBAR_BUS_OVERFLOW', text, { event });
 }
 
 type LeadingEffect = Extract<
@@ -412,6 +540,7 @@ type LeadingEffect = Extract<
       | 'swap-finished'
       | 'request-ended'
       | 'refused'
+      | 'order-refused'
       | 'alarm';
   }
 >;

@@ -1,23 +1,14 @@
 import type { ExpertMapping } from '@isobar/eplb';
 import {
   type AuditEvent,
+  askedBySchema,
   type ExplainAnswer,
+  gainSchema,
   type MapRecord,
   mappingOfRecord,
+  votesSchema,
 } from '@isobar/protocol';
-import { z } from 'zod';
 
-const askedBySchema = z.object({
-  id: z.string(),
-  command: z.string(),
-  requester: z.object({
-    verified: z.boolean(),
-    account: z.string().nullable(),
-    user: z.string().nullable(),
-    host: z.string().nullable(),
-  }),
-});
-const gainSchema = z.object({ before: z.number(), after: z.number() }).nullable();
 const durationNames = [
   'preparingMs',
   'decidingMs',
@@ -26,7 +17,6 @@ const durationNames = [
   'discardingMs',
   'totalMs',
 ] as const;
-const votesSchema = z.object({ yes: z.number(), needed: z.number() });
 
 /** What events tell of a version beside its record. */
 export interface VersionSources {

@@ -7,4 +7,5 @@ export {
 } from './command-endpoints.js';
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
 export { RankMessages, type RankMessagesOptions } from './rank-messages.js';
-export { type CoordinatorSettings, coordinatorSettingsSchema } from './settings.js';
+export { RefusalAlarm, type RefusalAlarmOptions } from './refusal-alarm.js';
+export type { CoordinatorSettings } from './settings.js';

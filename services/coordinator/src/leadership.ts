@@ -56,7 +56,8 @@ export class Leadership {
   readonly placements: Placements;
   readonly swaps = { committed: 0, void: 0 };
   readonly #options: LeadershipOptions;
-  readonly #passTimer: NodeJS.Timeout;
+  #settings: CoordinatorSettings;
+  #passTimer: NodeJS.Timeout;
   /** What was asked for and has not ended, by token. */
   readonly #requested = new Map<number, Request['change']>();
   #lastPass: LoadPass | null = null;
@@ -64,13 +65,14 @@ export class Leadership {
   constructor(options: LeadershipOptions) {
     this.#options = options;
     const { settings, topology, ground, fence } = options;
+    this.#settings = settings;
     this.fence = fence;
     const ranks = ground.members.map(({ rank }) => rank);
     const { newest, mapping } = ground;
     this.window = new LoadWindow(newest.version, mapping, ranks, settings.passStepsMin);
     this.rebalancing = new Rebalancing(
       {
-        settings,
+        settings: () => this.#settings,
         topology: topology.toClusterShape(ground.descriptions[0]?.bytesPerExpert ?? 0),
         numNodes: topology.numFastDomains,
         engines: () => this.engines,
@@ -79,7 +81,6 @@ export class Leadership {
         idle: () => this.isIdle,
         unavailableRanks: () => this.unavailableRanks,
         usableSlots: () => this.usableSlots,
-        newest: () => this.leader.swap.newest,
         request: (waves, base) => {
           const request: Request = { change: 'rebalance', automatic: true, waves, base };
           return begun(options.operate({ change: null, request }));
@@ -91,10 +92,12 @@ export class Leadership {
         now: () => performance.now(),
       },
       mapping,
+      newest,
     );
     this.placements = new Placements({
       topology,
       leader: () => this.leader,
+      rebalancing: this.rebalancing,
       engines: () => this.engines,
       unavailableRanks: () => this.unavailableRanks,
       usableSlots: () => this.usableSlots,
@@ -102,6 +105,17 @@ export class Leadership {
       operate: options.operate,
       onFailure: options.onFailure,
     });
+    this.#passTimer = setInterval(() => this.#takePass(), settings.passMs);
+  }
+
+  /** These hold from now on; the pass under way has the length that it began with. */
+  useSettings(settings: CoordinatorSettings): void {
+    const { passMs } = this.#settings;
+    this.#settings = settings;
+    this.window.stepsMin = settings.passStepsMin;
+    this.rebalancing.useSettings();
+    if (passMs === settings.passMs) return;
+    clearInterval(this.#passTimer);
     this.#passTimer = setInterval(() => this.#takePass(), settings.passMs);
   }
 
@@ -184,7 +198,8 @@ export class Leadership {
       const mapping = mappingOfRecord(record);
       this.window.learnMapping(record.version, mapping);
       this.window.expectRanks(record.members.map(({ rank }) => rank));
-      this.rebalancing.applyMapping(mapping);
+      const { version, digest } = record;
+      this.rebalancing.applyMapping(mapping, { version, digest });
       if (record.change === 'rebalance') this.rebalancing.onWaveCommitted();
     }
     const { version, outcome, reason } = record;
@@ -274,8 +289,10 @@ export class Leadership {
       plan: summaryOf(plan),
       reason: plan.reason,
       onAsked: (asked) => {
-        // A refusal is the asker's.
-        this.rebalancing.follow(plan, 'operator', begun(asked)).catch(() => undefined);
+        this.rebalancing.follow(plan, 'operator', begun(asked)).catch((cause: unknown) => {
+          // A refusal is the asker's.
+          if (!(cause instanceof IsobarError)) this.#options.onFailure(cause);
+        });
       },
     };
   }
@@ -306,7 +323,7 @@ export class Leadership {
     const { swap } = this.leader;
     const members = new Set(swap.members.map(({ rank }) => rank));
     const present = ranks.filter((rank) => members.has(rank));
-    const base = swap.newest;
+    const base = this.rebalancing.inForce;
     const request: Request | null =
       present.length === 0 ? null : { change: 'drain', ranks: present, base };
     return {
@@ -319,8 +336,8 @@ export class Leadership {
 
   /** Moves a rank's experts away, after which it is no member any more. */
   prepareLeave(rank: number): PreparedCommand {
-    const { newest: base, members: all } = this.leader.swap;
-    const members = all.filter((member) => member.rank === rank);
+    const base = this.rebalancing.inForce;
+    const members = this.leader.swap.members.filter((member) => member.rank === rank);
     const request: Request = { change: 'leave', ranks: [rank], members, base };
     return {
       operation: { change: null, request },

@@ -49,7 +49,8 @@ export class LoadWindow {
   readonly #mappings = new Map<number, ExpertMapping>();
   readonly #told = new Map<string, Told>();
   #ranks: ReadonlySet<number>;
-  readonly #stepsMin: number;
+  /** Steps that each rank must have told of in a pass. */
+  stepsMin: number;
   #logicalLoads: Float64Array;
   #rankLoads: Float64Array;
   #heard = new Map<number, Heard>();
@@ -59,7 +60,7 @@ export class LoadWindow {
    * @param stepsMin steps that each of them must have told of in a pass
    */
   constructor(version: number, mapping: ExpertMapping, ranks: Iterable<number>, stepsMin: number) {
-    this.#stepsMin = stepsMin;
+    this.stepsMin = stepsMin;
     this.#mappings.set(version, mapping);
     this.#ranks = new Set(ranks);
     this.#logicalLoads = new Float64Array(mapping.numLayers * mapping.numLogicalExperts);
@@ -159,7 +160,7 @@ export class LoadWindow {
 
   /** Live ranks that have not told of enough steps in this pass. */
   get missingRanks(): number[] {
-    return [...this.#ranks].filter((rank) => (this.#heard.get(rank)?.steps ?? 0) < this.#stepsMin);
+    return [...this.#ranks].filter((rank) => (this.#heard.get(rank)?.steps ?? 0) < this.stepsMin);
   }
 
   /** Ends the pass; null, and the pass goes on, while a live rank is missing. */

@@ -1,19 +1,29 @@
-import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
+import { awaitBus, type Bus, Intake, onTermination, readNatsContext } from '@isobar/bus';
+import {
+  contextOf,
+  coordinatorArguments,
+  LiveConfiguration,
+  reloadOnHangUp,
+} from '@isobar/configuration';
 import { createLogger } from '@isobar/telemetry';
 import { readTopology } from '@isobar/topology';
 import { Coordinator } from './coordinator.js';
-import { readSettings } from './settings.js';
+import { settingsOf } from './settings.js';
 
 const stopDeadlineMs = 10_000;
 
-/** `main.js SETTINGS.json`: a coordinator of one deployment, until SIGTERM or SIGINT. */
+/** `main.js --config FILE`: a coordinator of one deployment, until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
-  const [path] = process.argv.slice(2);
-  if (path === undefined) throw new Error('usage: main.js SETTINGS.json');
-  const settings = await readSettings(path);
-  const topology = await readTopology(settings.topology);
-  const { deployment, servers, holder, pingIntervalMs, connectTimeoutMs } = settings;
-  const logger = createLogger({ name: 'coordinator', fields: { deployment } });
+  const { file } = coordinatorArguments(process.argv.slice(2));
+  const live = await LiveConfiguration.load(file, process.env, 'agent');
+  const { configuration } = live.current;
+  const { topology: given } = configuration;
+  const topology = typeof given === 'string' ? await readTopology(given) : given;
+  const { deployment, servers, holder, pingIntervalMs, connectTimeoutMs, refusalPeriodMs } =
+    settingsOf(configuration);
+  const { level } = configuration.log;
+  const logger = createLogger({ name: 'coordinator', level, fields: { deployment } });
+  const intake = new Intake({ deployment, logger, periodMs: refusalPeriodMs });
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let coordinator: Coordinator | null = null;
@@ -25,25 +35,35 @@ async function main(): Promise<void> {
     },
     { deadlineMs: stopDeadlineMs, onFailure: (cause) => logger.error({ err: cause }, 'stopping') },
   );
+  reloadOnHangUp(live, {
+    logger,
+    accept: (next) => coordinator?.parameters.assertAcceptable(next),
+    apply: (next) => {
+      logger.level = next.configuration.log.level;
+      coordinator?.reconfigure(next);
+    },
+  });
+  const context = contextOf(live.current, holder);
   bus = await awaitBus(
     {
       servers,
-      ...(settings.context === undefined
-        ? {}
-        : { context: await readNatsContext(settings.context) }),
+      ...(context === null ? {} : { context: await readNatsContext(context) }),
       pingIntervalMs,
       connectTimeoutMs,
       name: `isobar coordinator ${deployment} ${holder}`,
-      onError: (error) => logger.error({ err: error }, 'bus'),
+      onError: (error) => {
+        if (!intake.takeBusError(error)) logger.error({ err: error }, 'bus');
+      },
       onStatus: (status) => logger.warn({ status }, 'bus status'),
     },
     (error) => logger.error({ err: error }, 'waiting for a NATS server'),
     stopping.signal,
   );
   coordinator = new Coordinator({
-    settings,
+    configuration: live.current,
     topology,
     bus,
+    intake,
     logger,
     onFailure: (error) => {
       logger.fatal({ err: error }, 'coordinator failed');
@@ -56,6 +76,8 @@ async function main(): Promise<void> {
 await main().catch((error: unknown) => {
   // Asked to stop while it waited: `onTermination` ends the process.
   if (error instanceof Error && error.name === 'AbortError') return;
-  createLogger({ name: 'coordinator' }).fatal({ err: error }, 'coordinator failed');
+  // The level may be what is wrong.
+  const logger = createLogger({ name: 'coordinator', level: 'info' });
+  logger.fatal({ err: error }, 'coordinator failed');
   process.exit(1);
 });

@@ -21,6 +21,7 @@ export function operatorCommands(target: CommandTarget): CommandHandlers {
     ...steeringCommands(target),
     ...placingCommands(target),
     ...memberCommands(target),
+    ...parameterCommands(target),
   };
 }
 
@@ -81,6 +82,19 @@ function placingCommands(
     import: handler(target, 'import', ({ mapping }) =>
       target.leadership().placements.prepare({ kind: 'import', mapping }),
     ),
+  };
+}
+
+function parameterCommands(
+  target: CommandTarget,
+): Pick<CommandHandlers, 'parameters' | 'set-parameters'> {
+  return {
+    parameters: () => target.parameters.answer(target.leadership().leader.control.mode),
+    'set-parameters': handler(target, 'set-parameters', ({ parameters }) => {
+      // Who does not lead yet says so first.
+      target.leadership();
+      return target.parameters.prepare(parameters);
+    }),
   };
 }
 

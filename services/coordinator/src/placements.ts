@@ -15,6 +15,7 @@ import {
 import type { Topology } from '@isobar/topology';
 import type { AskedOperation, OperationContent, PreparedCommand } from './change-commands.js';
 import { effectOf, wavesTo } from './rebalance-plan.js';
+import type { Rebalancing } from './rebalancing.js';
 
 /** A placement that an operator wants: that of an earlier version, or one of her own. */
 export type WantedPlacement =
@@ -25,6 +26,8 @@ export interface PlacementsContext {
   readonly topology: Topology;
   /** @throws IsobarError ISOBAR_COORDINATOR_DEPOSED */
   leader(): LeaderState;
+  /** What is in force. */
+  readonly rebalancing: Pick<Rebalancing, 'inForce' | 'mapping'>;
   engines(): readonly EngineDescription[];
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): readonly number[];
@@ -82,11 +85,11 @@ export class Placements {
 
   /** @throws IsobarError ISOBAR_COORDINATOR_NO_VERSION, those of the bus */
   async exported(version: number | undefined): Promise<MappingAnswer> {
-    const { swap, mapping: current } = this.#context.leader();
-    const isNewest = version === undefined || version === swap.newest.version;
+    const { inForce, mapping: current } = this.#context.rebalancing;
+    const isNewest = version === undefined || version === inForce.version;
     const mapping = isNewest ? current : mappingOfRecord(await this.#committed(version));
     return {
-      version: version ?? swap.newest.version,
+      version: version ?? inForce.version,
       digest: mapping.digest(),
       numLogicalExperts: mapping.numLogicalExperts,
       modelLayerIds: [...(this.#context.engines()[0]?.modelLayerIds ?? [])],
@@ -106,7 +109,7 @@ export class Placements {
    */
   async prepare(placement: WantedPlacement): Promise<PreparedCommand> {
     const wanted = await this.#mappingOf(placement);
-    const { swap, mapping: current } = this.#context.leader();
+    const { inForce, mapping: current } = this.#context.rebalancing;
     const target = this.#revalidated(wanted, current);
     const engines = this.#context.engines();
     const bytesPerExpert = engines[0]?.bytesPerExpert ?? 0;
@@ -117,7 +120,7 @@ export class Placements {
     return {
       operation: {
         change: { kind: 'hold', reason },
-        request: { change: 'rollback', waves, base: swap.newest },
+        request: { change: 'rollback', waves, base: inForce },
       },
       effect: effectOf(current, target, waves.length, bytesPerExpert),
       plan: null,
@@ -212,14 +215,15 @@ export class Placements {
   }
 
   #nothingToDo(placement: WantedPlacement): IsobarError {
-    const { newest, open } = this.#context.leader().swap;
+    const { open } = this.#context.leader().swap;
+    const { inForce } = this.#context.rebalancing;
     const fields = placement.kind === 'rollback' ? { version: placement.version } : {};
     if (open !== null) {
       const { version } = open.proposal;
       const text = `version ${version} is open: cancel it, to stay with the mapping in force`;
       return new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', text, { ...fields, open: version });
     }
-    const text = `version ${newest.version} places experts in that way already`;
+    const text = `version ${inForce.version} places experts in that way already`;
     return new IsobarError('ISOBAR_COORDINATOR_SAME_MAPPING', text, fields);
   }
 }

@@ -3,14 +3,19 @@ import {
   assertRankOfSubject,
   type CoordinatorEvent,
   decode,
+  decodeKnownOutcome,
   encode,
   type Fence,
+  IsobarError,
   type LeaveAnswer,
   type LeaveQuestion,
   type LoadSample,
   leaveQuestionSchema,
   loadSampleSchema,
+  type MessageKind,
   outcomesQuestionSchema,
+  type RankAnswer,
+  type RankReport,
   rankAnswerSchema,
   rankReportSchema,
   type Subjects,
@@ -23,16 +28,24 @@ export interface RankMessagesOptions {
   readonly subjects: Subjects;
   readonly intake: Intake;
   readonly logger: Logger;
+  /** Ranks of the deployment are below it. */
+  readonly numRanks: number;
   /** For a rank's answer. */
   readonly queryDeadlineMs: number;
   readonly send: (event: CoordinatorEvent) => void;
   readonly onSample: (sample: LoadSample) => void;
-  readonly onReport: (rank: number) => void;
+  readonly onReport: (report: RankReport) => void;
   readonly onLeave: (question: LeaveQuestion) => Promise<LeaveAnswer>;
 }
 
 /** Questions of ranks that wait for the machine; the oldest are dropped, they are asked again. */
 const questionsMax = 4_096;
+
+/**
+ * Ranks asked at a time: an answer holds whole mappings, and more of them than the server keeps for
+ * a client that has not read them yet would have it cut off.
+ */
+const askedAtATime = 32;
 
 /** What a holder of the lease hears from ranks, and asks them. */
 export class RankMessages {
@@ -40,6 +53,8 @@ export class RankMessages {
   readonly #subscriptions: BusSubscription[] = [];
   readonly #questions = new Map<number, (payload: Uint8Array) => void>();
   readonly #asking = new Set<number>();
+  /** Ranks to be asked, and under which fence. */
+  readonly #toAsk = new Map<number, Fence>();
   #lastToken = 0;
 
   constructor(options: RankMessagesOptions) {
@@ -48,31 +63,31 @@ export class RankMessages {
 
   listen(): void {
     const { subjects, send, onSample, onReport, onLeave, logger } = this.#options;
-    this.#hear(subjects.vote('*', '*'), (payload, subject) => {
+    this.#hear('vote', subjects.vote('*', '*'), (payload, subject) => {
       const vote = decode('vote', payload, voteSchema);
-      assertRankOfSubject(subject, vote.rank);
+      this.#assertRank(subject, vote.rank);
       send({ kind: 'vote', vote });
     });
-    this.#hear(subjects.report('*'), (payload, subject) => {
+    this.#hear('report', subjects.report('*'), (payload, subject) => {
       const report = decode('rank report', payload, rankReportSchema);
-      assertRankOfSubject(subject, report.rank);
-      onReport(report.rank);
+      this.#assertRank(subject, report.rank);
+      onReport(report);
       send({ kind: 'report', report });
     });
-    this.#hear(subjects.load('*'), (payload, subject) => {
+    this.#hear('load', subjects.load('*'), (payload, subject) => {
       const sample = decode('load sample', payload, loadSampleSchema);
-      assertRankOfSubject(subject, sample.rank);
+      this.#assertRank(subject, sample.rank);
       onSample(sample);
     });
-    this.#hear(subjects.leave('*'), (payload, subject, respond) => {
+    this.#hear('leave-question', subjects.leave('*'), (payload, subject, respond) => {
       const question = decode('leave question', payload, leaveQuestionSchema);
-      assertRankOfSubject(subject, question.rank);
+      this.#assertRank(subject, question.rank);
       onLeave(question).then(
         (answer) => respond(encode(answer)),
         (error: unknown) => logger.error({ err: error, rank: question.rank }, 'leave not answered'),
       );
     });
-    this.#hear(subjects.leader('outcomes'), (payload, _, respond) => {
+    this.#hear('outcomes-question', subjects.leader('outcomes'), (payload, _, respond) => {
       const { since } = decode('outcomes question', payload, outcomesQuestionSchema);
       this.#lastToken += 1;
       this.#questions.set(this.#lastToken, respond);
@@ -84,14 +99,23 @@ export class RankMessages {
     });
   }
 
+  /** @throws IsobarError ISOBAR_PROTOCOL_WRONG_RANK, also for a rank that the deployment has not */
+  #assertRank(subject: string, rank: number): void {
+    assertRankOfSubject(subject, rank);
+    if (rank < this.#options.numRanks) return;
+    const text = `a message came of rank ${rank} of ${this.#options.numRanks}`;
+    throw new IsobarError('ISOBAR_PROTOCOL_WRONG_RANK', text, { field: 'rank', subject });
+  }
+
   #hear(
+    kind: MessageKind,
     subject: string,
     take: (payload: Uint8Array, subject: string, respond: (payload: Uint8Array) => void) => void,
   ): void {
     const { bus, intake } = this.#options;
     const subscription = bus.subscribe(subject, (message) => {
       const respond = (payload: Uint8Array) => void message.respond(payload);
-      intake.read(subject, () => take(message.payload, message.subject, respond));
+      intake.read(kind, message.payload, () => take(message.payload, message.subject, respond));
     });
     this.#subscriptions.push(subscription);
   }
@@ -100,6 +124,7 @@ export class RankMessages {
   stop(): void {
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
     this.#questions.clear();
+    this.#toAsk.clear();
   }
 
   answerQuestion(token: number, answer: unknown): void {
@@ -109,10 +134,20 @@ export class RankMessages {
 
   /** Each rank once at a time: the machine asks again and again. */
   ask(ranks: readonly number[], fence: Fence): void {
-    for (const rank of ranks) {
+    for (const rank of ranks) this.#toAsk.set(rank, fence);
+    this.#askNext();
+  }
+
+  #askNext(): void {
+    for (const [rank, fence] of this.#toAsk) {
+      if (this.#asking.size >= askedAtATime) return;
       if (this.#asking.has(rank)) continue;
+      this.#toAsk.delete(rank);
       this.#asking.add(rank);
-      void this.#askOne(rank, fence).finally(() => this.#asking.delete(rank));
+      void this.#askOne(rank, fence).finally(() => {
+        this.#asking.delete(rank);
+        this.#askNext();
+      });
     }
   }
 
@@ -126,10 +161,28 @@ export class RankMessages {
       logger.debug({ err: error, rank }, 'rank has not answered');
       return;
     }
-    intake.read('rank answer', () => {
+    intake.read('answer', payload, () => {
       const answer = decode('rank answer', payload, rankAnswerSchema);
       assertRankOfSubject(subjects.query(rank), answer.rank);
+      assertReadable(answer);
       send({ kind: 'answer', answer });
     });
+  }
+}
+
+/**
+ * A record that is none is the rank's to answer for; one of a schema that this process does not speak
+ * goes to the machine, which then does not lead.
+ * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED
+ */
+function assertReadable({ outcomes, engine }: RankAnswer): void {
+  for (const known of [...outcomes, ...(engine?.state.outcomes ?? [])]) {
+    try {
+      decodeKnownOutcome(known);
+    } catch (error) {
+      const isNewer =
+        error instanceof IsobarError && error.code === 'ISOBAR_PROTOCOL_SCHEMA_VERSION';
+      if (!isNewer) throw error;
+    }
   }
 }

@@ -13,6 +13,8 @@ import {
   type EngineDescription,
   encodeTransfers,
   IsobarError,
+  sameVersion,
+  type VersionInForce,
   type Wave,
   wholeMapping,
 } from '@isobar/protocol';
@@ -23,7 +25,7 @@ export interface RebalancePlan {
   /** The mapping that it starts from. */
   readonly current: ExpertMapping;
   readonly target: ExpertMapping;
-  readonly base: { readonly version: number; readonly digest: string };
+  readonly base: VersionInForce;
   readonly result: RebalanceResult;
   readonly waves: readonly Wave[];
   readonly moves: number;
@@ -89,15 +91,12 @@ export function wavesTo(
  * A plan is applied only to the mapping that it was made for.
  * @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED
  */
-export function assertCurrent(
-  plan: RebalancePlan,
-  newest: { readonly version: number; readonly digest: string },
-): void {
-  if (plan.base.version === newest.version && plan.base.digest === newest.digest) return;
+export function assertCurrent(plan: RebalancePlan, inForce: VersionInForce): void {
+  if (sameVersion(plan.base, inForce)) return;
   throw new IsobarError(
     'ISOBAR_COORDINATOR_PLAN_OUTDATED',
-    `plan ${plan.id} was made for version ${plan.base.version}; ${newest.version} is in force`,
-    { plan: plan.id, base: plan.base.version, version: newest.version },
+    `plan ${plan.id} was made for version ${plan.base.version}; ${inForce.version} is in force`,
+    { plan: plan.id, base: plan.base.version, version: inForce.version },
   );
 }
 

@@ -18,6 +18,7 @@ import {
   type PlanSummary,
   type RebalanceEntry,
   type RequestOutcome,
+  type VersionInForce,
   type Wave,
 } from '@isobar/protocol';
 import { DeclinedPlan } from './declined-plan.js';
@@ -29,7 +30,8 @@ import { StepEconomy } from './step-economy.js';
 
 /** What rebalancing sees of the leader, and may ask of it. */
 export interface RebalancingContext {
-  readonly settings: CoordinatorSettings;
+  /** As they are now. */
+  settings(): CoordinatorSettings;
   readonly topology: ClusterShape;
   readonly numNodes: number;
   /** Of the members. */
@@ -43,12 +45,8 @@ export interface RebalancingContext {
   unavailableRanks(): number[];
   /** Slots of each rank that may be used, its first ones, [ranks]. */
   usableSlots(): Int32Array;
-  newest(): { readonly version: number; readonly digest: string };
   /** Asks the leader for a rebalance by itself. */
-  request(
-    waves: readonly Wave[],
-    base: { readonly version: number; readonly digest: string },
-  ): AskedPlan;
+  request(waves: readonly Wave[], base: VersionInForce): AskedPlan;
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
   /** Monotonic clock. */
   now(): number;
@@ -85,10 +83,12 @@ export class Rebalancing {
   #swapSeen = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   #declined: DeclinedPlan | null = null;
+  #inForce: VersionInForce;
 
-  constructor(context: RebalancingContext, mapping: ExpertMapping) {
+  constructor(context: RebalancingContext, mapping: ExpertMapping, inForce: VersionInForce) {
     this.#context = context;
-    const { settings } = context;
+    this.#inForce = inForce;
+    const settings = context.settings();
     this.#balancer = new ExpertLoadBalancer({
       policy: createPolicy(settings.policy),
       mapping,
@@ -97,17 +97,29 @@ export class Rebalancing {
     this.#economy = new StepEconomy(settings, mapping, this.#bytesPerExpert);
     this.#rebalancer = new AsyncExpertRebalancer({
       balancer: this.#balancer,
-      intervalMs: settings.planIntervalMs,
-      passesMin: settings.passesMin,
-      balancednessMax: settings.balancednessMax,
-      planDeadlineMs: settings.planDeadlineMs,
+      ...conditionsOf(settings),
       economy: this.#economy.current(null),
     });
     this.#rebalancer.start();
   }
 
+  /** The settings have changed. */
+  useSettings(): void {
+    const settings = this.#context.settings();
+    const { policy, windowPasses } = settings;
+    if (this.#balancer.policy.name !== policy) this.#balancer.usePolicy(createPolicy(policy));
+    this.#balancer.useWindow(windowPasses);
+    this.#rebalancer.useConditions(conditionsOf(settings));
+    this.#economy.useSettings(settings);
+  }
+
   stop(): Promise<void> {
     return this.#rebalancer.stop();
+  }
+
+  /** The version whose mapping is `mapping`: what plans are made on. */
+  get inForce(): VersionInForce {
+    return this.#inForce;
   }
 
   get mapping(): ExpertMapping {
@@ -132,7 +144,8 @@ export class Rebalancing {
   }
 
   /** A version was committed. */
-  applyMapping(mapping: ExpertMapping): void {
+  applyMapping(mapping: ExpertMapping, inForce: VersionInForce): void {
+    this.#inForce = inForce;
     this.#balancer.applyMapping(mapping);
     this.#pending = null;
   }
@@ -143,7 +156,7 @@ export class Rebalancing {
 
   /** Takes a pass in, and decides. Resolves when a plan, if one was made, has been dealt with. */
   async addPass(pass: LoadPass): Promise<void> {
-    const { settings, now } = this.#context;
+    const { now } = this.#context;
     this.#balancer.recordLogicalLoad(pass.logicalLoads);
     this.#balancer.advanceWindow();
     this.#measure(pass);
@@ -155,7 +168,7 @@ export class Rebalancing {
       await this.#consider(await this.#plan());
     } catch (error) {
       if (!(error instanceof EplbError) && !(error instanceof IsobarError)) throw error;
-      this.#notBeforeMs = now() + settings.backOffMs;
+      this.#notBeforeMs = now() + this.#context.settings().backOffMs;
       this.#context.tell('plan-failed', { code: error.code, reason: error.message });
     }
   }
@@ -217,7 +230,7 @@ export class Rebalancing {
   async #makePlan(anyway: boolean): Promise<RebalancePlan> {
     const { topology, numNodes, now } = this.#context;
     const engines = this.#context.engines();
-    const base = this.#context.newest();
+    const base = this.#inForce;
     const current = this.#balancer.mapping;
     const pinnedSlots = [...(engines[0]?.pinnedSlots ?? [])];
     const unavailableRanks = this.#context.unavailableRanks();
@@ -304,7 +317,7 @@ export class Rebalancing {
 
   /** @throws IsobarError ISOBAR_COORDINATOR_PLAN_OUTDATED, and the leader's refusals */
   async #beginByItself(plan: RebalancePlan): Promise<void> {
-    assertCurrent(plan, this.#context.newest());
+    assertCurrent(plan, this.#inForce);
     await this.follow(plan, 'automatic', this.#context.request(plan.waves, plan.base));
   }
 
@@ -319,12 +332,16 @@ export class Rebalancing {
   ): Promise<void> {
     // Before it is accepted: it may have ended by the time that anybody hears of that.
     const entry = entryOf(plan, 'running', askedBy);
+    const waited = this.#pending === plan;
     this.#pending = null;
     this.#measuring = null;
     this.#running = { entry, token };
     this.#keep(entry, plan);
     const isBegun = await accepted.catch((error: unknown) => {
       this.#abandon(entry, token);
+      const isCurrent = plan.base.version === this.#inForce.version;
+      // It may be approved again, unless another has come in its place.
+      if (waited && isCurrent) this.#pending ??= plan;
       throw error;
     });
     if (!isBegun) this.#abandon(entry, token);
@@ -389,7 +406,7 @@ export class Rebalancing {
   decline(plan: RebalancePlan): void {
     if (this.#pending !== plan) return;
     this.#pending = null;
-    const untilMs = this.#context.now() + this.#context.settings.backOffMs;
+    const untilMs = this.#context.now() + this.#context.settings().backOffMs;
     const { relativeError } = plan.forecast;
     this.#declined = new DeclinedPlan(this.#balancer.averageLoad(), relativeError, untilMs);
     this.#record(plan, 'declined', 'operator');
@@ -416,7 +433,17 @@ export class Rebalancing {
       plan: entry.plan.id,
       outcome: entry.outcome,
       wavesCommitted: entry.wavesCommitted,
-      version: this.#context.newest().version,
+      version: this.#inForce.version,
     });
   }
+}
+
+/** By which it is decided whether a plan is made. */
+function conditionsOf({
+  planIntervalMs: intervalMs,
+  passesMin,
+  balancednessMax,
+  planDeadlineMs,
+}: CoordinatorSettings) {
+  return { intervalMs, passesMin, balancednessMax, planDeadlineMs };
 }

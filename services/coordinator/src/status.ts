@@ -1,36 +1,51 @@
 import { balancedness, imbalance } from '@isobar/eplb';
 import {
   type CoordinatorState,
+  decodeTransfers,
   type LeaderState,
   type Member,
+  membersWithout,
   offeredSlotsOf,
   type RankStatus,
+  type RefusalTelling,
   ranksMissing,
   type StatusAnswer,
   sameMember,
+  softwareVersion,
 } from '@isobar/protocol';
+import type { Topology } from '@isobar/topology';
 import type { Leadership } from './leadership.js';
 import type { CoordinatorSettings } from './settings.js';
 
+/** Sources, kinds and reasons told. */
+const refusalsTold = 1_024;
 /** Rebalances told. */
 const historyTold = 16;
+/** Layers told of a pass. */
+const worstLayersTold = 8;
 
 export interface StatusSources {
   readonly settings: CoordinatorSettings;
-  readonly numRanks: number;
+  readonly topology: Topology;
   readonly state: CoordinatorState;
   readonly leadership: Leadership;
   /** When each rank's newest report came, on the process's clock. */
   readonly reportedAtMs: ReadonlyMap<number, number>;
+  /** Likewise its newest load sample. */
+  readonly sampledAtMs: ReadonlyMap<number, number>;
   readonly messagesRefused: number;
+  /** Refused lately, here and by ranks. */
+  readonly refusals: readonly RefusalTelling[];
   readonly nowMs: number;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
 }
 
 /** What the command `status` answers, by the process that leads. */
 export function statusOf(sources: StatusSources): StatusAnswer {
-  const { settings, leadership, messagesRefused } = sources;
+  const { settings, leadership, messagesRefused, refusals } = sources;
   const { leader, rebalancing } = leadership;
-  const { control, swap } = leader;
+  const { control } = leader;
   const { mapping } = rebalancing;
   return {
     deployment: settings.deployment,
@@ -44,21 +59,28 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     dead: leader.evidence.proven.map(({ member, proof }) => ({ ...member, proof })),
     suspected: suspectedOf(leader),
     mapping: {
-      version: swap.newest.version,
-      digest: swap.newest.digest,
+      ...rebalancing.inForce,
       layers: mapping.numLayers,
       logicalExperts: mapping.numLogicalExperts,
       physicalExperts: mapping.numPhysicalExperts,
       ranks: mapping.numRanks,
     },
-    swap: swapStatus(leader, sources.nowMs),
+    swap: swapStatus(leadership, sources.nowMs),
     load: loadStatus(leadership),
-    ranks: Array.from({ length: sources.numRanks }, (_, rank) => rankStatus(sources, rank)),
+    ranks: Array.from({ length: sources.topology.numRanks }, (_, rank) =>
+      rankStatus(sources, rank),
+    ),
     economy: rebalancing.economy,
     pendingPlan: rebalancing.pendingPlan,
     history: rebalancing.history.slice(-historyTold),
     swaps: { ...leadership.swaps },
     messagesRefused,
+    refusals: refusals.slice(0, refusalsTold).map(({ source, kind, reason, count }) => ({
+      source,
+      kind,
+      reason,
+      count,
+    })),
   };
 }
 
@@ -67,6 +89,7 @@ function leaderStatus({
   state,
   leadership,
   nowMs,
+  atMs,
 }: StatusSources): StatusAnswer['leader'] {
   const { phase } = state.lease;
   const writtenAtMs = phase.kind === 'holding' ? phase.writtenAtMs : nowMs;
@@ -75,6 +98,8 @@ function leaderStatus({
     term: leadership.fence.term,
     leaseMs: settings.leaseMs,
     renewedAgoMs: nowMs - writtenAtMs,
+    software: softwareVersion,
+    atMs,
   };
 }
 
@@ -95,9 +120,11 @@ function suspectedOf({ swap }: LeaderState): StatusAnswer['suspected'] {
     .filter(({ lostBy: ranks }) => ranks.length > 0);
 }
 
-function swapStatus({ swap }: LeaderState, nowMs: number): StatusAnswer['swap'] {
+function swapStatus(leadership: Leadership, nowMs: number): StatusAnswer['swap'] {
+  const { swap } = leadership.leader;
   const { open, waiting } = swap;
   if (open === null) return null;
+  const moves = decodeTransfers(open.proposal.transfers).length;
   return {
     version: open.proposal.version,
     change: open.proposal.change,
@@ -106,10 +133,14 @@ function swapStatus({ swap }: LeaderState, nowMs: number): StatusAnswer['swap'] 
     ageMs: nowMs - open.startedAtMs,
     missingRanks: ranksMissing(swap, open),
     wavesWaiting: waiting.length,
+    neededRanks: membersWithout(open.voters, swap.dead).map(({ rank }) => rank),
+    moves,
+    bytes: moves * leadership.bytesPerExpert,
   };
 }
 
-function loadStatus({ lastPass, rebalancing, window }: Leadership): StatusAnswer['load'] {
+function loadStatus(leadership: Leadership): StatusAnswer['load'] {
+  const { lastPass, rebalancing, window } = leadership;
   const { numLayers, numRanks } = rebalancing.mapping;
   const perLayer = lastPass === null ? null : imbalance(lastPass.rankLoads, numLayers, numRanks);
   return {
@@ -119,18 +150,36 @@ function loadStatus({ lastPass, rebalancing, window }: Leadership): StatusAnswer
     meanStepMillis: lastPass?.meanStepMillis ?? null,
     passes: rebalancing.passes,
     missingRanks: window.missingRanks,
+    worstLayers: perLayer === null ? [] : worstLayers(leadership, perLayer),
   };
 }
 
+function worstLayers(
+  { lastPass, rebalancing, engines }: Leadership,
+  imbalances: Float64Array,
+): NonNullable<StatusAnswer['load']['worstLayers']> {
+  const { numRanks } = rebalancing.mapping;
+  const modelLayers = engines[0]?.modelLayerIds;
+  return Array.from(imbalances, (imbalance, layer) => ({ layer, imbalance }))
+    .sort((a, b) => b.imbalance - a.imbalance)
+    .slice(0, worstLayersTold)
+    .map(({ layer, imbalance }) => {
+      const loads = lastPass?.rankLoads.subarray(layer * numRanks, (layer + 1) * numRanks);
+      const rank = loads?.indexOf(Math.max(...loads)) ?? 0;
+      return { layer, modelLayer: modelLayers?.[layer] ?? null, imbalance, rank };
+    });
+}
+
 function rankStatus(sources: StatusSources, rank: number): RankStatus {
-  const { leadership, reportedAtMs, nowMs } = sources;
+  const { leadership, topology, reportedAtMs, sampledAtMs, nowMs } = sources;
   const { swap, control } = leadership.leader;
   const report = swap.reports.get(rank);
-  const reportedAt = reportedAtMs.get(rank);
+  const ageOf = (atMs: number | undefined) => (atMs === undefined ? null : nowMs - atMs);
   const engine = report?.engine ?? null;
   return {
     rank,
-    reportAgeMs: reportedAt === undefined ? null : nowMs - reportedAt,
+    reportAgeMs: ageOf(reportedAtMs.get(rank)),
+    sampleAgeMs: ageOf(sampledAtMs.get(rank)),
     engineConnected: engine !== null,
     standing: engine?.standing ?? null,
     member: swap.members.find((member) => member.rank === rank)?.incarnation ?? null,
@@ -143,6 +192,13 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     step: engine?.step ?? null,
     loadShare: loadShare(leadership, rank),
     staged: report?.progress ?? null,
+    refused: report?.refused ?? null,
+    node: topology.domainName(
+      topology.levels.findIndex(({ fastDomain }) => fastDomain),
+      rank,
+    ),
+    engine: engineStatus(leadership, rank),
+    software: report?.software ?? null,
   };
 }
 
@@ -153,6 +209,13 @@ function slotsOf({ mapping, evidence, control }: LeaderState, rank: number): Ran
     offered: offeredSlotsOf(mapping, evidence, rank),
     limit: control.slotLimits.find((limit) => limit.rank === rank)?.slots ?? null,
   };
+}
+
+function engineStatus({ leader }: Leadership, rank: number): RankStatus['engine'] {
+  const description = leader.engines.get(rank)?.description;
+  if (description === undefined) return null;
+  const { engine: name, modelRevision, spareBuffers, reserveBuffers, ownBalancer } = description;
+  return { name, modelRevision, spareBuffers, reserveBuffers, ownBalancer };
 }
 
 /** Tokens that the rank served in the last pass ÷ the mean of all. */

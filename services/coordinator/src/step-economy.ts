@@ -1,6 +1,7 @@
 import {
   configuredStepTimes,
   type ExpertMapping,
+  type Interference,
   InterferenceMeter,
   type LayerStepTime,
   type RebalanceEconomy,
@@ -17,7 +18,7 @@ export type StepEconomySettings = Pick<
 
 /** Learns from passes what a token costs and what a transfer costs, by which moves pay or not. */
 export class StepEconomy {
-  readonly #settings: StepEconomySettings;
+  #settings: StepEconomySettings;
   readonly #numLayers: number;
   readonly #numRanks: number;
   readonly #bytesPerExpert: Float64Array;
@@ -36,6 +37,16 @@ export class StepEconomy {
     this.#bytesPerExpert = new Float64Array(numLayers).fill(bytesPerExpert);
     this.#model = new StepTimeModel({ numLayers });
     this.#meter = new InterferenceMeter({ prior: settings.interference });
+  }
+
+  useSettings(settings: StepEconomySettings): void {
+    this.#settings = settings;
+  }
+
+  /** The configured share until enough has been seen. */
+  get #interference(): Interference {
+    const seen = this.#meter.interference;
+    return seen.basis === 'measured' ? seen : { ...seen, share: this.#settings.interference };
   }
 
   /** @param swapping a swap was open during some of the pass */
@@ -86,7 +97,7 @@ export class StepEconomy {
 
   #stepTimes(): readonly LayerStepTime[] {
     const { perTokenSeconds } = this.#settings;
-    return perTokenSeconds === undefined
+    return perTokenSeconds === null
       ? this.#model.fit()
       : configuredStepTimes(this.#numLayers, perTokenSeconds);
   }
@@ -100,7 +111,7 @@ export class StepEconomy {
       horizonPasses,
       bytesPerExpert: this.#bytesPerExpert,
       bandwidthBytesPerSecond,
-      interference: this.#meter.interference.share,
+      interference: this.#interference.share,
       leastMoveCosts: Float64Array.from({ length: this.#numLayers }, (_, layer) => {
         const row = loads?.subarray(layer * experts, (layer + 1) * experts);
         const tokens = row?.reduce((sum, load) => sum + load, 0) ?? 0;
@@ -122,7 +133,7 @@ export class StepEconomy {
     return {
       layersByBasis,
       perTokenSeconds: told === 0 ? null : seconds / told,
-      interference: this.#meter.interference,
+      interference: this.#interference,
       reason,
     };
   }

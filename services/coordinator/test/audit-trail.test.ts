@@ -5,12 +5,14 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 const eventSchema = z.looseObject({ kind: z.string() });
+const tooLarge = new IsobarError('ISOBAR_BUS_FAILED', 'maximum payload exceeded');
 const failure = new IsobarError('ISOBAR_BUS_TIMEOUT', 'no answer in time');
 
 /** A stream that fails as often as it is told to, and resolves `stored` at each event it keeps. */
 function fakeStream(failures: number) {
   const ids: string[] = [];
   const kinds: string[] = [];
+  const events: Record<string, unknown>[] = [];
   let ensured = 0;
   let failing = failures;
   let enough: () => void = () => undefined;
@@ -18,6 +20,7 @@ function fakeStream(failures: number) {
   return {
     ids,
     kinds,
+    events,
     ensured: () => ensured,
     stored: (count: number) =>
       new Promise<void>((resolve) => {
@@ -34,8 +37,11 @@ function fakeStream(failures: number) {
         failing -= 1;
         throw failure;
       }
+      if (payload.byteLength > 512) throw tooLarge;
       ids.push(id);
-      kinds.push(`${subject} ${decode('event', payload, eventSchema).kind}`);
+      const event = decode('event', payload, eventSchema);
+      events.push(event);
+      kinds.push(`${subject} ${event.kind}`);
       if (ids.length >= wanted) enough();
     },
   };
@@ -49,6 +55,7 @@ function trailOn(stream: ReturnType<typeof fakeStream>, waitingMax?: number): Au
     writer: 'w',
     retryMs: 1,
     answerBytesMax: 1_024,
+    eventBytesMax: 512,
     ...(waitingMax === undefined ? {} : { waitingMax }),
   });
 }
@@ -78,6 +85,19 @@ describe('the audit trail', () => {
     await trail.stop(10_000);
   });
 
+  it('stores events also while nobody answers for the limits of the stream', async () => {
+    const stream = fakeStream(1);
+    const ensure = async () => {
+      throw failure;
+    };
+    const trail = trailOn({ ...stream, ensure });
+    trail.tell('plan', {});
+    trail.tell('decided', {});
+    await trail.stop(1_000);
+    expect(stream.ids).toEqual(['w.1', 'w.2']);
+    expect(trail.dropped).toBe(0);
+  });
+
   it('holds no more than its limit, and says how many it lost', async () => {
     const stream = fakeStream(1);
     const trail = trailOn(stream, 2);
@@ -85,6 +105,31 @@ describe('the audit trail', () => {
     await stream.stored(2);
     await trail.stop(10_000);
     expect(trail.dropped).toBe(3);
+  });
+
+  it('stores the kind and size of an event that is too large, and those behind it', async () => {
+    const stream = fakeStream(0);
+    const trail = trailOn(stream);
+    trail.tell('alarm', { members: 'x'.repeat(1_000) });
+    trail.tell('decided', { version: 1 });
+    await stream.stored(2);
+    await trail.stop(10_000);
+    expect(stream.events[0]).toMatchObject({ kind: 'alarm', omittedBytes: expect.any(Number) });
+    expect(stream.events[1]).toMatchObject({ kind: 'decided', version: 1 });
+  });
+
+  it('tells of the events that it had no room for', async () => {
+    const stream = fakeStream(1);
+    const trail = trailOn(stream, 2);
+    for (let told = 0; told < 5; told += 1) trail.tell('plan', { told });
+    await stream.stored(2);
+    trail.tell('decided', {});
+    await stream.stored(4);
+    await trail.stop(10_000);
+    expect(stream.events.slice(2)).toMatchObject([
+      { kind: 'events-dropped', events: 3 },
+      { kind: 'decided' },
+    ]);
   });
 
   it('gives up at its deadline where the store takes nothing', async () => {

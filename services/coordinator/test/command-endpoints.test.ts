@@ -27,6 +27,7 @@ const answer: ChangeAnswer = {
     drained: [],
     slotLimits: [],
     dead: [],
+    parameters: {},
   },
 };
 const mapping: MappingAnswer = {
@@ -45,6 +46,7 @@ interface Served {
 
 function serve(handlers: Partial<CommandHandlers>, given: Served = {}) {
   const events: CommandEvent[] = [];
+  const refusedCodes: string[] = [];
   const { vouchedAccount = account, isHolder = true } = given;
   const endpoints = commandEndpoints({
     handlers: new Proxy({} as CommandHandlers, {
@@ -53,10 +55,11 @@ function serve(handlers: Partial<CommandHandlers>, given: Served = {}) {
     isHolder: () => isHolder,
     vouchedAccount,
     tell: (event) => events.push(event),
+    onRefused: ({ code }) => refusedCodes.push(code),
   });
   const ask = async (name: string, body: Uint8Array, information = words) =>
     endpoints.find((endpoint) => endpoint.name === name)?.handle(body, information);
-  return { events, endpoints, ask };
+  return { events, endpoints, ask, refusedCodes };
 }
 
 describe('command endpoints', () => {
@@ -114,7 +117,9 @@ describe('command endpoints', () => {
 
   it('do nothing that the server does not vouch for, unless nothing could', async () => {
     const code = 'ISOBAR_PROTOCOL_REQUESTER_UNVOUCHED';
-    await expect(serve({}).ask('pause', json({}), [])).rejects.toMatchObject({ code });
+    const vouched = serve({});
+    await expect(vouched.ask('pause', json({}), [])).rejects.toMatchObject({ code });
+    expect(vouched.refusedCodes).toEqual([code]);
     const open = serve({ pause: () => answer }, { vouchedAccount: null });
     await open.ask('pause', json({}), []);
     expect(open.events).toMatchObject([{ requester: { verified: false, user: null } }]);

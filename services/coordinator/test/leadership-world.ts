@@ -15,19 +15,15 @@ import {
 import { Topology } from '@isobar/topology';
 import type { AskedOperation, OperationContent, PreparedCommand } from '../src/change-commands.js';
 import { Leadership } from '../src/leadership.js';
-import { coordinatorSettingsSchema, timingsOf } from '../src/settings.js';
+import { settingsOf, timingsOf } from '../src/settings.js';
+import { configurationWith } from './test-configuration.js';
 
 /* A leadership of three ranks, with a leader that stands still and a store that is a map. */
 
 const numRanks = 3;
 export const fence = { term: 4, nonce: 'a'.repeat(16) };
-export const settings = coordinatorSettingsSchema.parse({
-  deployment: 'test',
-  servers: ['nats://127.0.0.1:4222'],
-  topology: 'topology.yaml',
-  perTokenSeconds: 1e-5,
-  passStepsMin: 1,
-});
+const { configuration } = configurationWith({ perTokenSeconds: 1e-5, passStepsMin: 1 });
+export const settings = settingsOf(configuration);
 
 export function mappingOf(physicalToLogical: readonly number[]): ExpertMapping {
   return ExpertMapping.create({
@@ -114,6 +110,7 @@ function reportOf(rank: number): RankReport {
     },
     exited: [],
     progress: null,
+    refused: null,
     schemaRange: [1, 1],
   };
 }
@@ -151,7 +148,7 @@ const ground: Ground = {
 };
 
 export function controlOf(changes: Partial<ControlRecord> = {}): ControlRecord {
-  const none = { drained: [], slotLimits: [], dead: [], requests: [] };
+  const none = { drained: [], slotLimits: [], dead: [], parameters: {}, requests: [] };
   const fresh = { mode: 'observe', paused: false, held: null } as const;
   return { schema: 1, fence, ...fresh, ...none, ...changes };
 }
@@ -159,7 +156,8 @@ export function controlOf(changes: Partial<ControlRecord> = {}): ControlRecord {
 function standingLeader(): LeaderState {
   const ranks = [0, 1, 2];
   const { leader: timings } = timingsOf(settings);
-  const options = { timings, configuredRanks: ranks, topology: null };
+  const payloadBytesMax = 1_048_576;
+  const options = { timings, configuredRanks: ranks, topology: null, payloadBytesMax };
   const fresh = initialLeader(ground, controlOf(), fence, options);
   const engines = ranks.map((rank) => {
     const { engine } = reportOf(rank);

@@ -262,6 +262,7 @@ describe('a rollback', () => {
     const overtaking = mappingOf([0, 1, 2, 3, 0, 3]);
     world.change({ mapping: overtaking });
     world.changeSwap({ newest: { version: 3, digest: overtaking.digest() } });
+    world.leadership.onDecided(committed(3, overtaking));
     world.leadership.onRequestEnded(1, 'outdated', 'version 3 is in force');
     await world.next();
     expect(world.operated).toHaveLength(2);

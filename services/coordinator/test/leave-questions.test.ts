@@ -45,6 +45,9 @@ describe('an agent that asks to leave', () => {
     const target: CommandTarget = {
       isHolder: () => true,
       leadership: () => world.leadership,
+      get parameters(): never {
+        throw new Error('nobody asks for parameters');
+      },
       control: () => controlOf(),
       operate: (operation) => {
         operated.push(operation);

@@ -33,6 +33,7 @@ const report = (rank: number) => ({
   engine: null,
   exited: [incarnation],
   progress: null,
+  refused: null,
   schemaRange: [1, 1],
 });
 const sample = (rank: number) => ({
@@ -100,7 +101,14 @@ describe('messages of ranks', () => {
     messages = new RankMessages({
       bus,
       subjects,
-      intake: new Intake((what, error) => note(refused, `${what}: ${error.fields.field}`)),
+      intake: new Intake({
+        deployment: 'test',
+        logger: {
+          info: () => undefined,
+          warn: ({ message, reason }) => note(refused, `${message}: ${reason}`),
+        },
+      }),
+      numRanks: 8,
       logger: createLogger({ name: 'test', level: 'silent' }),
       queryDeadlineMs: 5_000,
       send: (event: CoordinatorEvent) => note(heard, event.kind),
@@ -131,10 +139,10 @@ describe('messages of ranks', () => {
     bus.publish(subjects.load(3), encode(sample(4)));
     bus.publish(subjects.leave(3), encode(leave(4)));
     await taken(4);
-    const { vote: voted, report: told, load, leave: left } = subjects;
-    const what = [voted('*', '*'), told('*'), load('*'), left('*')];
     expect(heard).toEqual([]);
-    expect(refused).toEqual(what.map((subject) => `${subject}: rank`));
+    expect(refused).toEqual(
+      ['vote', 'report', 'load', 'leave-question'].map((kind) => `${kind}: wrong-rank`),
+    );
   });
 
   it('are no answer to the question of another', async () => {
@@ -147,7 +155,37 @@ describe('messages of ranks', () => {
       await taken(rank - 2);
       handle.unsubscribe();
     }
-    expect(refused).toEqual(['rank answer: rank']);
+    expect(refused).toEqual(['answer: wrong-rank']);
     expect(heard).toEqual(['answer']);
+  });
+
+  it('are asked for a few at a time: answers are large', async () => {
+    let asked = 0;
+    let told = 0;
+    let atATime = 0;
+    const respond: (() => void)[] = [];
+    let next: () => void = () => undefined;
+    const handle = bus.subscribe(`${subjects.query('*')}`, (message) => {
+      asked += 1;
+      atATime = Math.max(atATime, asked - told);
+      const rank = Number(message.subject.split('.')[4]);
+      respond.push(() => message.respond(encode(answer(rank))));
+      next();
+    });
+    await bus.flush();
+    messages.ask([...Array(100).keys()], fence);
+    while (told < 100) {
+      while (respond.length === 0) {
+        await new Promise<void>((resolve) => {
+          next = resolve;
+        });
+      }
+      told += 1;
+      respond.shift()?.();
+    }
+    await taken(100);
+    handle.unsubscribe();
+    expect(atATime).toBeLessThanOrEqual(32);
+    expect(heard).toHaveLength(100);
   });
 });

@@ -8,7 +8,8 @@ import {
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LoadPass } from '../src/load-window.js';
 import { Rebalancing, type RebalancingContext } from '../src/rebalancing.js';
-import { coordinatorSettingsSchema } from '../src/settings.js';
+import { settingsOf } from '../src/settings.js';
+import { configurationWith } from './test-configuration.js';
 
 const mapping = ExpertMapping.contiguous({
   numLayers: 2,
@@ -16,12 +17,7 @@ const mapping = ExpertMapping.contiguous({
   numRanks: 4,
   numPhysicalExperts: 12,
 });
-const settings = coordinatorSettingsSchema.parse({
-  deployment: 'test',
-  servers: ['nats://127.0.0.1:4222'],
-  topology: 'topology.yaml',
-  perTokenSeconds: 1e-5,
-});
+const settings = settingsOf(configurationWith({ perTokenSeconds: 1e-5 }).configuration);
 const engines = [0, 1, 2, 3].map(
   (rank) =>
     ({
@@ -37,7 +33,7 @@ const newest = { version: 3, digest: 'digest' };
 
 function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
   const context: RebalancingContext = {
-    settings,
+    settings: () => settings,
     engines: () => engines,
     topology: {
       numRanks: 4,
@@ -51,13 +47,12 @@ function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
     idle: () => true,
     unavailableRanks: () => [],
     usableSlots: () => new Int32Array(4).fill(99),
-    newest: () => newest,
     request: () => expect.unreachable(),
     tell: () => undefined,
     now: () => 0,
     ...given,
   };
-  return new Rebalancing(context, mapping);
+  return new Rebalancing(context, mapping, newest);
 }
 
 /** Nothing is planned but what is asked for. */
@@ -109,6 +104,36 @@ describe('a plan that is asked for', () => {
     await expect(rebalancing.explainPlan()).rejects.toMatchObject({ code: 'ISOBAR_EPLB_NO_LOADS' });
     await rebalancing.addPass(pass(0));
     await expect(rebalancing.explainPlan()).resolves.toMatchObject({ baseVersion: 3 });
+  });
+});
+
+describe('settings that change', () => {
+  it('hold for the next pass and the next plan', async () => {
+    let current = { ...settings, planIntervalMs: 600_000 };
+    let nowMs = 0;
+    const own = rebalancingWith({ settings: () => current, now: () => nowMs });
+    rebalancing = own;
+    for (let number = 0; number < 3; number += 1) {
+      nowMs += 1_000;
+      await own.addPass(pass(number));
+    }
+    const planned = own.history.length;
+    expect(planned).toBe(1);
+    expect(own.history[0]?.plan).toMatchObject({ policy: 'locality-aware', pays: true });
+    current = { ...current, planIntervalMs: 500, windowPasses: 2, policy: 'default' };
+    current = { ...current, perTokenSeconds: 1e-12, interference: 1 };
+    own.useSettings();
+    expect(own.passes).toBe(2);
+    nowMs += 1_000;
+    await own.addPass(pass(3));
+    expect(own.history).toHaveLength(planned + 1);
+    expect(own.history.at(-1)?.plan).toMatchObject({ policy: 'default', pays: false });
+    expect(own.economy.interference).toMatchObject({ share: 1, basis: 'configured' });
+    current = { ...current, balancednessMax: 0.01 };
+    own.useSettings();
+    nowMs += 1_000;
+    await own.addPass(pass(4));
+    expect(own.history).toHaveLength(planned + 1);
   });
 });
 
@@ -196,6 +221,49 @@ describe('balancing by itself', () => {
     expect(told).toContain('plan-failed');
     own.onRequestEnded(1, 'committed');
     expect(own.history.at(-1)?.outcome).toBe('refused');
+  });
+});
+
+describe('a plan that waits for approval', () => {
+  const refusal = new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'an evacuation comes first');
+  const refused = () => ({ token: 1, accepted: Promise.reject(refusal) });
+
+  async function waiting() {
+    const clock = { nowMs: 0 };
+    const own = rebalancingWith({
+      mode: () => 'approve',
+      now: () => {
+        clock.nowMs += settings.planIntervalMs;
+        return clock.nowMs;
+      },
+    });
+    rebalancing = own;
+    for (let number = 0; number < settings.passesMin; number += 1) await own.addPass(pass(number));
+    return { own, plan: own.waitingPlan(undefined) };
+  }
+
+  it('waits on where the leader refused to begin it', async () => {
+    const { own, plan } = await waiting();
+    const following = own.follow(plan, 'operator', refused());
+    expect(own.pendingPlan).toBeNull();
+    await expect(following).rejects.toBe(refusal);
+    expect(own.waitingPlan(plan.id)).toBe(plan);
+  });
+
+  it('does not where another version has come into force meanwhile', async () => {
+    const { own, plan } = await waiting();
+    const following = own.follow(plan, 'operator', refused());
+    own.applyMapping(mapping, { ...newest, version: newest.version + 1 });
+    await expect(following).rejects.toBe(refusal);
+    expect(own.pendingPlan).toBeNull();
+  });
+
+  it('is none where it never waited', async () => {
+    const { own } = await waiting();
+    own.applyMapping(mapping, newest);
+    const now = await own.planNow();
+    await expect(own.follow(now, 'operator', refused())).rejects.toBe(refusal);
+    expect(own.pendingPlan).toBeNull();
   });
 });
 

@@ -8,6 +8,7 @@ const settings: StepEconomySettings = {
   horizonPasses: 60,
   bandwidthBytesPerSecond: 1e9,
   gainShareMin: 0.02,
+  perTokenSeconds: null,
 };
 const bytesPerExpert = 1e6;
 

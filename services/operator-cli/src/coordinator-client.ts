@@ -20,6 +20,15 @@ const leaderlessCodes: ReadonlySet<string> = new Set([
 ]);
 const askAgainMs = 200;
 
+/** Nobody leads, or nobody does yet. */
+export function isLeaderless(error: unknown): boolean {
+  return isLeaderlessCode(errorCodeOf(error) ?? '');
+}
+
+export function isLeaderlessCode(code: string): boolean {
+  return leaderlessCodes.has(code);
+}
+
 /** Where a deployment is found. */
 export interface DeploymentAddress {
   /** URLs of NATS servers. */
@@ -28,6 +37,8 @@ export interface DeploymentAddress {
   readonly context: NatsContext | null;
   readonly deployment: string;
   readonly timeoutMs: number;
+  /** Told of what no call can return. @default said on standard error */
+  readonly onError?: (error: IsobarError) => void;
 }
 
 /** Asks one deployment's coordinator over NATS. */
@@ -52,7 +63,9 @@ export class CoordinatorClient {
       ...(address.context === null ? {} : { context: address.context }),
       name: 'isobar',
       connectTimeoutMs: address.timeoutMs,
-      onError: (error) => process.stderr.write(`isobar: ${error.code}: ${error.message}\n`),
+      onError:
+        address.onError ??
+        (({ code, message }) => process.stderr.write(`isobar: ${code}: ${message}\n`)),
     });
     return new CoordinatorClient(bus, address);
   }
@@ -102,15 +115,15 @@ export class CoordinatorClient {
       try {
         return await this.ask('status', {});
       } catch (error) {
-        const isLeaderless = leaderlessCodes.has(errorCodeOf(error) ?? '');
-        if (!isLeaderless || performance.now() > endMs) throw error;
+        if (!isLeaderless(error) || performance.now() > endMs) throw error;
       }
       await delay(askAgainMs, undefined, { signal });
     }
   }
 
+  /** Without a connection nothing waits to be sent: only a server could say that it has come. */
   close(): Promise<void> {
-    return this.#bus.drain();
+    return this.#bus.connected ? this.#bus.drain() : this.#bus.close();
   }
 }
 

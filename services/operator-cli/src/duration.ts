@@ -10,3 +10,10 @@ export function parseDuration(text: string): number {
   if (millis > 0 && millis <= millisMax) return millis;
   throw new InvalidArgumentError('must be a duration such as 30s, 500ms or 2m, at most 24h');
 }
+
+/** Reads a duration within limits, milliseconds. */
+export const durationBetween = (leastMs: number, mostMs: number) => (text: string) => {
+  const millis = parseDuration(text);
+  if (millis >= leastMs && millis <= mostMs) return millis;
+  throw new InvalidArgumentError(`must be from ${leastMs} ms to ${mostMs} ms`);
+};

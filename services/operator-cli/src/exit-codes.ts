@@ -7,6 +7,8 @@ export const exitCodes = {
   usage: 2,
   /** No NATS server, or no coordinator, answers. */
   unreachable: 3,
+  /** The time to wait is over, and the command goes on. */
+  running: 4,
   /** Ctrl-C. */
   interrupted: 130,
 } as const;

@@ -1,67 +1,68 @@
+import { softwareVersion } from '@isobar/protocol';
 import { Command, Option } from 'commander';
 import { addAuth } from './auth/auth-command.js';
+import { addConfiguring } from './commands/configuring.js';
 import { type HistoryOptions, readHistory, renderEvent } from './commands/history-command.js';
+import { addParameters } from './commands/parameters.js';
 import { renderPlan } from './commands/render-status.js';
-import {
-  type GlobalOptions,
-  print,
-  serverDefault,
-  withClient,
-  wrongOptions,
-} from './commands/shared.js';
+import { type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
 import { addWatching } from './commands/watching.js';
+import { addCompletion } from './completion/completion-command.js';
+import { addConnectionOptions } from './connection.js';
 import { runDemo } from './demo/demo.js';
 import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
+import { addDoctor } from './doctor/doctor-command.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
-import { count } from './option-values.js';
+import { formatHelp } from './help/format-help.js';
+import { count, durationOption } from './option-values.js';
 import { type PlanCommandOptions, plan } from './plan/plan-command.js';
 import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
+import { coloured, hasColours } from './terminal/paint.js';
+import { addTop } from './top/top-command.js';
 import { writeFileAtomically } from './write-file-atomically.js';
-
-const exitCodeHelp = `
-Exit codes: 0 done, 1 refused or failed, 2 wrong options, 3 no server or coordinator answers,
-130 interrupted. With --json the result is JSON on standard output; all else goes to standard error.`;
 
 /** The command line. Commands set `process.exitCode`; what they throw is told by main. */
 export function createProgram(): Command {
   const program = new Command('isobar')
+    .configureHelp({ formatHelp, styleTitle: (title) => coloured('bold', title) })
+    .configureOutput({ getOutHasColors: () => hasColours(process.stdout, isColourAsked()) })
     .description('Watches and steers expert load balancing of a deployment, over NATS.')
-    .addOption(
-      new Option(
-        '-s, --server <url>',
-        `NATS servers, separated by commas (default: the context's, else ${serverDefault})`,
-      ).env('NATS_URL'),
-    )
-    .addOption(
-      new Option(
-        '-c, --context <name>',
-        'context of the nats client, or a file of one: as whom to connect, and how encrypted',
-      ).env('NATS_CONTEXT'),
-    )
+    .version(softwareVersion, '-V, --version', 'print the version')
     .addOption(
       new Option('-d, --deployment <name>', 'deployment')
         .env('ISOBAR_DEPLOYMENT')
         .default('default'),
     )
-    .option('--timeout <duration>', 'wait for an answer', parseDuration, 5_000)
+    .addOption(durationOption('--timeout <duration>', 'wait for an answer for so long', '5s'))
     .option('--json', 'print JSON', false)
-    .addHelpText('after', exitCodeHelp)
+    .option('--no-color', 'no colours, also where a terminal is (or NO_COLOR)')
     .showHelpAfterError('(isobar --help tells more)')
     .exitOverride();
+  addConnectionOptions(program);
   addWatching(program);
+  addTop(program);
+  addDoctor(program);
   addHistory(program);
   addPlan(program);
   addSteering(program);
   addMembers(program);
+  addParameters(program);
+  addConfiguring(program);
   addReplay(program);
   addDemo(program);
   addAuth(program);
+  addCompletion(program);
   return program;
+}
+
+/** Help is printed before options are read. */
+function isColourAsked(): boolean {
+  return !process.argv.includes('--no-color');
 }
 
 function addHistory(program: Command): void {
@@ -71,15 +72,6 @@ function addHistory(program: Command): void {
     .option('--last <number>', 'only so many', count(1, 1_000_000), 50)
     .option('--of <version>', 'all that is told of one version', count(0, 2 ** 53 - 1))
     .option('-f, --follow', 'go on with events as they come, until Ctrl-C', false)
-    .addHelpText(
-      'after',
-      `
-With --json every event is a line of JSON.
-
-Examples: isobar history --last 20
-          isobar history --of 17 --json
-          isobar history --follow`,
-    )
     .action((_, command: Command) => history(command));
 }
 
@@ -137,14 +129,6 @@ function addPlan(program: Command): void {
       parseDuration,
     )
     .option('--out <file>', 'writes the plan as JSON; - is standard output')
-    .addHelpText(
-      'after',
-      `
-Of a plan from files, the JSON has physical_to_logical_map [layers][slots], replica_count
-[layers][experts], slot_offsets [ranks + 1] and report. Without --out or --json a summary is printed.
-
-Example: isobar plan --loads loads.json --ranks 32 --nodes 4 --slots 288 --out plan.json`,
-    )
     .action((_, command: Command) =>
       command.getOptionValue('loads') === undefined ? planLive(command) : planOffline(command),
     );
@@ -203,10 +187,6 @@ function addReplay(program: Command): void {
         .default('locality-aware'),
     )
     .option('--maps <file>', 'writes the mapping in force, one JSON line a window')
-    .addHelpText(
-      'after',
-      '\nExample: isobar replay --trace loads.jsonl.gz --ranks 16 --nodes 4 --slots 80 --maps maps.jsonl',
-    )
     .action(async (_, command: Command) => {
       const options = command.optsWithGlobals<ReplayCommandOptions & GlobalOptions>();
       const summary = await replay(options);
@@ -222,21 +202,12 @@ function addDemo(program: Command): void {
     .option('--nodes <number>', 'nodes that the ranks are spread over', count(1, 64), 2)
     .option('--slots <number>', 'physical slots of a layer, over all ranks', count(1, 4_096), 80)
     .option('--trace <file>', 'load or token trace to serve; generated traffic where absent')
-    .option('--duration <duration>', 'how long to serve', parseDuration, 30_000)
+    .addOption(durationOption('--duration <duration>', 'how long to serve', '30s'))
     .option('--seed <number>', 'seed of the generated traffic', count(0, 2 ** 31 - 1), 1)
     .addOption(
       new Option('--activation <way>', 'how engines switch')
         .choices(['two-table', 'in-place'])
         .default('two-table'),
-    )
-    .addHelpText(
-      'after',
-      `
-Starts a private nats-server, a coordinator, and per rank an agent and a reference engine. At the
-end every token is compared with a single-process oracle. Exit code 0 only if none was lost,
-misrouted or changed and all ranks ended on one version.
-
-Example: isobar demo --ranks 8 --nodes 2 --slots 80 --duration 30s --seed 1 --json`,
     )
     .action((_, command: Command) => demo(command));
 }

@@ -30,6 +30,26 @@ export function bytes(count: number): string {
   return `${value.toFixed(unit === 0 ? 0 : 1)} ${units[unit]}`;
 }
 
+/** `0-3, 7`: numbers in ascending order, runs of three and more as what they span. */
+export function ranges(numbers: readonly number[]): string {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const last = runs.at(-1);
+    if (last !== undefined && number === last[1] + 1) last[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs
+    .map(([first, last]) => {
+      if (first === last) return String(first);
+      return last === first + 1 ? `${first}, ${last}` : `${first}-${last}`;
+    })
+    .join(', ');
+}
+
+export function seconds(millis: number): string {
+  return `${(millis / 1_000).toFixed(1)} s`;
+}
+
 export function optional(value: number | null, digits: number): string {
   return value === null ? '-' : value.toFixed(digits);
 }

@@ -1,19 +1,29 @@
-import { awaitBus, type Bus, onTermination, readNatsContext } from '@isobar/bus';
+import { awaitBus, type Bus, Intake, onTermination, readNatsContext } from '@isobar/bus';
+import {
+  agentArguments,
+  contextOf,
+  LiveConfiguration,
+  reloadOnHangUp,
+} from '@isobar/configuration';
 import { createLogger } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
 import { ProcessWitness } from './process-witness.js';
 import { RankAgent } from './rank-agent.js';
-import { readSettings } from './settings.js';
+import { settingsOf, timingsOf } from './settings.js';
 
 const stopDeadlineMs = 10_000;
 
-/** `main.js SETTINGS.json`: the agent of one rank, until SIGTERM or SIGINT. */
+/** `main.js --config FILE --rank N`: the agent of one rank, until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
-  const [path] = process.argv.slice(2);
-  if (path === undefined) throw new Error('usage: main.js SETTINGS.json');
-  const settings = await readSettings(path);
-  const { deployment, rank, servers, stateDirectory, pingIntervalMs, connectTimeoutMs } = settings;
-  const logger = createLogger({ name: 'rank-agent', fields: { deployment, rank } });
+  const { file: path, rank } = agentArguments(process.argv.slice(2), process.env);
+  const live = await LiveConfiguration.load(path, process.env, 'coordinator');
+  const settings = await settingsOf(live.current, rank);
+  const { deployment, stateDirectory } = settings;
+  const { nats, log } = live.current.configuration;
+  const { servers, pingIntervalMs, connectTimeoutMs, refusalPeriodMs } = nats;
+  const { level } = log;
+  const logger = createLogger({ name: 'rank-agent', level, fields: { deployment, rank } });
+  const intake = new Intake({ deployment, logger, periodMs: refusalPeriodMs });
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let agent: RankAgent | null = null;
@@ -31,16 +41,24 @@ async function main(): Promise<void> {
       onFailure: (cause) => logger.error({ err: cause }, 'stopping'),
     },
   );
+  reloadOnHangUp(live, {
+    logger,
+    apply: (next) => {
+      logger.level = next.configuration.log.level;
+      agent?.useTimings(timingsOf(next));
+    },
+  });
+  const context = contextOf(live.current, `agent-${rank}`);
   bus = await awaitBus(
     {
       servers,
-      ...(settings.context === undefined
-        ? {}
-        : { context: await readNatsContext(settings.context) }),
+      ...(context === null ? {} : { context: await readNatsContext(context) }),
       pingIntervalMs,
       connectTimeoutMs,
       name: `isobar agent ${deployment} ${rank}`,
-      onError: (error) => logger.error({ err: error }, 'bus'),
+      onError: (error) => {
+        if (!intake.takeBusError(error)) logger.error({ err: error }, 'bus');
+      },
       onStatus: (status) => logger.warn({ status }, 'bus status'),
     },
     (error) => logger.error({ err: error }, 'waiting for a NATS server'),
@@ -49,8 +67,9 @@ async function main(): Promise<void> {
   const witness = new ProcessWitness();
   file = await DurableStateFile.open({ directory: stateDirectory, deployment, rank, witness });
   agent = await RankAgent.start({
-    settings,
+    settings: { ...settings, ...timingsOf(live.current) },
     bus,
+    intake,
     file,
     witness,
     logger,
@@ -65,6 +84,8 @@ async function main(): Promise<void> {
 await main().catch((error: unknown) => {
   // Asked to stop while it waited for a server: `onTermination` ends the process.
   if (error instanceof Error && error.name === 'AbortError') return;
-  createLogger({ name: 'rank-agent' }).fatal({ err: error }, 'agent failed');
+  // The level may be what is wrong.
+  const logger = createLogger({ name: 'rank-agent', level: 'info' });
+  logger.fatal({ err: error }, 'agent failed');
   process.exit(1);
 });

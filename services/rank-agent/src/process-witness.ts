@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EngineDescription, WitnessedProcess } from '@isobar/protocol';
+import { isCoded } from './state-disk.js';
 
 /** `unknown`: nothing is proven either way. */
 export type Sighting = 'running' | 'gone' | 'unknown';
@@ -109,8 +110,4 @@ function isAbsent(processId: number): boolean {
   } catch (error) {
     return isCoded(error, 'ESRCH');
   }
-}
-
-function isCoded(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -1,4 +1,5 @@
-import { Actor, type Bus, type BusMessage, Intake } from '@isobar/bus';
+import { randomBytes } from 'node:crypto';
+import { Actor, type Bus, type BusMessage, type Intake } from '@isobar/bus';
 import {
   EngineClient,
   type EngineCommandMessage,
@@ -6,11 +7,8 @@ import {
   parseEngineAddress,
 } from '@isobar/engine';
 import {
-  cutSchema,
   decode,
   decodeKnownOutcome,
-  decodeMapRecord,
-  decodeProposal,
   type EngineCommand,
   encode,
   IsobarError,
@@ -19,28 +17,31 @@ import {
   type LeaveQuestion,
   type LoadSample,
   leaveAnswerSchema,
-  outcomeMessageSchema,
+  type MessageKind,
   outcomesAnswerSchema,
-  prepareSchema,
   querySchema,
+  type RankReport,
   type RankSwapEffect,
   type RankSwapEvent,
   type RankSwapState,
-  retireSchema,
+  reportOf,
   type Subjects,
   stepRankSwap,
   subjectsOf,
-  swapStateSchema,
   type WitnessedEngine,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import type { DurableStateFile } from './durable-state-file.js';
+import { subscribeOrders } from './leader-orders.js';
+import { PatientState } from './patient-state.js';
 import type { ProcessWitness } from './process-witness.js';
-import type { AgentSettings } from './settings.js';
+import type { AgentSettings, AgentTimings } from './settings.js';
 
 export interface RankAgentOptions {
   readonly settings: AgentSettings;
   readonly bus: Bus;
+  /** Also told of what the server did not permit. */
+  readonly intake: Intake;
   readonly file: DurableStateFile;
   readonly witness: ProcessWitness;
   readonly logger: Logger;
@@ -48,28 +49,57 @@ export interface RankAgentOptions {
   readonly onFailure: (error: IsobarError) => void;
 }
 
+/** Between two attempts to write the state to a disk that is full. */
+const stateRetryMs = 1_000;
+/** Messages from the bus that may wait; the mailbox has room for the engine's beyond them. */
+const busWaitingMax = 512;
+/** Leaders' questions whose answers may still be wanted. */
+const questionsKept = 1_024;
+
+/** What the machine refuses, as its effects name it; the engine's refusals are none of them. */
+const kindsOfOrders: Readonly<Record<string, MessageKind>> = {
+  prepare: 'prepare',
+  outcome: 'outcome',
+  retire: 'retire',
+  cut: 'cut',
+  'swap state': 'state',
+  query: 'query',
+  outcomes: 'outcomes-answer',
+};
+
 /**
  * Runs beside one engine: brings the leader's words to it and its words to the bus. It decides
  * nothing; the machine `stepRankSwap` does. Either may restart without the other.
  */
 export class RankAgent {
   readonly #options: RankAgentOptions;
+  /** Tells this process from other agents of its rank. */
+  readonly #id = randomBytes(8).toString('hex');
   readonly #subjects: Subjects;
   readonly #intake: Intake;
   readonly #engine: EngineClient;
   readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
+  readonly #saving: PatientState;
   readonly #questions = new Map<number, BusMessage>();
-  readonly #reportTimer: NodeJS.Timeout;
+  #timings: AgentTimings;
+  #reportTimer: NodeJS.Timeout;
   #onLeft: () => void = () => undefined;
   #nextQuestion = 0;
+  /** The report last sent: everything in it was on disk by then. */
+  #reported: RankReport;
 
   private constructor(options: RankAgentOptions, initial: RankSwapState) {
     this.#options = options;
     const { settings, logger } = options;
+    this.#reported = reportOf(initial);
+    this.#saving = new PatientState({
+      save: (state) => options.file.save(state),
+      retryMs: stateRetryMs,
+      onFull: (error, isFirst) => this.#onDiskFull(error, isFirst),
+      onSpace: () => this.#onDiskSpace(),
+    });
     this.#subjects = subjectsOf(settings.deployment);
-    this.#intake = new Intake((what, error) =>
-      logger.warn({ err: error, what }, 'message refused'),
-    );
+    this.#intake = options.intake;
     this.#actor = new Actor({
       name: `rank ${settings.rank}`,
       initial,
@@ -79,23 +109,41 @@ export class RankAgent {
     });
     this.#engine = new EngineClient({
       address: parseEngineAddress(settings.engine),
+      identity: { deployment: settings.deployment, rank: settings.rank, agent: this.#id },
       onHello: (hello) => this.#onHello(hello),
       onLoad: (sample) => this.#publishLoad(sample),
       onProgress: (version, staged, total) =>
         this.#hearEngine({ kind: 'engine-progress', version, staged, total }),
       onActivated: (state) => this.#hearEngine({ kind: 'engine-activated', state }),
       onChanged: (state) => this.#hearEngine({ kind: 'engine-changed', state }),
-      onReplaced: () => this.#onReplaced(),
+      onReplaced: (by) => this.#onReplaced(by),
+      onRefused: (error) => {
+        logger.error({ err: error }, 'engine refuses this agent');
+        const { code, message } = error;
+        this.#hearEngine({ kind: 'engine-rejects', code, message });
+      },
       onLost: () => {
         logger.warn('engine lost');
         this.#hearEngine({ kind: 'engine-lost' });
       },
       onError: (error) => logger.warn({ err: error }, 'engine'),
     });
-    this.#reportTimer = setInterval(
-      () => this.#actor.send({ kind: 'tick' }),
-      settings.reportIntervalMs,
-    );
+    this.#timings = settings;
+    this.#reportTimer = this.#reportEvery(settings.reportIntervalMs);
+  }
+
+  #reportEvery(intervalMs: number): NodeJS.Timeout {
+    return setInterval(() => {
+      this.#intake.tick();
+      if (!this.#saving.isFull) this.#actor.send({ kind: 'tick' });
+    }, intervalMs);
+  }
+
+  /** These hold from now on; what waits already keeps the deadline that it began with. */
+  useTimings(timings: AgentTimings): void {
+    this.#timings = timings;
+    clearInterval(this.#reportTimer);
+    this.#reportTimer = this.#reportEvery(timings.reportIntervalMs);
   }
 
   /** @throws IsobarError ISOBAR_AGENT_STATE */
@@ -132,46 +180,59 @@ export class RankAgent {
   async stop(): Promise<void> {
     clearInterval(this.#reportTimer);
     this.#engine.stop();
-    await this.#actor.stop();
+    const stopped = this.#actor.stop();
+    // Only now: what follows a state that could not be saved is not done any more.
+    this.#saving.stop();
+    await stopped;
   }
 
   #subscribe(): void {
     const { rank } = this.#options.settings;
-    this.#hear(this.#subjects.swap('prepare'), (payload) => {
-      const message = decode('prepare', payload, prepareSchema);
-      return { kind: 'prepare', message, proposal: decodeProposal(message.proposal) };
-    });
-    this.#hear(this.#subjects.swap('outcome'), (payload) => {
-      const message = decode('outcome', payload, outcomeMessageSchema);
-      return { kind: 'outcome', message, record: decodeMapRecord(message.record) };
-    });
-    this.#hear(this.#subjects.swap('retire'), (payload) => ({
-      kind: 'retire',
-      message: decode('retire', payload, retireSchema),
-    }));
-    this.#hear(this.#subjects.swap('cut'), (payload) => ({
-      kind: 'cut',
-      message: decode('cut', payload, cutSchema),
-    }));
-    this.#hear(this.#subjects.swap('state'), (payload) => ({
-      kind: 'swap-state',
-      message: decode('swap state', payload, swapStateSchema),
-    }));
-    this.#options.bus.subscribe(this.#subjects.query(rank), (message) => {
-      const query = this.#intake.read('query', () => decode('query', message.payload, querySchema));
+    const { bus } = this.#options;
+    subscribeOrders(bus, this.#subjects, this.#intake, (kind, event) => this.#hearBus(kind, event));
+    bus.subscribe(this.#subjects.query(rank), (message) => {
+      const { payload } = message;
+      const query = this.#intake.read('query', payload, () =>
+        decode('query', payload, querySchema),
+      );
       if (query === null) return;
       const question = this.#nextQuestion;
       this.#nextQuestion += 1;
+      if (!this.#hearBus('query', { kind: 'query', query, question })) return;
       this.#questions.set(question, message);
-      this.#actor.send({ kind: 'query', query, question });
+      // The machine answers the newest alone: of those before it nobody waits for an answer any more.
+      this.#questions.delete(question - questionsKept);
     });
   }
 
-  #hear(subject: string, read: (payload: Uint8Array) => RankSwapEvent): void {
-    this.#options.bus.subscribe(subject, ({ payload }) => {
-      const event = this.#intake.read(subject, () => read(payload));
-      if (event !== null) this.#actor.send(event);
-    });
+  /** Speaks for no engine until its word can be kept; the engine serves on. */
+  #onDiskFull(error: IsobarError, isFirst: boolean): void {
+    const { bus, logger, settings } = this.#options;
+    const { code, message } = error;
+    const refused = { order: 'state', version: null, code, reason: message.slice(0, 500) };
+    const report: RankReport = { ...this.#reported, engine: null, progress: null, refused };
+    bus.publish(this.#subjects.report(settings.rank), encode(report));
+    if (!isFirst) return;
+    logger.error({ err: error, alarm: 'disk-full' }, 'alarm');
+    this.#engine.stop();
+    this.#actor.send({ kind: 'engine-lost' });
+  }
+
+  #onDiskSpace(): void {
+    this.#options.logger.info('the disk has space again');
+    this.#engine.start();
+  }
+
+  /**
+   * Room is left for the engine's own words: a flood on the bus must not end its connection. While
+   * nothing can be promised nothing is heard: leaders repeat what they say.
+   */
+  #hearBus(kind: MessageKind, event: RankSwapEvent): boolean {
+    if (this.#saving.isFull) return false;
+    if (this.#actor.waiting < busWaitingMax && this.#actor.send(event)) return true;
+    const text = `a message of the kind ${kind} was dropped: too many wait already`;
+    this.#intake.refuse(kind, new IsobarError('ISOBAR_BUS_OVERFLOW', text, { field: '' }));
+    return false;
   }
 
   /** Where the mailbox is full, the connection begins anew: no answer may be missed for good. */
@@ -179,10 +240,11 @@ export class RankAgent {
     if (!this.#actor.send(event)) this.#engine.reset();
   }
 
-  #onReplaced(): void {
+  #onReplaced(by: string): void {
     const { rank } = this.#options.settings;
-    const text = `another agent of rank ${rank} has connected to its engine`;
-    this.#options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, { rank }));
+    const text = `agent ${by} has connected to the engine of rank ${rank} after this one, ${this.#id}`;
+    const fields = { rank, agent: this.#id, by };
+    this.#options.onFailure(new IsobarError('ISOBAR_AGENT_REPLACED', text, fields));
   }
 
   #onHello({ description, state }: EngineHello): void {
@@ -209,11 +271,11 @@ export class RankAgent {
   }
 
   #perform(effect: RankSwapEffect): void | Promise<void> {
-    const { bus, file, logger } = this.#options;
+    const { bus, logger } = this.#options;
     const { rank } = this.#options.settings;
     switch (effect.kind) {
       case 'persist':
-        return file.save(effect.durable);
+        return this.#saving.save(effect.durable);
       case 'command-engine':
         this.#command(effect.command);
         return;
@@ -224,9 +286,13 @@ export class RankAgent {
           'vote',
         );
         return;
-      case 'send-report':
-        bus.publish(this.#subjects.report(rank), encode(effect.report));
+      case 'send-report': {
+        this.#reported = effect.report;
+        const refusals = this.#intake.recent();
+        const told = refusals.length === 0 ? {} : { refusals };
+        bus.publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
         return;
+      }
       case 'look-for-processes':
         this.#lookFor(effect.engines);
         return;
@@ -248,7 +314,7 @@ export class RankAgent {
         logger.info({ version: effect.version }, 'activated');
         return;
       case 'refused':
-        logger.warn({ ...effect.fields, what: effect.what }, 'refused');
+        this.#onRefused(effect);
         return;
       case 'alarm':
         logger.error({ ...effect.fields, alarm: effect.alarm }, 'alarm');
@@ -256,8 +322,18 @@ export class RankAgent {
     }
   }
 
+  #onRefused({ what, fields }: Extract<RankSwapEffect, { readonly kind: 'refused' }>): void {
+    const kind = kindsOfOrders[what];
+    if (kind === undefined) {
+      this.#options.logger.warn({ ...fields, what }, 'refused');
+      return;
+    }
+    const code = fields.code === undefined ? 'ISOBAR_AGENT_FENCED' : String(fields.code);
+    this.#intake.refuse(kind, new IsobarError(code, `${what} was refused`, fields));
+  }
+
   #command(command: EngineCommand): void {
-    const { stageDeadlineMs, commandDeadlineMs } = this.#options.settings;
+    const { stageDeadlineMs, commandDeadlineMs } = this.#timings;
     const timeoutMs = command.kind === 'stage' ? stageDeadlineMs : commandDeadlineMs;
     this.#engine.command(toMessage(command), timeoutMs, (outcome) => {
       if (outcome.ok) {
@@ -283,7 +359,11 @@ export class RankAgent {
     let answer: LeaveAnswer | null = null;
     try {
       const subject = this.#subjects.leave(settings.rank);
-      const payload = await bus.request(subject, encode(question), settings.questionDeadlineMs);
+      const payload = await bus.request(
+        subject,
+        encode(question),
+        this.#timings.questionDeadlineMs,
+      );
       answer = decode('leave', payload, leaveAnswerSchema);
     } catch (error) {
       const { code, message } = asIsobarError(error);
@@ -298,7 +378,7 @@ export class RankAgent {
     const question = encode({ schema: 1, rank: settings.rank, since });
     try {
       const subject = this.#subjects.leader('outcomes');
-      const payload = await bus.request(subject, question, settings.questionDeadlineMs);
+      const payload = await bus.request(subject, question, this.#timings.questionDeadlineMs);
       const answer = decode('outcomes', payload, outcomesAnswerSchema);
       for (const known of answer.outcomes) decodeKnownOutcome(known);
       this.#actor.send({ kind: 'outcomes-told', fence: answer.fence, outcomes: answer.outcomes });

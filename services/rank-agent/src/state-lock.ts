@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, unlink, utimes } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, readFile, rename, unlink, utimes } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { IsobarError } from '@isobar/protocol';
 import { z } from 'zod';
 import type { ProcessWitness } from './process-witness.js';
+import { isCoded } from './state-disk.js';
 
 export interface StateLockOptions {
   readonly path: string;
@@ -30,23 +30,27 @@ type Holder = z.infer<typeof holderSchema>;
  * that finds the lock taken before it writes again.
  */
 export class StateLock {
+  /** Drawn when it was taken. */
+  readonly id: string;
   readonly #path: string;
-  readonly #id: string;
   readonly #touching: NodeJS.Timeout;
+  #touchFailure: unknown = null;
 
   private constructor(path: string, id: string, touchMs: number) {
     this.#path = path;
-    this.#id = id;
+    this.id = id;
     this.#touching = setInterval(() => void this.#touch(), touchMs);
     this.#touching.unref();
   }
 
-  /** @throws IsobarError ISOBAR_AGENT_STATE_IN_USE naming the process that holds it */
+  /**
+   * In a folder that exists.
+   * @throws IsobarError ISOBAR_AGENT_STATE_IN_USE naming the process that holds it
+   */
   static async acquire(options: StateLockOptions): Promise<StateLock> {
     const { path, witness, touchMs = 1_000 } = options;
     const id = randomBytes(8).toString('hex');
     const holder = JSON.stringify({ id, process: witness.identifySelf() });
-    await mkdir(dirname(path), { recursive: true });
     while (!(await create(path, holder))) {
       const found = await readHolder(path);
       if (found !== null) await removeStale(options, found);
@@ -56,37 +60,45 @@ export class StateLock {
 
   /** @throws IsobarError ISOBAR_AGENT_STATE_IN_USE where another has taken the lock meanwhile */
   async assertHeld(): Promise<void> {
+    if (this.#touchFailure !== null) throw this.#touchFailure;
     const found = await readHolder(this.#path);
-    if (found?.id !== this.#id) throw inUse(this.#path, found);
+    if (found?.id !== this.id) throw inUse(this.#path, found);
   }
 
   async release(): Promise<void> {
     clearInterval(this.#touching);
     const found = await readHolder(this.#path);
-    if (found?.id === this.#id) await unlink(this.#path);
+    if (found?.id === this.id) await unlink(this.#path);
   }
 
   async #touch(): Promise<void> {
     const now = new Date();
     try {
       await utimes(this.#path, now, now);
+      this.#touchFailure = null;
     } catch (error) {
-      // The next write tells that the lock is gone.
-      if (!isAbsent(error)) throw error;
+      // That the lock is gone is told by the next write as well.
+      this.#touchFailure = isAbsent(error) ? null : error;
     }
   }
 }
 
 /** @returns false where there is a lock already */
 async function create(path: string, holder: string): Promise<boolean> {
+  const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
+    if (isCoded(error, 'EEXIST')) return null;
+    throw error;
+  });
+  if (file === null) return false;
   try {
-    const file = await open(path, 'wx', 0o600);
     await file.writeFile(holder);
-    await file.close();
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    // A lock without its holder's name would keep everybody waiting.
+    await unlink(path);
     throw error;
+  } finally {
+    await file.close();
   }
 }
 
@@ -149,7 +161,7 @@ async function touchedAt(path: string): Promise<string> {
 }
 
 function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return isCoded(error, 'ENOENT');
 }
 
 function inUse(path: string, holder: Holder | null): IsobarError {

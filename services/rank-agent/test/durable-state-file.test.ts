@@ -1,7 +1,14 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { emptyDurableRankState, encode, encodeMapRecord, type VoidRecord } from '@isobar/protocol';
+import { dirname, join } from 'node:path';
+import {
+  type DurableRankState,
+  emptyDurableRankState,
+  encode,
+  encodeMapRecord,
+  type VoidRecord,
+} from '@isobar/protocol';
 import { DurableStateFile, ProcessWitness } from '@isobar/rank-agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -16,6 +23,12 @@ beforeEach(async () => {
 });
 
 afterEach(() => rm(directory, { recursive: true }));
+
+function fileOf(state: DurableRankState): Uint8Array {
+  const content = encode(state);
+  const checksum = createHash('sha256').update(content).digest();
+  return encode({ schema: 1, format: 3, checksum, content });
+}
 
 function open(rank: number): Promise<DurableStateFile> {
   const witness = new ProcessWitness();
@@ -61,9 +74,7 @@ describe('what an agent keeps across restarts (rules S3, S6)', () => {
     ],
     [
       'an outcome that is none',
-      encode({
-        schema: 1,
-        format: 2,
+      fileOf({
         ...emptyDurableRankState,
         outcomes: [{ version: 8, outcome: 'void', record }],
       }),
@@ -75,6 +86,15 @@ describe('what an agent keeps across restarts (rules S3, S6)', () => {
       code: 'ISOBAR_AGENT_STATE',
       message: expect.stringMatching(message),
     });
+  });
+
+  it('is kept in a folder that is made for it', async () => {
+    directory = join(directory, 'made', 'anew');
+    const file = await open(0);
+    await file.save({ ...emptyDurableRankState, votedUpTo: 5 });
+    await file.close();
+    expect(await readdir(directory)).toEqual(['east-0.state']);
+    directory = dirname(dirname(directory));
   });
 
   it('is kept by one agent at a time', async () => {

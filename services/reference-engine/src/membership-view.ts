@@ -1,5 +1,4 @@
-import type { Member } from '@isobar/protocol';
-import { includes } from './peer-admission.js';
+import { includesMember, type Member } from '@isobar/protocol';
 
 /**
  * Which engine processes take part, as one engine sees it: the members of the version that it
@@ -45,7 +44,7 @@ export class MembershipView {
   switched(): void {
     this.#hasRecord = true;
     const left = [...this.#left, ...this.#routed];
-    this.#left = left.filter((member) => !includes(this.#next, member));
+    this.#left = left.filter((member) => !includesMember(this.#next, member));
     this.#routed = this.#next;
     this.#next = [];
   }
@@ -74,6 +73,6 @@ export class MembershipView {
 
   /** Takes part in steps with this rank. */
   takesPart(member: Member): boolean {
-    return includes(this.#routed, member) || includes(this.#next, member);
+    return includesMember(this.#routed, member) || includesMember(this.#next, member);
   }
 }

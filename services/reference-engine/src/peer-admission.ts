@@ -1,4 +1,4 @@
-import type { Member, Standing } from '@isobar/protocol';
+import { includesMember, type Member, type Standing } from '@isobar/protocol';
 import type { PeerGreeting } from './peer-greeting.js';
 
 /** Incarnations of one rank. */
@@ -25,17 +25,13 @@ export function refusalOf(
   ground: AdmissionGround,
   { met, connected }: KnownIncarnations,
 ): string | null {
-  if (includes(ground.cuts, peer)) return 'this incarnation has been cut off for good';
+  if (includesMember(ground.cuts, peer)) return 'this incarnation has been cut off for good';
   if (peer.standing === 'stopped') return 'an engine that has stopped takes part no more';
   const { members, standing } = ground;
   if (standing === 'serving' && peer.standing === 'serving' && members !== null) {
-    if (!includes(members, peer)) return 'the newest record does not list this incarnation';
+    if (!includesMember(members, peer)) return 'the newest record does not list this incarnation';
   }
   const at = met.indexOf(peer.incarnation);
   const hasNewer = at >= 0 && met.slice(at + 1).some((newer) => connected.has(newer));
   return hasNewer ? 'a newer incarnation of this rank is connected' : null;
-}
-
-export function includes(members: readonly Member[], { rank, incarnation }: Member): boolean {
-  return members.some((member) => member.rank === rank && member.incarnation === incarnation);
 }

@@ -1,4 +1,4 @@
-import type { Member } from '@isobar/protocol';
+import { type Member, sameMember } from '@isobar/protocol';
 import type { ForwardFrame } from './forward-frames.js';
 import type { FrameSocket } from './frame-socket.js';
 import type { PeerGreeting } from './peer-greeting.js';
@@ -55,7 +55,7 @@ export class PeerLink {
   }
 
   is(member: Member): boolean {
-    return member.rank === this.rank && member.incarnation === this.incarnation;
+    return sameMember(member, this);
   }
 
   send(body: Uint8Array): void {

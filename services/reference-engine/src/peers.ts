@@ -1,9 +1,9 @@
-import type { IsobarError, Member } from '@isobar/protocol';
+import { type IsobarError, includesMember, type Member } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
 import { type Dispatch, decodeForwardFrame, type Results } from './forward-frames.js';
 import { type Beginning, GroupStart } from './group-start.js';
 import type { MembershipView } from './membership-view.js';
-import { includes, refusalOf } from './peer-admission.js';
+import { refusalOf } from './peer-admission.js';
 import type { PeerGreeting, PeerPurpose } from './peer-greeting.js';
 import type { PeerLink } from './peer-link.js';
 import { PeerNetwork } from './peer-network.js';
@@ -218,7 +218,7 @@ export class Peers {
 
   disconnect(members: readonly Member[], why: string): void {
     for (const link of this.#network.links) {
-      if (includes(members, link)) link.close(new Error(why));
+      if (includesMember(members, link)) link.close(new Error(why));
     }
   }
 

@@ -1,4 +1,4 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, readFile, truncate } from 'node:fs/promises';
 import { z } from 'zod';
 
 /** One case that was run, a JSON line. */
@@ -53,14 +53,18 @@ export function emptyReport(name: string, lease: string, round: number): CaseRep
   };
 }
 
-/** Reports of an earlier run; none where there is no such file. @throws Error on a line that is none */
+/**
+ * Reports of an earlier run; none where there is no such file. A last line that was cut off by the
+ * end of that run is taken off the file, so that more can be appended.
+ * @throws Error on a line that is none
+ */
 export async function readReports(path: string): Promise<CaseReport[]> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '';
     throw error;
   });
-  // The last line may have been cut off by the end of the run.
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  if (whole.length < text.length) await truncate(path, Buffer.byteLength(whole));
   return whole
     .split('\n')
     .filter((line) => line !== '')

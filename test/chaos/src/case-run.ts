@@ -99,18 +99,26 @@ export async function recover(scene: ChaosScene, numMembers: number): Promise<nu
   const { version = 0 } = watch.phase ?? {};
   await watch.until(
     `a swap after version ${version} that is committed and complete`,
-    () => {
-      const found = watch.events.some(
-        (event) =>
-          event.kind === 'swap-finished' &&
-          event.outcome === 'committed' &&
-          (event.version ?? 0) > version,
-      );
-      return found ? true : null;
-    },
+    () => (completedAfter(scene, version) ? true : null),
     seenDeadlineMs,
   );
   return performance.now() - sinceMs;
+}
+
+/**
+ * Whether every member has activated and retired one of the committed versions after `version`: later
+ * ones may be under way already, and what is told of it may be lost.
+ */
+function completedAfter(scene: ChaosScene, version: number): boolean {
+  const { watch } = scene;
+  const members = newestRecord(scene)?.members ?? [];
+  const completed = members.map(({ rank, incarnation }) => {
+    const engine = watch.reports.get(rank)?.engine;
+    if (engine?.incarnation !== incarnation) return Number.NEGATIVE_INFINITY;
+    return Math.min(engine.activatedVersion, engine.retiredUpTo);
+  });
+  if (completed.length === 0) return false;
+  return watch.committedBetween(version, Math.min(...completed));
 }
 
 /** The newest committed record that its leader has told of; null where it has not been heard. */

@@ -116,6 +116,9 @@ export class ChaosSession {
     }
     report.durationMs = Math.round(performance.now() - startedMs);
     this.#pending.push({ chaosCase, report, fromMs });
+    for (const violation of report.violations) {
+      process.stderr.write(`${chaosCase.name}, round ${round}: ${violation}\n`);
+    }
     return report.violations.length === 0;
   }
 

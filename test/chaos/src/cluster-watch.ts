@@ -21,12 +21,7 @@ import { z } from 'zod';
 import { NotSeenError } from './not-seen-error.js';
 import { laterPhase, type SeenPhase } from './swap-phase.js';
 
-const eventSchema = z.looseObject({
-  at: z.number(),
-  kind: z.string(),
-  version: z.number().optional(),
-  outcome: z.string().optional(),
-});
+const eventSchema = z.looseObject({ at: z.number(), kind: z.string() });
 export type AuditEvent = z.infer<typeof eventSchema>;
 
 export interface Heartbeat {
@@ -152,6 +147,14 @@ export class ClusterWatch {
   get holder(): string | null {
     const { leading } = this;
     return leading === null ? null : (this.#holders.get(keyOf(leading.state.fence)) ?? null);
+  }
+
+  /** Whether a version was told as committed that is above `after` and not above `upTo`. */
+  committedBetween(after: number, upTo: number): boolean {
+    for (const [version, told] of this.outcomes) {
+      if (version > after && version <= upTo && !told.has('void')) return true;
+    }
+    return false;
   }
 
   /** Connections, one for each server. */

@@ -1,5 +1,6 @@
 import type { ChaosCase } from './chaos-case.js';
 import { NodeNetwork } from './node-network.js';
+import { withoutRoot } from './run-command.js';
 import { SmallDisks } from './small-disks.js';
 
 /** What a cluster needs of the machine; the last two need root on Linux. */
@@ -31,4 +32,11 @@ export async function createEnvironment(name: EnvironmentName): Promise<Environm
 export async function removeEnvironment({ network, disks }: Environment): Promise<void> {
   await network?.remove();
   await disks?.remove();
+}
+
+/** Removes what runs that were killed have left; where nothing can be made, nothing is left. */
+export async function removeLeftovers(): Promise<void> {
+  if (withoutRoot('leftovers') !== null) return;
+  if ((await NodeNetwork.missing()) === null) await NodeNetwork.removeLeftovers();
+  await SmallDisks.removeLeftovers();
 }

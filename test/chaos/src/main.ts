@@ -3,10 +3,15 @@ import { appendReport, type CaseReport, readReports } from './case-report.js';
 import { chaosCases } from './chaos-cases.js';
 import type { LeaseName } from './chaos-cluster.js';
 import { runCases } from './run-cases.js';
+import { runSessionProcess } from './session-process.js';
+import { summarize } from './summary.js';
 
 const usage = `npm run chaos -- [--case NAME]... [--lease short|default] [--repeat N] [--resume FILE]
+                     [--workers N]
 npm run chaos -- --list
-  * in NAME stands for any text; one JSON line is printed for each case, and kept in FILE`;
+npm run chaos -- --summary FILE
+  * in NAME stands for any text; one JSON line is printed for each case, and kept in FILE;
+  N workers run a cluster each; the summary of FILE is Markdown`;
 
 function readOptions() {
   const { values } = parseArgs({
@@ -16,19 +21,25 @@ function readOptions() {
       lease: { type: 'string', default: 'short' },
       repeat: { type: 'string', default: '1' },
       resume: { type: 'string' },
+      workers: { type: 'string', default: '1' },
+      summary: { type: 'string' },
     },
   });
   const { lease } = values;
   if (lease !== 'short' && lease !== 'default') throw new Error('--lease is short or default');
-  const repeat = Number(values.repeat);
-  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 1_000) {
-    throw new Error('--repeat is a number from 1 to 1000');
-  }
+  const repeat = countOf('repeat', values.repeat, 1_000);
+  const workers = countOf('workers', values.workers, 64);
   const cases = chaosCases.filter(({ name }) =>
     values.case.some((wanted) => matchesGlob(wanted, name)),
   );
   if (cases.length === 0) throw new Error(`no case is named ${values.case.join(' or ')}`);
-  return { ...values, lease: lease satisfies LeaseName, repeat, cases } as const;
+  return { ...values, lease: lease satisfies LeaseName, repeat, workers, cases } as const;
+}
+
+function countOf(option: string, text: string, max: number): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= max) return count;
+  throw new Error(`--${option} is a number from 1 to ${max}`);
 }
 
 /** `*` stands for any text. */
@@ -53,21 +64,28 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const { cases, lease, repeat, resume, list } = options;
+  const { cases, lease, repeat, resume, workers, list, summary } = options;
   if (list) {
     for (const { name } of cases) process.stdout.write(`${name}\n`);
     return;
   }
-  const earlier = resume === undefined ? [] : await readReports(resume);
+  if (summary !== undefined) {
+    process.stdout.write(summarize(await readReports(summary)));
+    return;
+  }
+  const reports = resume === undefined ? [] : await readReports(resume);
+  const rounds = Array.from({ length: repeat }, (_, index) => {
+    const round = index + 1;
+    return { round, cases: cases.filter(({ name }) => !isDone(reports, name, lease, round)) };
+  });
   const onReport = async (report: CaseReport) => {
     process.stdout.write(`${JSON.stringify(report)}\n`);
+    reports.push(report);
     if (resume !== undefined) await appendReport(resume, report);
     if (!report.ok && report.skipped === undefined) process.exitCode = 1;
   };
-  for (let round = 1; round <= repeat; round += 1) {
-    const left = cases.filter(({ name }) => !isDone(earlier, name, lease, round));
-    await runCases(left, { lease, round, onReport });
-  }
+  await runCases(rounds, { lease, workers, runSession: runSessionProcess, onReport });
+  process.stderr.write(summarize(reports));
 }
 
 await main();

@@ -40,10 +40,18 @@ export class NodeNetwork {
     );
   }
 
+  /** Of runs that were killed: nothing else removes them. */
+  static async removeLeftovers(): Promise<void> {
+    const listed = await runCommand('ip', 'netns', 'list');
+    const owners = [...listed.matchAll(new RegExp(`^${prefix}-(\\d+)-`, 'gm'))].map(([, pid]) =>
+      Number(pid),
+    );
+    for (const owner of new Set(owners)) if (isGone(owner)) await removeOf(owner);
+  }
+
   static async create(): Promise<NodeNetwork> {
-    await removeLeftovers();
     // Of the range that is kept for measurements of networks: nobody's own.
-    const network = new NodeNetwork(`198.18.${randomInt(256)}`);
+    const network = new NodeNetwork(await freeSubnet());
     try {
       await network.#create();
       return network;
@@ -118,6 +126,15 @@ export class NodeNetwork {
   }
 }
 
+/** Several clusters may run at a time. */
+async function freeSubnet(): Promise<string> {
+  const taken = await runCommand('ip', '-o', '-4', 'addr', 'show');
+  for (;;) {
+    const subnet = `198.18.${randomInt(256)}`;
+    if (!taken.includes(` ${subnet}.`)) return subnet;
+  }
+}
+
 function nodeOf(processName: string): Node {
   const [kind, text] = processName.split('-');
   const index = Number(text);
@@ -134,15 +151,6 @@ const namespaceOf = (node: Node) => `${prefix}-${process.pid}-${node}`;
 /** Names of interfaces have 15 characters at most. */
 const bridgeName = `icb${process.pid}`;
 const cableOf = (node: Node) => `icv${process.pid}n${nodes.indexOf(node)}`;
-
-/** Of runs that were killed: nothing else removes them. */
-async function removeLeftovers(): Promise<void> {
-  const listed = await runCommand('ip', 'netns', 'list');
-  const owners = [...listed.matchAll(new RegExp(`^${prefix}-(\\d+)-`, 'gm'))].map(([, pid]) =>
-    Number(pid),
-  );
-  for (const owner of new Set(owners)) if (isGone(owner)) await removeOf(owner);
-}
 
 async function removeOf(owner: number): Promise<void> {
   const listed = await runCommand('ip', 'netns', 'list');

@@ -17,6 +17,8 @@ export interface ShellFaults {
   readonly switchAlone: boolean;
   /** Engines say that they have activated while tokens of old versions are under way. */
   readonly activatedAtOnce: boolean;
+  /** Agents take what comes on a connection that is no longer theirs, and second answers. */
+  readonly hearEarlierConnections: boolean;
 }
 
 export const noShellFaults: ShellFaults = {
@@ -27,6 +29,7 @@ export const noShellFaults: ShellFaults = {
   serveAfterSwitch: false,
   switchAlone: false,
   activatedAtOnce: false,
+  hearEarlierConnections: false,
 };
 
 export interface WorldOptions {

@@ -269,6 +269,7 @@ export class World {
       },
       configuredRanks: Array.from({ length: this.numRanks }, (_, rank) => rank),
       topology: twoNodes(this.numRanks),
+      payloadBytesMax: 1_048_576,
       mode: 'automatic',
     };
   }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { changeSchema } from '../change.js';
 import { memberSchema } from '../member.js';
 import { digestSchema, versionSchema } from '../schemas.js';
-import { requesterSchema } from './command-request.js';
+import { askedBySchema } from './command-request.js';
 import { gainSchema } from './plan.js';
 
 /** An event of the audit trail; its other fields depend on its kind. */
@@ -37,6 +37,8 @@ export type HistoryAnswer = z.infer<typeof historyAnswerSchema>;
 
 export const explainQuestionSchema = z.strictObject({ version: versionSchema });
 
+export const votesSchema = z.object({ yes: z.number(), needed: z.number() });
+
 /** All that is known of one version, from its record and the events that are kept of it. */
 export const explainAnswerSchema = z.object({
   version: versionSchema,
@@ -52,8 +54,7 @@ export const explainAnswerSchema = z.object({
     .nullable()
     .describe('Slots whose weights travelled; null where the version before has no record.'),
   bytes: z.number().nullable().describe('Bytes of weights that travelled, likewise.'),
-  askedBy: z
-    .object({ id: z.string(), command: z.string(), requester: requesterSchema })
+  askedBy: askedBySchema
     .nullable()
     .describe('The command that it was made for; null where none was, or no event is kept.'),
   plan: auditEventSchema
@@ -67,8 +68,7 @@ export const explainAnswerSchema = z.object({
     .record(z.string(), z.number())
     .nullable()
     .describe('Milliseconds of each phase that it went through, and in all.'),
-  votes: z
-    .object({ yes: z.number(), needed: z.number() })
+  votes: votesSchema
     .nullable()
     .describe('Yes votes, and those that it needed; null where no event is kept.'),
   events: z.array(auditEventSchema).describe('Every event kept of it, newest last.'),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Requester } from '../requester.js';
+import { type Requester, requesterSchema } from '../requester.js';
 import { digestSchema, limits, rankSchema, versionSchema } from '../schemas.js';
 
 export const requestIdSchema = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
@@ -22,13 +22,6 @@ export type CommandOutcome = z.infer<typeof commandOutcomeSchema>;
 
 /** There are many of them in one record. */
 const commandReasonCharactersMax = 500;
-
-export const requesterSchema = z.object({
-  verified: z.boolean(),
-  account: z.string().max(256).nullable(),
-  user: z.string().max(256).nullable(),
-  host: z.string().max(256).nullable(),
-});
 
 /** A command that has been taken, and what became of it: kept in the record `control`. */
 export const commandRequestSchema = z.object({
@@ -62,7 +55,12 @@ export interface CommandIdentity {
 }
 
 /** Who asked for something, for those whom it concerns. */
-export type AskedBy = Pick<CommandIdentity, 'id' | 'command' | 'requester'>;
+export const askedBySchema = commandRequestSchema.pick({
+  id: true,
+  command: true,
+  requester: true,
+});
+export type AskedBy = Readonly<z.infer<typeof askedBySchema>>;
 
 export function askedByOf({ id, command, requester }: AskedBy): AskedBy {
   return { id, command, requester };

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { CommandDefinition } from './command-definition.js';
 import { memberCommands } from './members.js';
+import { parameterCommands } from './parameters.js';
 import { steeringCommands } from './steering.js';
 import { watchingCommands } from './watching.js';
 
@@ -9,6 +10,7 @@ export const commands = {
   ...watchingCommands,
   ...steeringCommands,
   ...memberCommands,
+  ...parameterCommands,
 } as const satisfies Readonly<Record<string, CommandDefinition>>;
 
 export type CommandName = keyof typeof commands;

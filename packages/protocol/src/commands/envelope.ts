@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { modeSchema } from '../control-record.js';
 import { memberSchema } from '../member.js';
+import { parametersSchema } from '../parameters.js';
 import { rankSchema, versionSchema } from '../schemas.js';
 import { commandOutcomeSchema, requestIdSchema } from './command-request.js';
 import { planSummarySchema } from './plan.js';
@@ -38,6 +39,9 @@ export const controlAnswerSchema = z.object({
     .array(z.object({ rank: rankSchema, slots: z.number().int() }))
     .describe('Slots of a layer that a rank may use, of those with a limit.'),
   dead: z.array(memberSchema).describe('Engines whose end an operator has vouched for.'),
+  parameters: parametersSchema.describe(
+    'Options that commands have set: they go before environment, file and default.',
+  ),
 });
 export type ControlAnswer = z.infer<typeof controlAnswerSchema>;
 

@@ -3,6 +3,8 @@ import { changeSchema } from '../change.js';
 import { modeSchema } from '../control-record.js';
 import { standingSchema } from '../engine-description.js';
 import { memberSchema } from '../member.js';
+import { refusedOrderSchema } from '../messages.js';
+import { refusalCountSchema } from '../refusals/refusal-counts.js';
 import { incarnationSchema } from '../schemas.js';
 import { economySummarySchema, planSummarySchema, rebalanceEntrySchema } from './plan.js';
 
@@ -32,7 +34,36 @@ export const rankStatusSchema = z.object({
     .number()
     .nullable()
     .describe('Tokens served in the last pass ÷ the mean of all ranks.'),
-  staged: z.object({ version: z.number(), staged: z.number(), total: z.number() }).nullable(),
+  staged: z
+    .object({ version: z.number(), staged: z.number(), total: z.number() })
+    .nullable()
+    .describe('Experts staged of those to come, while it stages.'),
+  sampleAgeMs: z
+    .number()
+    .nullable()
+    .optional()
+    .describe('Milliseconds since its newest load sample, null before its first.'),
+  node: z.string().optional().describe('Its fast domain in the topology.'),
+  engine: z
+    .object({
+      name: z.string().describe('Name and version of the engine.'),
+      modelRevision: z.string(),
+      spareBuffers: z.number().describe('Buffers beyond the slots.'),
+      reserveBuffers: z.number().describe('Of these, kept for evacuation.'),
+      ownBalancer: z.boolean(),
+    })
+    .nullable()
+    .optional()
+    .describe('As the engine described itself; null while none is known.'),
+  software: z
+    .string()
+    .nullable()
+    .optional()
+    .describe("Version of the rank's agent; null where it does not tell."),
+  refused: refusedOrderSchema
+    .nullable()
+    .optional()
+    .describe('The newest order of the leader that the rank has not followed, until it does.'),
 });
 export type RankStatus = z.infer<typeof rankStatusSchema>;
 
@@ -43,6 +74,11 @@ const leaderSchema = z.object({
     .number()
     .describe('Another may lead once the leader record has not changed for so many milliseconds.'),
   renewedAgoMs: z.number().describe('Milliseconds since the last successful renewal began.'),
+  software: z.string().optional().describe('Version of the coordinator.'),
+  atMs: z
+    .number()
+    .optional()
+    .describe("Milliseconds since 1970 when it answered, by its machine's clock."),
 });
 
 const mappingInForceSchema = z.object({
@@ -62,6 +98,12 @@ const swapUnderWaySchema = z.object({
   ageMs: z.number().describe('Milliseconds.'),
   missingRanks: z.array(z.number()),
   wavesWaiting: z.number(),
+  neededRanks: z
+    .array(z.number())
+    .optional()
+    .describe('Ranks that must vote for it, and follow it.'),
+  moves: z.number().optional().describe('Slots whose weights travel for this version.'),
+  bytes: z.number().optional().describe('Bytes of weights that travel for it.'),
 });
 
 const loadSchema = z.object({
@@ -73,6 +115,17 @@ const loadSchema = z.object({
   meanStepMillis: z.number().nullable().describe('Milliseconds.'),
   passes: z.number(),
   missingRanks: z.array(z.number()).describe('Live ranks not yet heard in the pass under way.'),
+  worstLayers: z
+    .array(
+      z.object({
+        layer: z.number(),
+        modelLayer: z.number().nullable().describe("The layer's id in the model, where known."),
+        imbalance: z.number().describe('Largest ÷ mean rank load.'),
+        rank: z.number().describe('Rank of the largest load.'),
+      }),
+    )
+    .optional()
+    .describe('Of the last pass, the layers of largest imbalance, the worst first.'),
 });
 
 export const statusAnswerSchema = z.object({
@@ -107,6 +160,14 @@ export const statusAnswerSchema = z.object({
   pendingPlan: planSummarySchema.nullable().describe('Waits to be approved or refused.'),
   history: z.array(rebalanceEntrySchema).describe('Newest last.'),
   swaps: z.object({ committed: z.number(), void: z.number() }),
-  messagesRefused: z.number(),
+  messagesRefused: z.number().describe('By the coordinator, since it began.'),
+  refusals: z
+    .array(
+      refusalCountSchema.extend({
+        source: z.string().describe('`coordinator`, or `rank` and its number.'),
+      }),
+    )
+    .optional()
+    .describe('Messages that were not taken, or not permitted, by who, kind and reason.'),
 });
 export type StatusAnswer = z.infer<typeof statusAnswerSchema>;

@@ -2,6 +2,7 @@ import type { CommandRequest } from '../commands/command-request.js';
 import { type ControlRecord, type Mode, requestsMax } from '../control-record.js';
 import type { Member } from '../member.js';
 import { withSlotLimit } from '../membership/offered-slots.js';
+import { changedParameters, type ParameterChanges, type Parameters } from '../parameters.js';
 
 /** What operators' commands change in the record `control`. */
 export type ControlChange =
@@ -16,6 +17,12 @@ export type ControlChange =
   /** Null takes the limit away. */
   | { readonly kind: 'limit-slots'; readonly rank: number; readonly slots: number | null }
   | { readonly kind: 'declare-dead'; readonly member: Member }
+  | {
+      readonly kind: 'parameters';
+      readonly changes: ParameterChanges;
+      /** As they were when the changes were checked: over others they may not go together. */
+      readonly checkedOver: Parameters;
+    }
   /** A command is taken, or what became of it is known. */
   | { readonly kind: 'note-request'; readonly request: CommandRequest }
   | { readonly kind: 'forget-request'; readonly id: string };
@@ -53,6 +60,8 @@ export function changeControl(control: ControlRecord, change: ControlChange): Co
       );
       return { ...control, dead: [...others, change.member].slice(-deadMax) };
     }
+    case 'parameters':
+      return { ...control, parameters: changedParameters(control.parameters, change.changes) };
     case 'note-request':
       return { ...control, requests: withRequest(control.requests, change.request) };
     case 'forget-request':

@@ -64,9 +64,13 @@ function depose(step: CoordinatorStep, fence: Fence, why: string): void {
   step.state = { ...step.state, role, ...nothing };
 }
 
-/** It can't lead as things are: another may, and this one tries again later. */
+/**
+ * It can't lead as things are: another may, and this one tries again later. What is in its way may
+ * last: it is told once.
+ */
 export function giveWay(step: CoordinatorStep, error: IsobarError): void {
-  alarm(step, 'cannot-lead', error);
+  if (step.state.cannotLeadTold !== error.message) alarm(step, 'cannot-lead', error);
+  step.state = { ...step.state, cannotLeadTold: error.message };
   toLease(step, { kind: 'yield' });
 }
 

@@ -36,6 +36,10 @@ export interface CoordinatorTimings {
   readonly leader: LeaderTimings;
   /** A new leader asks ranks that have not answered again after this long. */
   readonly askMs: number;
+  /** A rank that tells a term further ahead than is followed at once is followed after this long. @default 60,000 */
+  readonly runawayFollowMs?: number;
+  /** At most once in this time. @default 3,600,000 */
+  readonly runawayFollowEveryMs?: number;
 }
 
 export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
@@ -44,6 +48,8 @@ export interface CoordinatorOptions extends Omit<LeaseOptions, 'timings'> {
   readonly configuredRanks: readonly number[];
   /** Whence a rank that takes over experts gets them. @default all ranks are alike */
   readonly topology?: TransferTopology;
+  /** The server's limit of one message. */
+  readonly payloadBytesMax: number;
   /** What is done where no control record says it yet. */
   readonly mode: Mode;
 }
@@ -124,7 +130,18 @@ export interface CoordinatorState {
   readonly taken: ReadonlyMap<number, TakenRequest>;
   /** Creations under way, by version. */
   readonly creating: ReadonlyMap<number, PendingAccess>;
+  /** Why it could not lead, as it was told last; null once it has led. */
+  readonly cannotLeadTold: string | null;
   readonly nextToken: number;
+  /** Ranks whose reports tell a term further ahead than is followed at once. */
+  readonly runaways: ReadonlyMap<number, RunawayRank>;
+  /** When such a rank was last followed. */
+  readonly runawayFollowedAtMs: number;
+}
+
+export interface RunawayRank {
+  readonly fence: Fence;
+  readonly sinceMs: number;
 }
 
 /** What became of the creation of a record. */
@@ -163,6 +180,8 @@ export type CoordinatorEvent =
   | { readonly kind: 'vote'; readonly vote: Vote }
   | { readonly kind: 'loads'; readonly loads: Float64Array }
   | { readonly kind: 'outcomes-question'; readonly token: number; readonly since: number }
+  /** Those of leading are others from now on, also those that run already. */
+  | { readonly kind: 'timings'; readonly timings: LeaderTimings }
   | ({ readonly kind: 'operate' } & Operation);
 
 export type CoordinatorEffect =

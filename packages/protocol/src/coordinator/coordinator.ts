@@ -1,3 +1,4 @@
+import type { LeaderTimings } from '../leader/leader.js';
 import { initialLease } from '../lease/lease.js';
 import { type CoordinatorStep, toLease } from './coordinator-step.js';
 import type {
@@ -8,6 +9,7 @@ import type {
 } from './coordinator-types.js';
 import { toLeader } from './leading.js';
 import { enqueue } from './operations.js';
+import { followPersistent, forgetRunaway, refuseRunaway } from './runaway-claims.js';
 import { goOnWithControl, onControl } from './taking-control.js';
 import {
   askRanks,
@@ -40,7 +42,10 @@ export function initialCoordinator(options: CoordinatorOptions): CoordinatorStat
     operations: [],
     taken: new Map(),
     creating: new Map(),
+    cannotLeadTold: null,
     nextToken: 1,
+    runaways: new Map(),
+    runawayFollowedAtMs: Number.NEGATIVE_INFINITY,
   };
 }
 
@@ -61,6 +66,14 @@ export function stepCoordinator(
 }
 
 function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
+  const refusal = refuseRunaway(step.state, event);
+  if (refusal !== null) {
+    const { code, message: reason, fields } = refusal;
+    step.effects.push({ kind: 'refused', what: event.kind, fields: { code, reason, ...fields } });
+    followPersistent(step, event);
+    return;
+  }
+  forgetRunaway(step, event);
   switch (event.kind) {
     case 'tick':
       askRanks(step);
@@ -99,8 +112,21 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
     case 'outcomes-question':
       toLeader(step, event);
       break;
+    case 'timings':
+      setTimings(step, event.timings);
+      break;
     case 'operate':
       enqueue(step, event);
       break;
   }
+}
+
+/** Phases that run already are held against the new deadlines from their own beginning. */
+function setTimings(step: CoordinatorStep, timings: LeaderTimings): void {
+  const { options, role } = step.state;
+  const changed = { ...options, timings: { ...options.timings, leader: timings } };
+  step.state = { ...step.state, options: changed };
+  if (role.kind !== 'leading') return;
+  const leader = { ...role.leader, timings, swap: { ...role.leader.swap, timings } };
+  step.state = { ...step.state, role: { ...role, leader } };
 }

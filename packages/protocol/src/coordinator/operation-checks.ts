@@ -1,9 +1,12 @@
+import { encode } from '../codec.js';
 import { type CommandRequest, endedRequest } from '../commands/command-request.js';
 import { type ControlRecord, controlRecordSchema } from '../control-record.js';
+import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
 import { refuseRequest } from '../leader/requests.js';
 import { includesMember, type Member, unionOfMembers } from '../member.js';
+import type { Parameters } from '../parameters.js';
 import { membersUnheard } from '../swap/takeover.js';
 import { type ControlChange, changeControl, hasRoomForRequest } from './control-change.js';
 import type { CoordinatorState, Operation, QueuedOperation } from './coordinator-types.js';
@@ -114,12 +117,14 @@ export function knownRequest(
 /** Why the leader would not do now what an operation asks of it, null where it would. */
 export function refusalNow(
   state: CoordinatorState,
-  { request, cancel }: Pick<QueuedOperation, 'request' | 'cancel'>,
+  { request, cancel, changes }: Pick<QueuedOperation, 'request' | 'cancel' | 'changes'>,
   control: ControlRecord,
   nowMs: number,
 ): IsobarError | null {
   const { role } = state;
   if (role.kind !== 'leading') return null;
+  const outdated = refuseParameters(role.control.record, changes);
+  if (outdated !== null) return outdated;
   if (cancel !== undefined) return refuseCancel(role.leader);
   if (request === null) return null;
   return refuseRequest(
@@ -127,6 +132,20 @@ export function refusalNow(
     { kind: 'request', token: 0, ...request },
     nowMs,
   );
+}
+
+/** Parameters hold together only over those that they were checked over. */
+function refuseParameters(
+  { parameters }: ControlRecord,
+  changes: QueuedOperation['changes'],
+): IsobarError | null {
+  const isSame = (other: Parameters) => sameBytes(encode(other), encode(parameters));
+  const outdated = changes.some(
+    (change) => change.kind === 'parameters' && !isSame(change.checkedOver),
+  );
+  if (!outdated) return null;
+  const text = 'another command has set parameters meanwhile: look at them, and ask again';
+  return new IsobarError('ISOBAR_COORDINATOR_PARAMETERS_CHANGED', text, { field: 'parameters' });
 }
 
 export function refuseCancel({ swap }: LeaderState): IsobarError | null {
@@ -165,14 +184,37 @@ export function noteOf(
   return isRunning ? note : endedRequest(note, 'done', '', newest);
 }
 
-/** Why a record must not be written: nobody could read it any more, and so nobody lead. */
-export function refuseRecord(record: ControlRecord): IsobarError | null {
+/** Left for what becomes of the commands in it, and for the message around it. */
+const controlReserveBytes = 64 * 2_048;
+
+/**
+ * Why a record must not be written: nobody could read it any more, and so nobody lead, or the server
+ * would not take it, now or once what became of its commands is added.
+ */
+export function refuseRecord(
+  record: ControlRecord,
+  before: ControlRecord,
+  payloadBytesMax: number,
+): IsobarError | null {
   const { error } = controlRecordSchema.safeParse(record);
-  if (error === undefined) return null;
+  if (error === undefined) return refuseRecordSize(record, before, payloadBytesMax);
   const [issue] = error.issues;
   const field = issue?.path.map(String).join('.') ?? '';
   const text = `the control record can't have that as its ${field}: ${issue?.message ?? 'unknown'}`;
   return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
+}
+
+/** What makes it smaller is taken whatever its size. */
+function refuseRecordSize(
+  record: ControlRecord,
+  before: ControlRecord,
+  payloadBytesMax: number,
+): IsobarError | null {
+  const bytes = encode(record).byteLength;
+  const bytesMax = payloadBytesMax - controlReserveBytes;
+  if (bytes <= bytesMax || bytes <= encode(before).byteLength) return null;
+  const text = `the control record would have ${bytes} bytes, more than ${bytesMax}: wait for commands that run, or name fewer ranks`;
+  return new IsobarError('ISOBAR_COORDINATOR_TOO_LARGE', text, { bytes, bytesMax });
 }
 
 /** What an operation would meet now. Nothing is changed. */
@@ -188,15 +230,20 @@ export function previewOperation(
   nowMs: number,
 ): OperationPreview {
   const changes = operation.change === null ? [] : [operation.change];
-  const { role, options } = state;
-  const before =
-    role.kind === 'leading'
-      ? role.control.record
-      : controlUnder({ term: 0, nonce: '0'.repeat(16) }, null, options.mode);
+  const before = controlBefore(state);
   const control = changes.reduce(changeControl, before);
   const refusal =
     refusalOf(state, { changes }) ??
-    refuseRecord(control) ??
-    refusalNow(state, operation, control, nowMs);
+    refuseRecord(control, before, state.options.payloadBytesMax) ??
+    refusalNow(state, { ...operation, changes }, control, nowMs);
   return { refusal, control };
+}
+
+/** As it is, or as whoever takes over would write it. */
+function controlBefore({ role, options }: CoordinatorState): ControlRecord {
+  if (role.kind === 'leading') return role.control.record;
+  if (role.kind === 'taking-over') {
+    return controlUnder(role.fence, role.control?.record ?? null, options.mode);
+  }
+  return controlUnder({ term: 1, nonce: '0'.repeat(16) }, null, options.mode);
 }

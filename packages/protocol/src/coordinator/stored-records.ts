@@ -38,8 +38,8 @@ export function controlUnder(
   stored: ControlRecord | null,
   mode: Mode,
 ): ControlRecord {
-  const none = { drained: [], slotLimits: [], dead: [], requests: [] };
-  return { mode, paused: false, held: null, ...none, ...stored, schema: 1, fence };
+  const fresh = { mode, paused: false, held: null, drained: [], slotLimits: [], dead: [] };
+  return { ...fresh, parameters: {}, requests: [], ...stored, schema: 1, fence };
 }
 
 /** The highest fence of any record that refuses this one, null where none does. */

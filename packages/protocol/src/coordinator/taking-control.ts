@@ -71,8 +71,10 @@ function startOperation(step: CoordinatorStep): boolean {
     return true;
   }
   const record = recordFor(step.state, first, control.record);
+  // For what becomes of a command room was left when it was taken.
+  const bytesMax = first.token === null ? Infinity : step.state.options.payloadBytesMax;
   const refusal =
-    (record === null ? null : refuseRecord(record)) ??
+    (record === null ? null : refuseRecord(record, control.record, bytesMax)) ??
     refusalNow(step.state, first, record ?? control.record, step.nowMs);
   if (refusal !== null) {
     finishOperation(step, control.record, refusal);
@@ -157,14 +159,19 @@ function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision
 }
 
 function lead(step: CoordinatorStep, fence: Fence, ground: Ground, control: StoredControl): void {
-  const { timings, configuredRanks, topology = null } = step.state.options;
+  const { timings, configuredRanks, topology = null, payloadBytesMax } = step.state.options;
   const { record } = control;
   const leader = initialLeader(ground, record, fence, {
     timings: timings.leader,
     configuredRanks,
     topology,
+    payloadBytesMax,
   });
-  step.state = { ...step.state, role: { kind: 'leading', fence, leader, control } };
+  step.state = {
+    ...step.state,
+    role: { kind: 'leading', fence, leader, control },
+    cannotLeadTold: null,
+  };
   step.effects.push({ kind: 'led', fence, ground, control: record });
   if (ground.storeBehind) {
     const fields = { version: ground.newest.version };

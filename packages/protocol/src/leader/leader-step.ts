@@ -1,9 +1,11 @@
+import type { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import { type MapRecord, mappingOfRecord } from '../map-record.js';
 import { membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
 import { closedSlotsOf, fillsClosedSlot, usableSlots } from '../membership/offered-slots.js';
 import type { Situation } from '../membership/situation.js';
+import { refuseSize } from '../message-size.js';
 import { decodeTransfers } from '../proposal.js';
 import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
 import type {
@@ -56,6 +58,16 @@ export function fillsClosed(state: LeaderState, waves: readonly Pick<Wave, 'mapp
   const closed = closedSlotsOf(situationOf(state));
   return waves.some(({ mapping }) => fillsClosedSlot(mapping, state.mapping, closed));
 }
+
+/** Why waves can't be begun, null where all that they lead to can be told. */
+export function refuseTooLarge(state: LeaderState, waves: readonly Wave[]): IsobarError | null {
+  const voids = state.outcomes.filter(({ outcome }) => outcome === 'void');
+  const bytes = voids.reduce((sum, { record }) => sum + record.byteLength + voidAroundBytes, 0);
+  return refuseSize(waves, state.swap, bytes, state.payloadBytesMax);
+}
+
+/** What an outcome has around its record. */
+const voidAroundBytes = 48;
 
 export function alarm(
   step: LeaderStep,
@@ -145,7 +157,9 @@ function onSettled(
     backOff: hasFailed
       ? { untilMs: nowMs + backOffMs * patience(state, 64), version, reason }
       : state.backOff,
-    retryAtMs: hasFailed ? nowMs + retryMs * patience(state, 8) : state.retryAtMs,
+    retryAtMs: hasFailed
+      ? nowMs + retryMs * patience(state, ownPatienceMax(state))
+      : state.retryAtMs,
     shunned: [...state.shunned, ...silentJoiners(before, nowMs + backOffMs)],
     distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],
   };
@@ -157,6 +171,11 @@ function onSettled(
  */
 function patience({ swap }: LeaderState, most: number): number {
   return Math.min(most, 2 ** Math.max(0, swap.voided.length - 1));
+}
+
+/** Of the leader's own changes, which nobody else would make: they are given up as rare as that last. */
+function ownPatienceMax({ swap }: LeaderState): number {
+  return swap.voided.length < 32 ? 8 : 512;
 }
 
 /** In-place engines copy into fixed addresses: nothing older is left of theirs. */

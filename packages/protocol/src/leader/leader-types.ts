@@ -10,7 +10,7 @@ import type { CommittedRecord } from '../map-record.js';
 import type { Member } from '../member.js';
 import type { Evidence } from '../membership/evidence.js';
 import type { DescribedEngine } from '../membership/situation.js';
-import type { Cut, RankAnswer, RankReport, Vote } from '../messages.js';
+import type { Cut, RankAnswer, RankReport, RefusedOrder, Vote } from '../messages.js';
 import type {
   CoordinatorSwapEffect,
   CoordinatorSwapState,
@@ -18,6 +18,7 @@ import type {
 } from '../swap/coordinator-swap-state.js';
 import type { RetainedMapping } from '../swap/ground.js';
 import type { Wave } from '../swap/open-swap.js';
+import type { VersionInForce } from '../version-in-force.js';
 
 export interface LeaderTimings extends SwapTimings {
   /** A member that all others have lost for this long is cut. */
@@ -38,6 +39,8 @@ export interface LeaderOptions {
   readonly configuredRanks: readonly number[];
   /** Null: all ranks are alike. */
   readonly topology: TransferTopology | null;
+  /** The server's limit of one message. */
+  readonly payloadBytesMax: number;
 }
 
 /** What a leader runs from the end of its takeover on. */
@@ -57,6 +60,8 @@ export interface LeaderState extends LeaderOptions {
   readonly engines: ReadonlyMap<number, DescribedEngine>;
   /** Engines that can't be of this group: told once each. */
   readonly strangers: readonly Member[];
+  /** Orders that ranks have refused, as `refusalKey` has them: told once each. */
+  readonly refusals: readonly string[];
   /** The newest committed outcome and every later one, ascending. */
   readonly outcomes: readonly KnownOutcome[];
   /** Members that the version before let go, until it is resumed. */
@@ -139,7 +144,7 @@ export interface LeaderRequest {
   /** Of `leave`: these and no later incarnations. @default whoever is listed when it begins */
   readonly members?: readonly Member[];
   /** The version that the request was made on. */
-  readonly base: { readonly version: number; readonly digest: string };
+  readonly base: VersionInForce;
   /** The command that it is made for, for those in whose way it is. */
   readonly askedBy?: AskedBy;
 }
@@ -179,6 +184,8 @@ export type RequestOutcome =
 export type LeaderEffect =
   | Exclude<CoordinatorSwapEffect, { readonly kind: 'alarm' | 'settled' | 'experts-missing' }>
   | { readonly kind: 'send-cut'; readonly message: Cut }
+  /** A rank does not follow an order, and says why. */
+  | { readonly kind: 'order-refused'; readonly rank: number; readonly refused: RefusedOrder }
   /** Ranks are to be asked, as at a takeover, for engines that no record lists. */
   | { readonly kind: 'ask'; readonly ranks: readonly number[] }
   | { readonly kind: 'request-accepted'; readonly token: number }

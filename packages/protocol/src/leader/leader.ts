@@ -1,9 +1,8 @@
 import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
 import { type Fence, isFenced } from '../fence.js';
-import { includesMember, type Member, sameMembers, unionOfMembers } from '../member.js';
+import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
 import {
-  deadOf,
   hearWitness,
   saysTheSame,
   type Witness,
@@ -11,6 +10,7 @@ import {
   witnessOfAnswer,
   witnessOfReport,
 } from '../membership/evidence.js';
+import { deathsOf, sameDeaths, unsevered } from '../membership/severed.js';
 import { groupDifference } from '../membership/situation.js';
 import { watchLosses } from '../membership/watch-losses.js';
 import type { RankAnswer, RankReport } from '../messages.js';
@@ -36,6 +36,7 @@ import type {
 } from './leader-types.js';
 import { beginNext, firstDue } from './next-change.js';
 import { isIdle, orderOf, refuseRequest } from './requests.js';
+import { tellRefusal } from './tell-refusal.js';
 
 export * from './leader-types.js';
 
@@ -72,6 +73,7 @@ export function initialLeader(
       ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
     ),
     strangers: [],
+    refusals: [],
     outcomes: ground.outcomes,
     leavers: ground.baseMembers,
     started: false,
@@ -112,6 +114,7 @@ function take(step: LeaderStep, event: LeaderEvent): void {
   switch (event.kind) {
     case 'report':
       hear(step, event.report.rank, witnessOfReport(event.report, step.nowMs));
+      tellRefusal(step, event.report);
       toSwap(step, event);
       return;
     case 'answer':
@@ -176,8 +179,9 @@ function weigh(step: LeaderStep): void {
   );
   const evidence = weighEvidence(before, swap.members, [...voters, ...heard]);
   step.state = { ...step.state, evidence };
-  const dead = deadOf(evidence, voters);
-  if (sameMembers(dead, swap.dead)) return;
+  const recorded = swap.newest.version > 0 ? swap.members : [];
+  const dead = deathsOf(evidence, voters, recorded);
+  if (sameDeaths(dead, swap.dead)) return;
   const died = dead.filter((member) => !includesMember(swap.dead, member));
   if (died.length > 0) {
     const reason = died
@@ -187,6 +191,18 @@ function weigh(step: LeaderStep): void {
     step.state = { ...step.state, retryAtMs: Number.NEGATIVE_INFINITY };
   }
   toSwap(step, { kind: 'deaths', dead });
+  // Whose process has ended its peers are about to lose by themselves.
+  if (died.some(({ hasEnded }) => !hasEnded)) severDead(step);
+}
+
+/** Asks for the cut of the dead whom living voters may still hear: no vote counts before. */
+function severDead(step: LeaderStep): void {
+  const { fence, evidence, swap } = step.state;
+  const voters = swap.open?.phase === 'preparing' ? swap.open.voters : swap.members;
+  const deaths = swap.dead.filter((death) => includesMember(voters, death));
+  for (const member of unsevered(evidence, deaths, membersWithout(voters, deaths))) {
+    step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
+  }
 }
 
 /**
@@ -275,6 +291,7 @@ function onTick(step: LeaderStep): void {
   for (const member of watched.toCut) {
     step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
   }
+  severDead(step);
   if (watched.spared.length > 0) {
     alarm(step, 'degraded', { change: 'evacuation', lacks: 'slots', members: watched.spared });
   }

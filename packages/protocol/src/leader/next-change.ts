@@ -25,6 +25,7 @@ import {
   endRequest,
   fillsClosed,
   type LeaderStep,
+  refuseTooLarge,
   situationOf,
   toSwap,
 } from './leader-step.js';
@@ -198,6 +199,14 @@ function beginPlan(
 ): boolean {
   if (plan.kind === 'degraded') {
     noteStuck(step, own, plan);
+    return false;
+  }
+  const tooLarge = refuseTooLarge(step.state, plan.waves);
+  if (tooLarge !== null) {
+    const { code, message } = tooLarge;
+    const fields = { lacks: 'payload', code, ...tooLarge.fields };
+    if (request === null) noteStuck(step, own, { kind: 'degraded', lacks: 'payload', fields });
+    else endRequest(step, request, 'degraded', message);
     return false;
   }
   const stuck = new Map(step.state.stuck);

@@ -5,7 +5,8 @@ import { joinersOf } from '../membership/membership.js';
 import { ranksToClear } from '../membership/offered-slots.js';
 import { deadMembers, livingMembers } from '../membership/situation.js';
 import type { Wave } from '../swap/open-swap.js';
-import { fillsClosed, situationOf } from './leader-step.js';
+import { sameVersion } from '../version-in-force.js';
+import { fillsClosed, refuseTooLarge, situationOf } from './leader-step.js';
 import type { LeaderRequest, LeaderState } from './leader-types.js';
 
 const wavesMax = 4_096;
@@ -33,7 +34,8 @@ export function orderOf(change: Change | LeaderRequest['change']): number {
 /**
  * Why a request is not taken, null where it is.
  * Codes: ISOBAR_COORDINATOR_PAUSED, ISOBAR_COORDINATOR_PLAN_OUTDATED, ISOBAR_COORDINATOR_HELD,
- * ISOBAR_COORDINATOR_BACKING_OFF, ISOBAR_COORDINATOR_REQUEST_INVALID, ISOBAR_COORDINATOR_SWAP_OPEN
+ * ISOBAR_COORDINATOR_BACKING_OFF, ISOBAR_COORDINATOR_REQUEST_INVALID, ISOBAR_COORDINATOR_TOO_LARGE,
+ * ISOBAR_COORDINATOR_SWAP_OPEN
  */
 export function refuseRequest(
   state: LeaderState,
@@ -59,7 +61,7 @@ export function refuseRequest(
 }
 
 export function isOnNewest({ swap }: LeaderState, { base }: LeaderRequest): boolean {
-  return base.version === swap.newest.version && base.digest === swap.newest.digest;
+  return sameVersion(base, swap.newest);
 }
 
 function outdated(request: LeaderRequest, version: number): IsobarError {
@@ -92,7 +94,7 @@ function refuseContent(state: LeaderState, request: LeaderRequest): IsobarError 
     const field = faultOfWave(state, request, wave);
     if (field !== null) return invalid(request, `waves.${field}`, `a wave's ${field} does not fit`);
   }
-  return null;
+  return refuseTooLarge(state, waves);
 }
 
 function invalid(request: LeaderRequest, field: string, why: string): IsobarError {

@@ -5,6 +5,7 @@ import { IsobarError } from '../isobar-error.js';
 import { type LeaderRecord, leaderRecordSchema } from '../leader-record.js';
 import {
   isPending,
+  type LeaseEffect,
   type LeaseEvent,
   type LeaseOptions,
   type LeasePhase,
@@ -154,8 +155,17 @@ function onRead(state: LeaseState, stored: StoredBytes | null, nowMs: number): L
   }
   const free = isFree(next, seen, before === null);
   const { leaseMs } = state.options.timings;
+  if (next.highestTerm >= Number.MAX_SAFE_INTEGER) {
+    return { state: next, effects: unchanged ? [] : [noTermLeft(next.highestTerm)] };
+  }
   const claimable = nowMs >= state.claimAtMs && (free || nowMs - seen.sinceMs >= leaseMs);
   return claimable ? claim(next, seen, nowMs) : keep(next);
+}
+
+function noTermLeft(term: number): LeaseEffect {
+  const text = `no term comes after ${term}: no coordinator wrote that`;
+  const error = new IsobarError('ISOBAR_COORDINATOR_TERMS_EXHAUSTED', text, { term });
+  return { kind: 'leader-unreadable', error };
 }
 
 /** Whether a record may be claimed without waiting for its holder's lease to run out. */

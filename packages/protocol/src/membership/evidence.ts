@@ -115,6 +115,14 @@ export function isProvenDead(evidence: Evidence, member: Member): boolean {
   return hasExited(evidence, member) || includesMember(evidence.declared, member);
 }
 
+/** Whether the agent beside it has seen its process end, whatever else proves its death. */
+export function hasEnded(evidence: Evidence, member: Member): boolean {
+  const isKept = evidence.proven.some(
+    (death) => death.proof === 'exited' && sameMember(death.member, member),
+  );
+  return isKept || hasExited(evidence, member);
+}
+
 /** Only the agent beside an engine can have seen its process end. */
 function hasExited({ witnesses }: Evidence, { rank, incarnation }: Member): boolean {
   return witnesses.get(rank)?.exited.includes(incarnation) === true;

@@ -40,7 +40,7 @@ export type MembershipPlan =
   /** Nothing can be committed as things are. */
   | {
       readonly kind: 'degraded';
-      readonly lacks: 'slots' | 'buffers' | 'members' | 'proof';
+      readonly lacks: 'slots' | 'buffers' | 'members' | 'proof' | 'payload';
       readonly fields: Readonly<Record<string, unknown>>;
     };
 

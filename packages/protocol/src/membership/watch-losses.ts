@@ -6,7 +6,7 @@ import { type Evidence, engineOf, type LostMember, livingOf } from './evidence.j
 
 export interface WatchedLosses {
   readonly evidence: Evidence;
-  /** Members that must be cut: all others have lost them for so long, or their death is vouched for. */
+  /** Members that must be cut: all others have lost them for so long. */
   readonly toCut: readonly Member[];
   /** Members that are not cut, since the others could not hold every expert: told once each. */
   readonly spared: readonly Member[];
@@ -20,9 +20,7 @@ type Slots = Pick<WholeMapping, 'slotOffsets' | 'numLogicalExperts'>;
  * Follows who has lost whom. A cut kills: it is asked for only where every other living member's
  * engine has been without a connection to that one for `cutAfterMs`, by words that are no older
  * than that, where they are a majority of the members, and where they could hold every expert
- * without it: else they wait for it to be reached again. Once asked for, it is seen through. A
- * member that an operator vouches is dead is cut too: one that is paused keeps its connections, and its
- * peers would wait for it in their step.
+ * without it: else they wait for it to be reached again. Once asked for, it is seen through.
  * @param mapping of the newest version, null where none is recorded: then nobody is cut
  */
 export function watchLosses(
@@ -50,7 +48,7 @@ export function watchLosses(
   }));
   return {
     evidence: { ...evidence, lost: told, cutting },
-    toCut: [...cutting, ...vouchedFor(evidence, members, living)],
+    toCut: cutting,
     spared: spared.map(({ member }) => member),
     unproven: unproven.map(({ member }) => member),
   };
@@ -87,19 +85,6 @@ function membersToCut(
   const wanted = unionOfMembers(asked, due);
   if (wanted.length === asked.length || mapping === null) return asked;
   return canHoldAll(mapping, evidence, members, wanted) ? wanted : asked;
-}
-
-/** Declared dead, and not yet cut by all that live. */
-function vouchedFor(
-  evidence: Evidence,
-  members: readonly Member[],
-  living: readonly Member[],
-): Member[] {
-  return members.filter(
-    (member) =>
-      includesMember(evidence.declared, member) &&
-      living.some((peer) => !includesMember(engineOf(evidence, peer)?.cuts ?? [], member)),
-  );
 }
 
 function lostSince(evidence: Evidence, member: Member, agreed: boolean, nowMs: number): LostMember {

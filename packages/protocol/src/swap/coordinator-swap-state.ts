@@ -3,7 +3,9 @@ import type { Fence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import type { CommittedRecord, MapRecord } from '../map-record.js';
 import type { Member } from '../member.js';
+import type { Death } from '../membership/severed.js';
 import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
+import type { VersionInForce } from '../version-in-force.js';
 import type { OpenPhase, OpenSwap, PhaseDurations, Wave } from './open-swap.js';
 import type { UntakenOutcome } from './untaken-outcome.js';
 
@@ -21,12 +23,12 @@ export interface SwapTimings {
 export interface CoordinatorSwapState {
   readonly fence: Fence;
   readonly timings: SwapTimings;
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   /** Versions decided void since `newest`. */
   readonly voided: readonly number[];
   readonly members: readonly Member[];
   /** Of these, and of a target's, those proven dead. */
-  readonly dead: readonly Member[];
+  readonly dead: readonly Death[];
   readonly nextVersion: number;
   readonly retiredUpTo: number;
   /** Waves of the series that have not begun. */
@@ -56,7 +58,7 @@ export type CoordinatorSwapEvent =
   | { readonly kind: 'vote'; readonly vote: Vote }
   | { readonly kind: 'report'; readonly report: RankReport }
   /** All members proven dead; those known before among them. */
-  | { readonly kind: 'deaths'; readonly dead: readonly Member[] }
+  | { readonly kind: 'deaths'; readonly dead: readonly Death[] }
   | { readonly kind: 'record-created'; readonly version: number }
   /** The store has an outcome of that number: the same, or another. */
   | { readonly kind: 'record-exists'; readonly existing: DecidedVersion }
@@ -117,7 +119,7 @@ export interface CoordinatorSwapResult {
 export interface CoordinatorSwapStart {
   readonly fence: Fence;
   readonly timings: SwapTimings;
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   readonly voided: readonly number[];
   readonly members: readonly Member[];
   readonly nextVersion: number;

@@ -1,7 +1,8 @@
 import { type DecidedVersion, sameBytes } from '../decided-version.js';
 import { isFenced, sameFence } from '../fence.js';
-import { type Member, membersWithout } from '../member.js';
+import { membersWithout } from '../member.js';
 import { hasLostExperts } from '../membership/has-lost-experts.js';
+import type { Death } from '../membership/severed.js';
 import type { RankReport, Vote } from '../messages.js';
 import {
   type CoordinatorSwapEffect,
@@ -40,8 +41,9 @@ import { isTakenBy } from './untaken-outcome.js';
  * Who must vote: every member of the base and of the target that is not proven dead. Two leaders
  * with one base need the votes of the same living members, whose fence lets one of them through;
  * a leader whose base is old finds that the living members of that base have committed another.
- * The dead have no say since they can act on nothing: they have ended, or every survivor refuses
- * them. Whatever one of them may have acted on before had everybody else's vote as well.
+ * The dead have no say since nobody can hear of what they act on: a vote counts once its engine is
+ * severed from all of them. Whatever one of them may have acted on before had everybody else's vote
+ * as well.
  */
 
 /** One step of the machine; `nowMs` is the leader's own monotonic clock. */
@@ -136,10 +138,7 @@ function onVote(state: CoordinatorSwapState, vote: Vote, nowMs: number): Coordin
     return decideVoid(state, refused, `rank ${vote.rank}: ${vote.reason}`, nowMs);
   }
   const counted = { ...open, votes: new Set(open.votes).add(vote.incarnation) };
-  if (missingMembers(counted, state.dead, state.reports).length === 0) {
-    return decideCommitted(state, counted, nowMs);
-  }
-  return unchanged({ ...state, open: counted });
+  return settle({ ...state, open: counted }, nowMs, []);
 }
 
 /**
@@ -198,7 +197,7 @@ function onRecordExists(
 
 function onDeaths(
   state: CoordinatorSwapState,
-  dead: readonly Member[],
+  dead: readonly Death[],
   nowMs: number,
 ): CoordinatorSwapResult {
   const next = { ...state, dead };
@@ -277,7 +276,10 @@ function settle(
       return finish({ ...state, retiredUpTo: version }, open, nowMs, effects);
     case 'discarding':
       return finish(state, open, nowMs, effects);
-    case 'preparing':
+    case 'preparing': {
+      const decided = decideCommitted(state, open, nowMs);
+      return { state: decided.state, effects: [...effects, ...decided.effects] };
+    }
     case 'deciding':
       return { state, effects };
   }

@@ -2,7 +2,9 @@ import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { newestOutcomes } from '../known-outcome.js';
 import type { CommittedRecord, MapRecord, VoidRecord } from '../map-record.js';
-import { type EngineSwapState, isLeaving, lists, raiseFence } from './engine-swap.js';
+import { includesMember } from '../member.js';
+import { sameVersion } from '../version-in-force.js';
+import { type EngineSwapState, isLeaving, raiseFence } from './engine-swap.js';
 
 /*
  * How an engine takes outcomes: told by its agent under a fence, or by a peer that has acted on
@@ -63,11 +65,11 @@ function takeOutcome(
   if (record.version <= state.committed.version) return unchanged(state);
   if (record.outcome === 'void') return takeVoid(state, record, recordBytes);
   const { version, digest, members } = record;
-  const isVotedFor = state.vote?.version === version && state.vote.digest === digest;
+  const isVotedFor = state.vote !== null && sameVersion(state.vote, { version, digest });
   // An engine that would join has voted for itself: without it this is another version of that digest.
-  const isMember = lists(members, state) || state.listed || isLeaving(state);
+  const isMember = includesMember(members, state) || state.listed || isLeaving(state);
   if (isVotedFor && isMember) return takeCommit(state, record, recordBytes);
-  if (lists(members, state) && state.standing !== 'stopped') {
+  if (includesMember(members, state) && state.standing !== 'stopped') {
     const text = `rank ${state.rank} has not staged version ${version}`;
     const fields = { rank: state.rank, version };
     throw new IsobarError('ISOBAR_ENGINE_NOT_STAGED', text, fields);
@@ -127,7 +129,7 @@ function takeCommit(
   recordBytes: Uint8Array,
 ): OutcomeTaken {
   const { version, base } = record;
-  if (base.version !== state.committed.version || base.digest !== state.committed.digest) {
+  if (!sameVersion(base, state.committed)) {
     throw new IsobarError(
       'ISOBAR_ENGINE_BASE_MISMATCH',
       `rank ${state.rank} holds version ${state.committed.version}, not the base ${base.version} of version ${version}`,
@@ -138,7 +140,7 @@ function takeCommit(
     ...withCommitted(state, record, recordBytes),
     vote: null,
     standing: 'serving',
-    listed: lists(record.members, state),
+    listed: includesMember(record.members, state),
     switchingTo: version,
   };
   return { state: next, action: 'switch', discarded: null };
@@ -227,7 +229,8 @@ export function adoptBase(
   if (record.outcome === 'void') throw refuseAdoption(raised, record.version, 'outcome');
   if (record.version <= raised.committed.version) return unchanged(raised);
   if (!isAdoptable(raised)) throw refuseAdoption(raised, record.version, 'standing');
-  if (lists(record.members, raised)) throw refuseAdoption(raised, record.version, 'members');
+  if (includesMember(record.members, raised))
+    throw refuseAdoption(raised, record.version, 'members');
   const { vote } = raised;
   if (vote !== null && vote.version > record.version) {
     throw refuseAdoption(raised, record.version, 'vote');

@@ -2,8 +2,9 @@ import type { EngineState, OpenVote, Standing } from '../engine-description.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
-import type { Member } from '../member.js';
+import { includesMember, type Member, sameMember } from '../member.js';
 import type { Proposal } from '../proposal.js';
+import { sameVersion, type VersionInForce } from '../version-in-force.js';
 
 /**
  * What an engine must remember of swaps for its incarnation, apart from weights (rule S3).
@@ -18,7 +19,7 @@ export interface EngineSwapState {
   readonly listed: boolean;
   readonly fence: Fence | null;
   /** Newest version acted on or adopted as committed, and its digest: the base of the next. */
-  readonly committed: { readonly version: number; readonly digest: string };
+  readonly committed: VersionInForce;
   /** The version routed by; 0 in an engine that has never routed by a recorded one. */
   readonly mappingVersion: number;
   /** A committed version to be routed by from the next boundary on, null when there is none. */
@@ -30,7 +31,7 @@ export interface EngineSwapState {
    * Staging under way, before it can be voted for. Once it is gone without a vote the engine ends
    * its transfers, frees their buffers, and refuses the command with ISOBAR_ENGINE_STAGING_ABANDONED.
    */
-  readonly staging: { readonly version: number; readonly digest: string } | null;
+  readonly staging: VersionInForce | null;
   readonly vote: OpenVote | null;
   /** The newest committed outcome acted on or adopted, and every later outcome, ascending. */
   readonly outcomes: readonly KnownOutcome[];
@@ -159,14 +160,14 @@ function assertAdmissible(state: EngineSwapState, proposal: Proposal): void {
       { ...fields, votedUpTo: state.votedUpTo },
     );
   }
-  if (base.version !== state.committed.version || base.digest !== state.committed.digest) {
+  if (!sameVersion(base, state.committed)) {
     throw new IsobarError(
       'ISOBAR_ENGINE_BASE_MISMATCH',
       `rank ${state.rank} holds version ${state.committed.version}, not the proposal's base ${base.version}`,
       { ...fields, base: base.version, committedVersion: state.committed.version },
     );
   }
-  if (!state.listed && !lists(proposal.members, state)) {
+  if (!state.listed && !includesMember(proposal.members, state)) {
     throw new IsobarError(
       'ISOBAR_ENGINE_NOT_A_MEMBER',
       `version ${version} does not list rank ${state.rank} under its incarnation`,
@@ -181,14 +182,6 @@ function assertAdmissible(state: EngineSwapState, proposal: Proposal): void {
       { ...fields, open },
     );
   }
-}
-
-/** Whether `members` names this rank under this very incarnation. */
-export function lists(
-  members: readonly Member[],
-  { rank, incarnation }: Pick<EngineSwapState, 'rank' | 'incarnation'>,
-): boolean {
-  return members.some((member) => member.rank === rank && member.incarnation === incarnation);
 }
 
 /**
@@ -288,7 +281,7 @@ export function recordRetired(
 export function recordCut(state: EngineSwapState, fence: Fence, member: Member): EngineSwapState {
   const raised = raiseFence(state, fence);
   const { rank } = raised;
-  if (lists([member], raised)) {
+  if (sameMember(member, raised)) {
     const text = `rank ${rank} does not cut its own incarnation`;
     throw new IsobarError('ISOBAR_ENGINE_CUT_SELF', text, { ...member });
   }
@@ -302,5 +295,5 @@ export function recordCut(state: EngineSwapState, fence: Fence, member: Member):
 }
 
 export function isCut(state: Pick<EngineSwapState, 'cuts'>, member: Member): boolean {
-  return lists(state.cuts, member);
+  return includesMember(state.cuts, member);
 }

@@ -5,6 +5,7 @@ import { type CommittedRecord, mappingFromWhole, mappingOfRecord } from '../map-
 import { includesMember, type Member } from '../member.js';
 import { type Evidence, isProvenDead } from '../membership/evidence.js';
 import type { RankAnswer } from '../messages.js';
+import type { VersionInForce } from '../version-in-force.js';
 import { ascending, type KnownVersions, memberOfWord, type RankWord } from './known-versions.js';
 
 /** An older version's mapping, of which some engines still have the buffers. */
@@ -18,7 +19,7 @@ export interface RetainedMapping {
 /** What a leader stands on. */
 export interface Ground {
   /** The newest committed version; version 0 is the engines' start mapping, unrecorded. */
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   readonly newestOutcome: { readonly record: CommittedRecord; readonly bytes: Uint8Array } | null;
   readonly mapping: ExpertMapping;
   readonly voided: readonly number[];

@@ -1,6 +1,7 @@
 import type { DecidedVersion } from '../decided-version.js';
 import type { CommittedRecord, MapRecord } from '../map-record.js';
 import { type Member, memberKey, memberKeys, sameMembers } from '../member.js';
+import { type Death, isSevered } from '../membership/severed.js';
 import type { RankAnswer } from '../messages.js';
 
 /** A rank's answer, and every outcome in it read. */
@@ -26,6 +27,17 @@ export interface KnownVersions {
 export function memberOfWord({ answer }: RankWord): Member | null {
   const incarnation = answer.engine?.description.incarnation;
   return incarnation === undefined ? null : { rank: answer.rank, incarnation };
+}
+
+/**
+ * Words said by engines that could hear nothing more of the dead. What others say that they have
+ * acted on is true as well; that they know of nothing, and that a vote of theirs stands, may
+ * have ceased to be so since.
+ */
+export function wordsSevered(words: readonly RankWord[], deaths: readonly Death[]): RankWord[] {
+  return words.filter(({ answer: { rank, engine } }) =>
+    deaths.every((death) => engine !== null && isSevered(rank, engine.state, death)),
+  );
 }
 
 export function sameOutcome(left: MapRecord, right: MapRecord): boolean {

@@ -7,9 +7,17 @@ import {
   mappingFromWhole,
   type WholeMapping,
 } from '../map-record.js';
-import { type Member, membersWithout, sameMember, unionOfMembers } from '../member.js';
+import {
+  includesMember,
+  type Member,
+  membersWithout,
+  sameMember,
+  unionOfMembers,
+} from '../member.js';
+import { type Death, isSevered } from '../membership/severed.js';
 import type { RankReport, Vote } from '../messages.js';
 import { encodeProposal, type Proposal } from '../proposal.js';
+import { sameVersion, type VersionInForce } from '../version-in-force.js';
 
 /** Content of one wave; the machine gives it number, base and votes. */
 export interface Wave {
@@ -68,7 +76,7 @@ const nothingChanges = {
 
 export interface OpenSwapBase {
   readonly nextVersion: number;
-  readonly newest: { readonly version: number; readonly digest: string };
+  readonly newest: VersionInForce;
   readonly members: readonly Member[];
   readonly voided: readonly number[];
 }
@@ -179,25 +187,34 @@ export function refuseVote(
   if (!voters.some((voter) => sameMember(voter, vote))) return 'incarnation';
   if (vote.digest !== open.proposal.digest) return 'digest';
   const { base } = open.proposal;
-  if (vote.base.version !== base.version || vote.base.digest !== base.digest) return 'base';
+  if (!sameVersion(vote.base, base)) return 'base';
   return null;
 }
 
-/** Living voters that have not followed the open phase yet, by their newest reports. */
+/**
+ * Living voters that have not followed the open phase yet, by their newest reports. A vote counts
+ * only where its engine can hear nothing more of the voters that are dead.
+ */
 export function missingMembers(
   open: OpenSwap,
-  dead: readonly Member[],
+  dead: readonly Death[],
   reports: ReadonlyMap<number, RankReport>,
 ): Member[] {
   const { version } = open.proposal;
   // What a leaver has retired frees nothing that others need, and it may be gone by then.
   const asked = open.phase === 'retiring' ? open.proposal.members : open.voters;
+  const leftOut = dead.filter((death) => includesMember(open.voters, death));
   return membersWithout(asked, dead).filter((member) => {
-    const { incarnation } = member;
-    if (open.phase === 'preparing') return !open.votes.has(incarnation);
+    const { rank, incarnation } = member;
     if (open.phase === 'deciding') return false;
     if (open.phase === 'activating') return !open.activated.has(incarnation);
-    const engine = reports.get(member.rank)?.engine;
+    const engine = reports.get(rank)?.engine;
+    if (open.phase === 'preparing') {
+      const isVoter = open.votes.has(incarnation);
+      if (!isVoter || leftOut.length === 0) return !isVoter;
+      const known = engine?.incarnation === incarnation ? engine : null;
+      return known === null || !leftOut.every((death) => isSevered(rank, known, death));
+    }
     if (engine?.incarnation !== incarnation) return true;
     if (open.phase === 'retiring') return engine.retiredUpTo < version;
     return engine.votedUpTo < version || engine.openVote === version;

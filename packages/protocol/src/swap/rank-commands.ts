@@ -2,7 +2,7 @@ import type { EngineDescription, EngineState } from '../engine-description.js';
 import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { decodeKnownOutcome, type KnownOutcome } from '../known-outcome.js';
-import type { Member } from '../member.js';
+import { includesMember, type Member, sameMember } from '../member.js';
 import type { DurableRankState } from './rank-durable.js';
 
 export interface StageCommand {
@@ -41,7 +41,7 @@ export function nextTelling(telling: Telling): Exclude<EngineCommand, StageComma
     const { version, record } = outcome;
     return { kind: tellingOf(engine, outcome), fence, version, record };
   }
-  const member = durable.cuts.find((cut) => !isIn(cut, engine.state.cuts));
+  const member = durable.cuts.find((cut) => !includesMember(engine.state.cuts, cut));
   return member === undefined ? null : { kind: 'cut', fence, member };
 }
 
@@ -79,18 +79,11 @@ function isListedIn(engine: Telling['engine'], known: KnownOutcome): boolean {
 }
 
 export function isSameCommand(left: EngineCommand, right: EngineCommand): boolean {
-  if (left.kind === 'cut' && right.kind === 'cut') return isIn(left.member, [right.member]);
+  if (left.kind === 'cut' && right.kind === 'cut') return sameMember(left.member, right.member);
   const version = 'version' in left ? left.version : null;
   return left.kind === right.kind && version === ('version' in right ? right.version : null);
 }
 
 export function isMember({ description }: Telling['engine'], members: readonly Member[]): boolean {
-  const { rank, incarnation } = description;
-  return isIn({ rank, incarnation }, members);
-}
-
-function isIn(wanted: Member, members: readonly Member[]): boolean {
-  return members.some(
-    (member) => member.rank === wanted.rank && member.incarnation === wanted.incarnation,
-  );
+  return includesMember(members, description);
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { sameBytes } from '../decided-version.js';
 import type { EngineState } from '../engine-description.js';
-import { fenceSchema, isFenced } from '../fence.js';
+import { fenceSchema, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import {
   contradicts,
@@ -9,7 +10,7 @@ import {
   knownOutcomesSchema,
   newestOutcomes,
 } from '../known-outcome.js';
-import { type Member, memberSchema } from '../member.js';
+import { includesMember, type Member, memberSchema } from '../member.js';
 import { voteSchema } from '../messages.js';
 import { incarnationSchema, versionSchema } from '../schemas.js';
 import { cutsMax } from './engine-swap.js';
@@ -108,9 +109,7 @@ function withinLimit(durable: DurableRankState, rank: number, exited: string[]):
 /** @returns null where no more cuts can be kept */
 export function withCut(durable: DurableRankState, member: Member): DurableRankState | null {
   const { rank, incarnation } = member;
-  if (durable.cuts.some((cut) => cut.rank === rank && cut.incarnation === incarnation)) {
-    return durable;
-  }
+  if (includesMember(durable.cuts, member)) return durable;
   if (durable.cuts.length >= cutsMax) return null;
   return { ...durable, cuts: [...durable.cuts, { rank, incarnation }] };
 }
@@ -129,10 +128,7 @@ export function withEngineState(
   const votedUpTo = Math.max(durable.votedUpTo, engine.votedUpTo);
   const vote = newerVote(durable, incarnation, engine) ?? durable.vote;
   const unchanged =
-    vote === durable.vote &&
-    votedUpTo === durable.votedUpTo &&
-    fence?.term === durable.fence?.term &&
-    fence?.nonce === durable.fence?.nonce;
+    vote === durable.vote && votedUpTo === durable.votedUpTo && sameFence(fence, durable.fence);
   return unchanged ? durable : { ...durable, fence, votedUpTo, vote };
 }
 
@@ -165,7 +161,7 @@ export function learnOutcomes(
   const malformed: IsobarError[] = [];
   let kept: readonly KnownOutcome[] = durable.outcomes;
   for (const known of told) {
-    if (kept.some((earlier) => sameBytes(earlier, known))) continue;
+    if (kept.some(({ record }) => sameBytes(record, known.record))) continue;
     try {
       if (isContradicted(kept, known)) contradicted.push(known.version);
       else kept = newestOutcomes([...kept, known]);
@@ -179,10 +175,6 @@ export function learnOutcomes(
   }
   const votedUpTo = Math.max(durable.votedUpTo, kept.at(-1)?.version ?? 0);
   return { durable: { ...durable, outcomes: [...kept], votedUpTo }, contradicted, malformed };
-}
-
-function sameBytes(left: KnownOutcome, right: KnownOutcome): boolean {
-  return left.version === right.version && Buffer.compare(left.record, right.record) === 0;
 }
 
 function isContradicted(kept: readonly KnownOutcome[], told: KnownOutcome): boolean {

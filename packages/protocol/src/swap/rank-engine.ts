@@ -8,6 +8,7 @@ import {
   withExited,
   withWitnessed,
 } from './rank-durable.js';
+import { followedOrder, refuseOrder } from './rank-refusal.js';
 import {
   nothingWithEngine,
   type RankSwapEffect,
@@ -31,6 +32,7 @@ const reasonCharactersMax = 1_000;
 /** Refusals of a proposal that say nothing against it: it may be voted on, or was already. */
 const notRefused = new Set(['ISOBAR_ENGINE_FENCED', 'ISOBAR_ENGINE_VERSION_DECIDED']);
 
+type EngineRefusal = Extract<RankSwapEvent, { readonly kind: 'engine-refused' }>;
 export type EngineEvent = Extract<RankSwapEvent, { readonly kind: `engine-${string}` }>;
 
 /** What the engine tells, and what becomes of its connection and its process. */
@@ -55,6 +57,13 @@ export function onEngineEvent(state: RankSwapState, event: EngineEvent): RankSwa
       return onEngineDone(state, event.command, event.state);
     case 'engine-refused':
       return onEngineRefused(state, event);
+    case 'engine-rejects':
+      return refuseOrder(state, {
+        order: 'greeting',
+        version: null,
+        code: event.code,
+        reason: event.message,
+      });
   }
 }
 
@@ -67,7 +76,8 @@ function onEngineHello(
   const gone = { ...state, engine: null, ...nothingWithEngine, stuckVersion: null };
   const refusal = refuseEngine(state, description);
   if (refusal !== null) return { state: gone, effects: [refusal] };
-  const connected = { ...gone, engine: { description, state: hello.state } };
+  const greeted = followedOrder(gone, 'greeting');
+  const connected = { ...greeted, engine: { description, state: hello.state } };
   const known = chain(
     keep(connected, withWitnessed(state.durable, incarnation, process)),
     (witnessing) => takeEngineState(witnessing, hello.state),
@@ -116,10 +126,11 @@ function onEngineActivated(state: RankSwapState, engineState: EngineState): Rank
 }
 
 function onEngineDone(
-  state: RankSwapState,
+  before: RankSwapState,
   done: EngineCommand,
   engineState: EngineState,
 ): RankSwapResult {
+  const state = followedOrder(before, done.kind);
   if (state.staging?.command === done) {
     const { proposal } = state.staging;
     const known = takeEngineState({ ...state, staging: null, progress: null }, engineState);
@@ -129,36 +140,40 @@ function onEngineDone(
     );
   }
   // Answered by a connection that is gone.
-  if (state.command !== done) return unchanged(state);
+  if (state.command !== done) return unchanged(before);
   const known = takeEngineState({ ...state, command: null }, engineState);
   return chain(known, (kept) => advance(kept, done));
 }
 
-function onEngineRefused(
-  state: RankSwapState,
-  refusal: Extract<RankSwapEvent, { readonly kind: 'engine-refused' }>,
-): RankSwapResult {
+function onEngineRefused(state: RankSwapState, refusal: EngineRefusal): RankSwapResult {
   const { command, code, message, explicit } = refusal;
-  const fields = { command: command.kind, code, reason: message };
-  const told: RankSwapEffect = { kind: 'refused', what: 'engine command', fields };
   if (state.staging?.command === command) {
     const { proposal } = state.staging;
-    const next = { ...state, staging: null, progress: null };
-    const refused = explicit && !notRefused.has(code);
-    const no = refused ? castNo(next, proposal, refusalReason(code, message)) : unchanged(next);
-    return chain({ state: no.state, effects: [told, ...no.effects] }, advance);
+    const told = tellRefusal({ ...state, staging: null, progress: null }, refusal);
+    const isNo = explicit && !notRefused.has(code);
+    const reason = refusalReason(code, message);
+    return chain(isNo ? chain(told, (next) => castNo(next, proposal, reason)) : told, advance);
   }
   if (state.command !== command) return unchanged(state);
-  const next: RankSwapState = { ...state, command: null };
+  const told = tellRefusal({ ...state, command: null }, refusal);
   // Told again at the next event: the same command at once would be refused at once.
-  if (!explicit) return { state: next, effects: [told] };
-  if (command.kind === 'query') return chain({ state: next, effects: [told] }, answerAll);
-  if (!('record' in command) || code === 'ISOBAR_ENGINE_FENCED') {
-    return { state: next, effects: [told] };
-  }
+  if (!explicit) return told;
+  if (command.kind === 'query') return chain(told, answerAll);
+  if (!('record' in command) || code === 'ISOBAR_ENGINE_FENCED') return told;
+  const fields = { command: command.kind, code, reason: message };
   const alarm: RankSwapEffect = { kind: 'alarm', alarm: 'engine-stuck', fields };
-  const stuck = { ...next, stuckVersion: command.version };
-  return chain({ state: stuck, effects: [told, alarm] }, advance);
+  const stuck = { ...told.state, stuckVersion: command.version };
+  return chain({ state: stuck, effects: [...told.effects, alarm] }, advance);
+}
+
+/** That the engine is gone is told by the report without it, and is no refusal. */
+function tellRefusal(
+  state: RankSwapState,
+  { command, code, message: reason }: EngineRefusal,
+): RankSwapResult {
+  const version = 'version' in command ? command.version : null;
+  const refused = refuseOrder(state, { order: command.kind, version, code, reason });
+  return code === 'ISOBAR_ENGINE_DISCONNECTED' ? { ...refused, state } : refused;
 }
 
 function castNo(state: RankSwapState, proposal: Proposal, reason: string): RankSwapResult {

@@ -11,6 +11,7 @@ import type {
   Query,
   RankAnswer,
   RankReport,
+  RefusedOrder,
   Retire,
   SwapState,
   Vote,
@@ -48,6 +49,10 @@ export interface RankSwapState {
   readonly leaving: RankLeaving;
   /** A version told with another outcome than the one kept; alarmed once. */
   readonly contradictedVersion: number | null;
+  /** The newest order that was not followed, until one of its kind is. */
+  readonly refused: RefusedOrder | null;
+  /** It has followed an order since its agent began. */
+  readonly hasFollowed: boolean;
 }
 
 export type RankSwapEvent =
@@ -81,6 +86,15 @@ export type RankSwapEvent =
       readonly code: string;
       readonly message: string;
       readonly explicit: boolean;
+    }
+  /** The engine does not serve this agent. */
+  | { readonly kind: 'engine-rejects'; readonly code: string; readonly message: string }
+  /** A message of the leader's that can't be read; `order` as in RefusedOrder. */
+  | {
+      readonly kind: 'order-unreadable';
+      readonly order: string;
+      readonly code: string;
+      readonly message: string;
     }
   | { readonly kind: 'prepare'; readonly message: Prepare; readonly proposal: Proposal }
   | { readonly kind: 'outcome'; readonly message: OutcomeMessage; readonly record: MapRecord }
@@ -148,5 +162,7 @@ export function initialRankSwap(rank: number, durable: DurableRankState): RankSw
     leaving: notLeaving,
     stuckVersion: null,
     contradictedVersion: null,
+    refused: null,
+    hasFollowed: false,
   };
 }

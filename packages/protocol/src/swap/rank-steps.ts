@@ -1,7 +1,9 @@
+import { sameBytes } from '../decided-version.js';
 import { sameFence } from '../fence.js';
 import type { KnownOutcome } from '../known-outcome.js';
-import type { RankReport } from '../messages.js';
+import type { RankAnswer, RankReport } from '../messages.js';
 import type { Proposal } from '../proposal.js';
+import { softwareVersion } from '../software-version.js';
 import {
   type EngineCommand,
   isSameCommand,
@@ -9,6 +11,7 @@ import {
   type StageCommand,
 } from './rank-commands.js';
 import { type DurableRankState, isDecided, learnOutcomes } from './rank-durable.js';
+import { refuseOrder, withRefused } from './rank-refusal.js';
 import type {
   ConnectedEngine,
   RankSwapEffect,
@@ -53,7 +56,9 @@ export function reportOf(state: RankSwapState): RankReport {
     engine: engine === null ? null : reportedEngine(engine, state.leaving.isAsked),
     exited: [...durable.exited],
     progress: state.progress,
+    refused: state.refused,
     schemaRange: [1, 1],
+    software: softwareVersion,
   };
 }
 
@@ -109,17 +114,12 @@ export function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapRe
 /** Keeps outcomes durably. One that contradicts what is kept changes nothing, and is alarmed. */
 export function learn(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
   const { durable, contradicted, malformed } = learnOutcomes(state.durable, told);
-  const refused = malformed.map(
-    ({ code, message }): RankSwapEffect => ({
-      kind: 'refused',
-      what: 'outcome',
-      fields: { code, reason: message },
-    }),
+  const learnt = malformed.reduce(
+    (result, { code, message: reason }) =>
+      chain(result, (next) => refuseOrder(next, { order: 'outcome', version: null, code, reason })),
+    keep(state, durable),
   );
-  const kept = keep(state, durable);
-  return chain({ ...kept, effects: [...kept.effects, ...refused] }, (next) =>
-    alarmContradiction(next, contradicted),
-  );
+  return chain(learnt, (next) => alarmContradiction(next, contradicted));
 }
 
 function alarmContradiction(state: RankSwapState, versions: readonly number[]): RankSwapResult {
@@ -131,8 +131,15 @@ function alarmContradiction(state: RankSwapState, versions: readonly number[]): 
       fields: { rank: state.rank, version },
     }),
   );
-  const contradictedVersion = fresh.at(-1) ?? state.contradictedVersion;
-  return { state: { ...state, contradictedVersion }, effects: alarms };
+  const newest = fresh.at(-1);
+  if (newest === undefined) return unchanged(state);
+  const refused = withRefused(state, {
+    order: 'outcome',
+    version: newest,
+    code: 'ISOBAR_PROTOCOL_OUTCOMES_CONTRADICT',
+    reason: `rank ${state.rank} keeps another outcome of version ${newest}`,
+  });
+  return { state: { ...refused, contradictedVersion: newest }, effects: alarms };
 }
 
 /**
@@ -165,10 +172,30 @@ export function answerAll(state: RankSwapState): RankSwapResult {
   return { state: effects.length > 0 ? { ...state, questions: [] } : state, effects };
 }
 
+/**
+ * What the engine says is not said twice: with the record of a large group in it the answer must
+ * still fit a message.
+ */
 export function answerTo(state: RankSwapState, question: number): RankSwapEffect {
   const { fence, votedUpTo, outcomes, exited } = state.durable;
   const { rank, engine } = state;
-  const own = { schema: 1, rank, fence, votedUpTo } as const;
-  const answer = { ...own, outcomes: [...outcomes], exited: [...exited], engine };
+  const toldByEngine = engine?.state.outcomes ?? [];
+  const own = outcomes.filter(
+    (known) => !toldByEngine.some(({ record }) => sameBytes(record, known.record)),
+  );
+  const answer: RankAnswer = {
+    schema: 1,
+    rank,
+    fence,
+    votedUpTo,
+    outcomes: own,
+    exited: [...exited],
+    engine: engine === null ? null : answeringEngine(engine),
+  };
   return { kind: 'answer', question, answer };
+}
+
+function answeringEngine({ description, state }: ConnectedEngine): RankAnswer['engine'] {
+  if (state.mappingVersion === 0) return { description, state };
+  return { description, state: { ...state, physicalToLogical: new Int32Array(0) } };
 }

@@ -1,10 +1,12 @@
 import { type Fence, isFenced, sameFence } from '../fence.js';
-import type { Cut, Prepare, Query, SwapState } from '../messages.js';
+import type { Cut, Prepare, Query, RefusedOrder, SwapState } from '../messages.js';
 import type { Proposal } from '../proposal.js';
+import { cutsMax } from './engine-swap.js';
 import { isListed, isMember, type StageCommand } from './rank-commands.js';
 import { type DurableRankState, isDecided, withCut } from './rank-durable.js';
 import { onEngineEvent } from './rank-engine.js';
 import { goOnLeaving, onLeaveTold } from './rank-leaving.js';
+import { followedOrder, refuseOrder, withRefused } from './rank-refusal.js';
 import type { RankSwapEvent, RankSwapResult, RankSwapState } from './rank-state.js';
 import {
   advance,
@@ -18,6 +20,7 @@ import {
   reported,
   unchanged,
 } from './rank-steps.js';
+import { noteFollowed, refuseRunawayOrder } from './runaway-order.js';
 
 /*
  * A rank's side of the swap, as its agent runs it. The engine keeps the truth about what it
@@ -30,6 +33,10 @@ const questionsMax = 16;
 
 /** One step of the machine. It needs no clock: whatever it waits for is repeated. */
 export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
+  return refuseRunawayOrder(state, event) ?? noteFollowed(follow(state, event), event);
+}
+
+function follow(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
   switch (event.kind) {
     case 'engine-hello':
     case 'engine-lost':
@@ -39,33 +46,44 @@ export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSw
     case 'engine-changed':
     case 'engine-done':
     case 'engine-refused':
+    case 'engine-rejects':
       return reported(onEngineEvent(state, event));
     case 'prepare':
-      return fenced(state, event.message.fence, 'prepare', (raised) =>
-        onPrepare(raised, event.message, event.proposal),
+      return fenced(
+        state,
+        event.message.fence,
+        { order: 'prepare', version: event.proposal.version },
+        (raised) => onPrepare(raised, event.message, event.proposal),
       );
     case 'outcome': {
       const { version, outcome } = event.record;
       const known = { version, outcome, record: event.message.record };
-      return fenced(state, event.message.fence, 'outcome', (raised) =>
+      return fenced(state, event.message.fence, { order: 'outcome', version }, (raised) =>
         chain(learn(raised, [known]), advance),
       );
     }
-    case 'retire':
-      return fenced(state, event.message.fence, 'retire', (raised) =>
-        retire(raised, event.message.version),
+    case 'retire': {
+      const { fence, version } = event.message;
+      return fenced(state, fence, { order: 'retire', version }, (raised) =>
+        retire(raised, version),
       );
+    }
     case 'cut':
-      return fenced(state, event.message.fence, 'cut', (raised) => onCut(raised, event.message));
+      return fenced(state, event.message.fence, { order: 'cut', version: null }, (raised) =>
+        onCut(raised, event.message),
+      );
     case 'swap-state':
-      return fenced(state, event.message.fence, 'swap state', (raised) =>
+      return fenced(state, event.message.fence, { order: 'swap state', version: null }, (raised) =>
         onSwapState(raised, event.message),
       );
     case 'query':
       return onQuery(state, event.query, event.question);
     case 'outcomes-told':
-      return fenced({ ...state, asking: false }, event.fence, 'outcomes', (raised) =>
-        chain(learn(raised, event.outcomes), advance),
+      return fenced(
+        { ...state, asking: false },
+        event.fence,
+        { order: 'outcomes', version: null },
+        (raised) => chain(learn(raised, event.outcomes), advance),
       );
     case 'outcomes-unanswered':
       return unchanged({ ...state, asking: false });
@@ -75,6 +93,11 @@ export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSw
     }
     case 'leave-told':
       return onLeaveTold(state, event.question, event.answer);
+    case 'order-unreadable': {
+      const { order, code, message: reason } = event;
+      // Reported with the next tick: whoever sends rubbish must not have every rank answer it.
+      return unchanged(withRefused(state, { order, version: null, code, reason }));
+    }
     case 'tick':
       return reported(chain(chain(lookForProcesses(state), advance), goOnLeaving));
   }
@@ -84,16 +107,17 @@ export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSw
 function fenced(
   state: RankSwapState,
   fence: Fence,
-  what: string,
+  { order, version }: Pick<RefusedOrder, 'order' | 'version'>,
   act: (raised: RankSwapState) => RankSwapResult,
 ): RankSwapResult {
   const known = state.durable.fence;
   if (isFenced(known, fence)) {
-    const fields = { fence, highest: known };
-    return reported({ state, effects: [{ kind: 'refused', what, fields }] });
+    const reason = `rank ${state.rank} refuses term ${fence.term}: it knows term ${known?.term ?? 0}`;
+    const refused = { order, version, code: 'ISOBAR_AGENT_FENCED', reason };
+    return reported(refuseOrder(state, refused, { fence, highest: known }));
   }
   const raised = sameFence(known, fence) ? state.durable : { ...state.durable, fence };
-  return chain(keep(state, raised), act);
+  return chain(keep(followedOrder(state, order), raised), act);
 }
 
 function onPrepare(state: RankSwapState, message: Prepare, proposal: Proposal): RankSwapResult {
@@ -151,7 +175,9 @@ function onCut(state: RankSwapState, { member }: Cut): RankSwapResult {
   if (member.rank === state.rank) return unchanged(state);
   const durable = withCut(state.durable, member);
   if (durable === null) {
-    return { state, effects: [{ kind: 'refused', what: 'cut: too many', fields: { member } }] };
+    const reason = `rank ${state.rank} refuses ${cutsMax} incarnations already`;
+    const code = 'ISOBAR_ENGINE_CUTS_FULL';
+    return refuseOrder(state, { order: 'cut', version: null, code, reason }, { member });
   }
   return chain(keep(state, durable), advance);
 }
@@ -178,7 +204,7 @@ function onQuery(state: RankSwapState, query: Query, question: number): RankSwap
   if (isFenced(state.durable.fence, query.fence)) {
     return { state, effects: [answerTo(state, question)] };
   }
-  return fenced(state, query.fence, 'query', (raised) => {
+  return fenced(state, query.fence, { order: 'query', version: null }, (raised) => {
     // Beyond the limit the oldest go unanswered: their leader asks again.
     const questions = [...raised.questions, question].slice(-questionsMax);
     return advance({ ...raised, questions });

@@ -9,9 +9,10 @@ import {
   mappingOfRecord,
   wholeMapping,
 } from '../map-record.js';
-import { type Member, sameMember, unionOfMembers } from '../member.js';
+import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
+import type { Death } from '../membership/severed.js';
 import { applyProposal, decodeProposal, type Proposal } from '../proposal.js';
-import { memberOfWord, type RankWord } from './known-versions.js';
+import { memberOfWord, type RankWord, wordsSevered } from './known-versions.js';
 
 /** What an open number is decided on. */
 export interface OpenGround {
@@ -21,7 +22,8 @@ export interface OpenGround {
   readonly newest: { readonly version: number; readonly digest: string };
   readonly members: readonly Member[];
   readonly mapping: () => ExpertMapping;
-  readonly isDead: (member: Member) => boolean;
+  /** Those of `members` that are proven dead. */
+  readonly deaths: (members: readonly Member[]) => readonly Death[];
 }
 
 export type OpenDecision =
@@ -43,12 +45,23 @@ export function openVotes(words: readonly RankWord[]): CastVote[] {
 }
 
 /**
+ * Members that open proposals would list.
+ * @throws IsobarError as `decideOpenNumber`
+ */
+export function targetMembers(words: readonly RankWord[], newestVersion: number): Member[] {
+  const votes = openVotes(words).filter(({ vote }) => vote.version > newestVersion);
+  return distinctProposals(votes).flatMap(({ vote }) => decodeProposal(vote.proposal).members);
+}
+
+/**
  * Decides a number that somebody has voted for and that has no outcome. An earlier leader can have
- * committed it only with the vote of every living member of base and target; whoever acted on that
- * commit voted before it did. So where one of them has been heard under this term, and has no such
- * vote, void is safe: it will never give one to another. Where all have voted, somebody who is
- * dead now may have acted on a commit, or nobody on anything: commit is safe, as long as the
- * proposal's bytes are there and its base is still the newest.
+ * committed it only with the vote of every member of base and target, but for those that it held
+ * for dead and that all voters had been severed from; whoever acted on that commit voted before it did. So
+ * where one of them has been heard under this term, has no such vote, and can still be heard by
+ * some voter, void is safe: it will never give one to another. Where all have voted, somebody who is
+ * dead now may have acted on an outcome, or nobody on anything: nobody that lives can hear of it any
+ * more, and commit is safe, as long as the proposal's bytes are there and its base is still the
+ * newest.
  * @throws IsobarError ISOBAR_PROTOCOL_MALFORMED, ISOBAR_PROTOCOL_PROPOSAL_INVALID,
  *   ISOBAR_PROTOCOL_SCHEMA_VERSION: who can't read a proposal does not lead
  */
@@ -58,11 +71,12 @@ export function decideOpenNumber(ground: OpenGround, version: number): OpenDecis
   for (const { vote } of distinctProposals(votes)) {
     const proposal = decodeProposal(vote.proposal);
     if (!isOnNewest(ground, proposal)) continue;
-    const standing = standingOf(ground, votes, vote, proposal);
+    const standing = standingOf(ground, vote, proposal);
     if (standing === 'all-voted') return decided(commitOf(ground, proposal));
     if (standing !== 'refuted') unheard.push(...standing);
   }
-  return unheard.length > 0 ? { kind: 'unheard', members: unheard } : decideVoid(ground, version);
+  const members = unionOfMembers([], unheard);
+  return unheard.length > 0 ? { kind: 'unheard', members } : decideVoid(ground, version);
 }
 
 /** One vote for each proposal of the number: two leaders may have made one each. */
@@ -73,35 +87,42 @@ function distinctProposals(votes: readonly CastVote[]): CastVote[] {
   );
 }
 
-/** Whether all have voted for a proposal; else, where nobody has been heard without, who is left. */
+/** Whether all have voted for a proposal; else, unless it can't have been committed, who is left. */
 function standingOf(
   ground: OpenGround,
-  votes: readonly CastVote[],
   vote: OpenVote,
   proposal: Proposal,
 ): 'all-voted' | 'refuted' | readonly Member[] {
-  const voters = unionOfMembers(ground.members, proposal.members).filter(
-    (member) => !ground.isDead(member),
+  const members = unionOfMembers(ground.members, proposal.members);
+  const deaths = ground.deaths(members);
+  const voters = membersWithout(members, deaths);
+  if (voters.length === 0) return 'refuted';
+  const words = wordsSevered(ground.words, deaths);
+  const heard = words.flatMap((word) => memberOfWord(word) ?? []);
+  // The very same bytes: one digest may go with other members.
+  const votes = openVotes(words).filter((cast) => sameBytes(cast.vote.proposal, vote.proposal));
+  const cast = votes.map(({ member }) => member);
+  const without = membersWithout(voters, cast);
+  const refuters = without.filter((voter) => includesMember(heard, voter));
+  const missing = membersWithout(without, refuters);
+  if (without.length === 0) return 'all-voted';
+  const isRefuted = refuters.some((refuter) => !isLeftOut(ground, cast, refuter));
+  return isRefuted || missing.length === 0 ? 'refuted' : missing;
+}
+
+/** Whether all that are known to have voted had cut it: a leader that held it for dead counts them. */
+function isLeftOut({ words }: OpenGround, cast: readonly Member[], member: Member): boolean {
+  const voters = words.filter((word) => {
+    const voter = memberOfWord(word);
+    return voter !== null && includesMember(cast, voter);
+  });
+  return (
+    wordsSevered(voters, [{ ...member, hasEnded: true, isRecorded: true }]).length === voters.length
   );
-  const silent = voters.filter((voter) => !votes.some((cast) => isVoteFor(cast, voter, vote)));
-  if (voters.length === 0 || silent.some((voter) => isHeard(ground, voter))) return 'refuted';
-  return silent.length === 0 ? 'all-voted' : silent;
 }
 
 function isOnNewest({ newest }: OpenGround, { base }: Proposal): boolean {
   return base.version === newest.version && base.digest === newest.digest;
-}
-
-/** The very same bytes: one digest may go with other members. */
-function isVoteFor(cast: CastVote, voter: Member, vote: OpenVote): boolean {
-  return sameMember(cast.member, voter) && sameBytes(cast.vote.proposal, vote.proposal);
-}
-
-function isHeard({ words }: OpenGround, member: Member): boolean {
-  return words.some((word) => {
-    const heard = memberOfWord(word);
-    return heard !== null && sameMember(heard, member);
-  });
 }
 
 function decideVoid({ fence }: OpenGround, version: number): OpenDecision {

@@ -2,7 +2,7 @@ import { type DecidedVersion, sameBytes } from '../decided-version.js';
 import { isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { CommittedRecord } from '../map-record.js';
-import { type Member, memberKey, memberKeys } from '../member.js';
+import { type Member, memberKey, memberKeys, unionOfMembers } from '../member.js';
 import {
   hearWitness,
   isProvenDead,
@@ -12,6 +12,7 @@ import {
   witnessOfAnswer,
   witnessOfReport,
 } from '../membership/evidence.js';
+import { type Death, deathsOf, unsevered } from '../membership/severed.js';
 import { watchLosses } from '../membership/watch-losses.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { engineDisagreement } from './engines-disagree.js';
@@ -22,8 +23,15 @@ import {
   type RankWord,
   sameOutcome,
   weighOutcomes,
+  wordsSevered,
 } from './known-versions.js';
-import { decideOpenNumber, groundOfRecord, type OpenGround, openVotes } from './recover-open.js';
+import {
+  decideOpenNumber,
+  groundOfRecord,
+  type OpenGround,
+  openVotes,
+  targetMembers,
+} from './recover-open.js';
 import type {
   PendingRecord,
   TakeoverEffect,
@@ -49,6 +57,10 @@ export * from './takeover-state.js';
  * Where no member of N lives, nobody of N can tell: then all configured ranks must answer. A death
  * that only an earlier leader had proof of is none here: more answer than need to, or nothing is
  * done. Members of an open proposal that may have acted on its commit must be heard as well.
+ *
+ * Who is proven dead may still be heard by its peers: its engine may only be paused, or its frames
+ * under way. So an answer counts only where its engine was severed from the dead when it gave it;
+ * until then the dead are cut, and the rank is asked again.
  */
 
 /** One step of the machine; `nowMs` is the coordinator's own monotonic clock. */
@@ -83,7 +95,8 @@ function onTick(state: TakeoverState, nowMs: number): TakeoverResult {
   const mapping = newest?.mapping ?? null;
   const watched = watchLosses(state.evidence, members, mapping, nowMs, state.cutAfterMs);
   const { fence } = state;
-  const effects: TakeoverEffect[] = watched.toCut.map((member) => ({
+  const toCut = [...watched.toCut, ...membersToSever(state)];
+  const effects: TakeoverEffect[] = toCut.map((member) => ({
     kind: 'send-cut',
     message: { schema: 1, fence, member },
   }));
@@ -158,9 +171,33 @@ function wordsOf(state: TakeoverState): RankWord[] {
   return [...state.words.values()];
 }
 
+/** The dead whose words are left out: members, and engines of a group that no version lists yet. */
+function deathsLeftOut(
+  { evidence, words }: TakeoverState,
+  newest: CommittedRecord | null,
+): readonly Death[] {
+  if (newest !== null) return deathsOf(evidence, newest.members, newest.members);
+  const heard = [...words.values()].flatMap((word) => memberOfWord(word) ?? []);
+  return deathsOf(evidence, heard, []);
+}
+
+/** The dead, those that an open proposal would list included, that some living engine may hear. */
+function membersToSever(state: TakeoverState): Member[] {
+  const { evidence } = state;
+  const { newest } = knownOf(state);
+  const members = newest?.members ?? [];
+  const targets = readingProposals(() => targetMembers(wordsOf(state), newest?.version ?? 0));
+  const open = targets instanceof IsobarError ? [] : deathsOf(evidence, targets, members);
+  const deaths = [...deathsLeftOut(state, newest), ...open];
+  const heard = wordsOf(state).flatMap((word) => memberOfWord(word) ?? []);
+  const living = livingOf(evidence, unionOfMembers(members, heard));
+  return unionOfMembers([], unsevered(evidence, deaths, living));
+}
+
 /** Members, or ranks where no member is known to live, that must answer and have not. */
 function unheard(state: TakeoverState, known: KnownVersions): UnheardMember[] {
-  const heard = wordsOf(state).flatMap((word) => memberOfWord(word) ?? []);
+  const words = wordsSevered(wordsOf(state), deathsLeftOut(state, known.newest));
+  const heard = words.flatMap((word) => memberOfWord(word) ?? []);
   const keys = memberKeys(heard);
   const living = livingOf(state.evidence, known.newest?.members ?? []);
   if (living.length > 0) return living.filter((member) => !keys.has(memberKey(member)));
@@ -314,8 +351,9 @@ function openGround(
   words: readonly RankWord[],
   newest: CommittedRecord | null,
 ): OpenGround {
-  const isDead = (member: Member) => isProvenDead(state.evidence, member);
-  const common = { fence: state.fence, words, isDead };
+  const { fence, evidence } = state;
+  const deaths = (members: readonly Member[]) => deathsOf(evidence, members, newest?.members ?? []);
+  const common = { fence, words, deaths };
   if (newest !== null) return { ...common, ...groundOfRecord(newest) };
   const mapping = startMapping(words.map(({ answer }) => answer));
   return {

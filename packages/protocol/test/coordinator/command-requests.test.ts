@@ -1,12 +1,7 @@
 import type { CommandRequest, LeaderRequest, OperationCommand } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import { exchanges } from '../support/waves.js';
-import {
-  leadingWorld,
-  settledTokens,
-  type TestCoordinator,
-  testWorld,
-} from './coordinator-world.js';
+import { leadingWorld, settledTokens, TestCoordinator, testWorld } from './coordinator-world.js';
 
 const alice = { verified: true, account: 'operators', user: 'alice', host: '10.0.0.1' };
 const bob = { ...alice, user: 'bob' };
@@ -43,6 +38,22 @@ function versions(coordinator: TestCoordinator): number[] {
 }
 
 describe('a command', () => {
+  it('is refused where the record of all commands would be more than the server takes', () => {
+    const { store, group } = testWorld(3);
+    const payloadBytesMax = 64 * 2_048 + 8_192;
+    const a = new TestCoordinator(store, group, 'a', { payloadBytesMax });
+    a.lead();
+    const emptied = Array.from({ length: 4_096 }, () => 65_535);
+    ask(a, 1, { change: 'leave', ranks: emptied, base: a.leader.swap.newest }, command('one'));
+    a.run(1_000);
+    const [refused] = a.effectsOf('operation-refused');
+    expect(refused?.error.code).toBe('ISOBAR_COORDINATOR_TOO_LARGE');
+    expect(store.control.requests).toEqual([]);
+    ask(a, 2, rebalance(a), command('two'));
+    a.run(3_000);
+    expect(store.control.requests).toMatchObject([{ id: 'two', outcome: 'committed' }]);
+  });
+
   it('is kept before it is begun, with who asked, and with what became of it', () => {
     const { store, a } = leadingWorld();
     ask(a, 1, rebalance(a), command('one'));

@@ -97,6 +97,7 @@ export class TestCoordinator {
       nonce: Buffer.from(name.padEnd(8)).toString('hex'),
       timings: { lease: leaseTimings, leader: leaderTimings, askMs: 200 },
       configuredRanks: group.ranks.map(({ rank }) => rank),
+      payloadBytesMax: 1_048_576,
       mode: 'automatic',
       ...more,
     });
@@ -185,6 +186,9 @@ export class TestCoordinator {
         for (const { rank } of this.#group.ranks) {
           if (this.#hears(rank, effect.message.fence)) this.#group.act(rank, effect.message.record);
         }
+        return;
+      case 'send-cut':
+        this.#group.cut(effect.message.member, effect.message.fence);
         return;
       case 'send-retire':
         for (const from of this.#group.ranks) {

@@ -1,4 +1,4 @@
-import type { LeaderRequest } from '@isobar/protocol';
+import type { LeaderRequest, ParameterChanges, Parameters } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import { exchanges } from '../support/waves.js';
 import {
@@ -89,6 +89,66 @@ describe('operations', () => {
       ['ISOBAR_COORDINATOR_UNKNOWN_MEMBER', { field: 'rank' }],
       ['ISOBAR_COORDINATOR_UNKNOWN_MEMBER', { field: 'incarnation' }],
     ]);
+  });
+});
+
+describe('parameters', () => {
+  const set = (changes: ParameterChanges, checkedOver: Parameters = {}) =>
+    ({ kind: 'parameters', changes, checkedOver }) as const;
+
+  it('are kept for every leader to come, and forgotten where they are reset', () => {
+    const { store, a, b } = leadingWorld();
+    operate(a, 1, set({ 'x.b': 2, 'x.a': 'text', 'x.c': null }));
+    const both = { 'x.a': 'text', 'x.b': 2 };
+    expect(store.control.parameters).toEqual(both);
+    a.sleep(20_000);
+    b.run(20_000, () => b.role === 'leading');
+    expect(b.leader.control.parameters).toEqual(both);
+    operate(b, 1, set({ 'x.b': null }, both));
+    expect(store.control.parameters).toEqual({ 'x.a': 'text' });
+  });
+
+  it('are refused over others than they were checked over', () => {
+    const { store, a } = leadingWorld();
+    a.fates.set('write-control', 'held');
+    operate(a, 1, set({ 'x.a': 1 }));
+    operate(a, 2, set({ 'x.b': 2 }));
+    a.fates.delete('write-control');
+    for (const event of a.held.splice(0)) a.send(event);
+    expect(settledTokens(a)).toEqual(['done 1', 'refused 2 ISOBAR_COORDINATOR_PARAMETERS_CHANGED']);
+    expect(store.control.parameters).toEqual({ 'x.a': 1 });
+  });
+
+  it('that could not be read are not written', () => {
+    const { store, a } = leadingWorld();
+    operate(a, 1, set({ __proto__x: 1 }));
+    operate(a, 2, set({ a: 'x'.repeat(257) }));
+    const code = 'ISOBAR_COORDINATOR_REQUEST_INVALID';
+    expect(settledTokens(a)).toEqual([`refused 1 ${code}`, `refused 2 ${code}`]);
+    expect(store.control.parameters).toEqual({});
+  });
+});
+
+describe('timings of leading', () => {
+  it('hold at once, also for the swap that is open', () => {
+    const { group, a } = leadingWorld();
+    group.rank(1).isSilent = true;
+    operate(a, 1, null, rollback(a));
+    a.run(500);
+    expect(a.leader.swap.open?.phase).toBe('preparing');
+    const timings = { ...a.leader.timings, prepareDeadlineMs: 300, backOffMs: 77_000 };
+    a.send({ kind: 'timings', timings });
+    a.run(200);
+    expect(a.leader.swap.open?.phase).not.toBe('preparing');
+    expect((a.leader.backOff?.untilMs ?? 0) - a.nowMs).toBeGreaterThan(70_000);
+  });
+
+  it('hold for a coordinator that comes to lead', () => {
+    const { a } = testWorld();
+    const timings = { ...a.state.options.timings.leader, backOffMs: 77_000 };
+    a.send({ kind: 'timings', timings });
+    a.lead();
+    expect(a.leader.timings.backOffMs).toBe(77_000);
   });
 });
 

@@ -57,6 +57,7 @@ describe('a cut', () => {
     const group = settledGroup(4);
     const member = group.member(2);
     lost(group, 2, [0, 1, 3]);
+    for (const rank of [0, 1, 3]) group.rank(rank).missesCuts = true;
     group.tick(100);
     group.tick(100);
     group.tick(900);
@@ -78,8 +79,8 @@ describe('a cut', () => {
     group.send({ kind: 'control', control: controlOf({ dead: [group.member(2)] }) });
     group.tick();
     const asked = group.effectsOf('send-cut').map(({ message }) => message.member);
-    expect(asked).toEqual([group.member(2)]);
-    for (const rank of [0, 1, 3]) group.rank(rank).cuts = [group.member(2)];
+    // At once, and at the tick again.
+    expect(asked).toEqual([group.member(2), group.member(2)]);
     group.rank(3).isSilent = false;
     group.settle();
     const before = group.effectsOf('send-cut').length;

@@ -23,6 +23,17 @@ function refusals(group: Group): { readonly token: number; readonly code: string
 }
 
 describe('a request', () => {
+  it('is refused where what it leads to could not be told, before anything is proposed', () => {
+    const group = settledGroup(3);
+    group.payloadBytesMax = 8_192;
+    group.lead(2);
+    group.settle();
+    ask(group, 1, 'rebalance', [[0, 3]]);
+    expect(refusals(group)).toEqual([{ token: 1, code: 'ISOBAR_COORDINATOR_TOO_LARGE' }]);
+    group.settle();
+    expect(group.version).toBe(1);
+  });
+
   it('is accepted, begun wave after wave, and ends committed', () => {
     const group = settledGroup(3);
     ask(group, 1, 'rebalance', [

@@ -58,6 +58,8 @@ export interface TestRank {
   missesOutcomes: boolean;
   /** Hears nothing of what is retired. */
   missesRetire: boolean;
+  /** Hears nothing of who is to be cut. */
+  missesCuts: boolean;
 }
 
 export const timings: LeaderTimings = {
@@ -77,7 +79,7 @@ export function fenceOf(term: number): Fence {
 
 export function controlOf(fields: Partial<ControlRecord> = {}): ControlRecord {
   const fresh = { mode: 'observe', paused: false, held: null } as const;
-  const none = { drained: [], slotLimits: [], dead: [], requests: [] };
+  const none = { drained: [], slotLimits: [], dead: [], parameters: {}, requests: [] };
   return { schema: 1, fence: fenceOf(1), ...fresh, ...none, ...fields };
 }
 
@@ -102,6 +104,7 @@ export class Group {
   activation: EngineDescription['activation'] = 'two-table';
   spareBuffers = 4;
   topology: TransferTopology | null = null;
+  payloadBytesMax = 1_048_576;
 
   constructor(numRanks: number, shape: { slotsPerRank?: number; numLogicalExperts?: number } = {}) {
     const { slotsPerRank = 2, numLogicalExperts = numRanks } = shape;
@@ -139,6 +142,7 @@ export class Group {
       refusal: null,
       missesOutcomes: false,
       missesRetire: false,
+      missesCuts: false,
     };
   }
 
@@ -217,6 +221,7 @@ export class Group {
           },
       exited: [...from.exited],
       progress: null,
+      refused: null,
       schemaRange: [1, 1],
     };
   }
@@ -264,9 +269,11 @@ export class Group {
     this.takeoverEffects.push(...effects);
     for (const effect of effects) {
       if (effect.kind === 'create-record') this.#createAtTakeover(effect.version, effect.bytes);
+      if (effect.kind === 'send-cut') this.cut(effect.message.member, effect.message.fence);
       if (effect.kind === 'complete') {
         const configuredRanks = this.ranks.map(({ rank }) => rank);
-        const options = { timings, configuredRanks, topology: this.topology };
+        const { topology, payloadBytesMax } = this;
+        const options = { timings, configuredRanks, topology, payloadBytesMax };
         this.leader = initialLeader(effect.ground, this.control, state.fence, options);
       }
     }
@@ -335,11 +342,26 @@ export class Group {
     );
   }
 
-  /** The engine's process ends, and its agent sees that. */
+  /** The engine's process ends; its agent sees that, and its peers lose their connections. */
   die(rank: number): void {
     const from = this.rank(rank);
     from.isGone = true;
     from.exited = [...from.exited, from.incarnation];
+    for (const peer of this.ranks) {
+      if (peer !== from) peer.brokenPeers = [...peer.brokenPeers, this.member(rank)];
+    }
+  }
+
+  /** All that hear it refuse that engine from now on. */
+  cut(member: Member, fence: Fence): void {
+    for (const rank of this.ranks) {
+      const hears = !rank.isSilent && !rank.isGone && !rank.missesCuts;
+      if (!hears || rank.rank === member.rank) continue;
+      if (rank.fence !== null && rank.fence.term > fence.term) continue;
+      rank.fence = fence;
+      const isCut = rank.cuts.some(({ incarnation }) => incarnation === member.incarnation);
+      if (!isCut) rank.cuts = [...rank.cuts, member];
+    }
   }
 
   /** Another engine starts at a rank; its agent goes on. */
@@ -371,6 +393,9 @@ export class Group {
           if (!hears || rank.activatedVersion < effect.message.version) continue;
           rank.retiredUpTo = Math.max(rank.retiredUpTo, effect.message.version);
         }
+        return;
+      case 'send-cut':
+        this.cut(effect.message.member, effect.message.fence);
         return;
       case 'ask':
         for (const rank of effect.ranks) {

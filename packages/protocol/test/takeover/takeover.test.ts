@@ -74,6 +74,11 @@ function openSwap(group: Group, silent: readonly number[]): void {
   group.storeIsDown = false;
 }
 
+/** Peers of one whose process has ended. */
+function loseConnection(group: Group, member: Member): void {
+  for (const rank of group.ranks) rank.brokenPeers = [...rank.brokenPeers, member];
+}
+
 function groundOf(group: Group): Ground {
   const complete = group.takeoverEffects.find((effect) => effect.kind === 'complete');
   if (complete?.kind !== 'complete') throw new Error('the takeover is not complete');
@@ -136,20 +141,24 @@ describe('who must answer', () => {
 
   it('is also whose death only the leader before had proof of', () => {
     const group = settledGroup(4);
-    group.rank(3).isSilent = true;
+    const dead = [group.member(2), group.member(3)];
+    for (const { rank } of dead) group.rank(rank).isSilent = true;
     group.storeIsDown = true;
-    group.send({ kind: 'control', control: controlOf({ dead: [group.member(3)] }) });
+    group.send({ kind: 'control', control: controlOf({ dead }) });
+    group.tick();
     expect(group.state.swap.open?.phase).toBe('deciding');
-    // The store has lost that word; all others have voted for the removal.
+    // The store has lost that word; the others have cut them, and voted for the removal.
     group.beginTakeover(2);
     group.answerTakeover();
-    expect(ranksUnheard(group.takeover ?? never())).toEqual([3]);
+    expect(ranksUnheard(group.takeover ?? never())).toEqual([2, 3]);
     expect(created(group)).toEqual([]);
     group.storeIsDown = false;
-    group.rank(3).isSilent = false;
-    group.die(3);
-    group.answerTakeover([3]);
-    expect(groundOf(group).members.map(({ rank }) => rank)).toEqual([0, 1, 2]);
+    for (const { rank } of dead) {
+      group.rank(rank).isSilent = false;
+      group.die(rank);
+    }
+    group.answerTakeover([2, 3]);
+    expect(groundOf(group).members.map(({ rank }) => rank)).toEqual([0, 1]);
   });
 
   it('is not the engine that has come in a member’s place', () => {
@@ -160,6 +169,8 @@ describe('who must answer', () => {
     expect(isComplete(group)).toBe(false);
     group.rank(3).exited = [incarnationOf(3)];
     group.answerTakeover([3]);
+    loseConnection(group, { rank: 3, incarnation: incarnationOf(3) });
+    group.answerTakeover([0, 1, 2]);
     expect(isComplete(group)).toBe(true);
     expect(groundOf(group).joiners.map(({ rank }) => rank)).toEqual([3]);
   });
@@ -278,9 +289,10 @@ describe('who must answer', () => {
     const cut = group.takeoverEffects.find((effect) => effect.kind === 'send-cut');
     expect(cut).toMatchObject({ message: { fence: fenceOf(2), member: group.member(3) } });
     for (const rank of [0, 1, 2]) {
-      group.rank(rank).cuts = [group.member(3)];
+      expect(group.rank(rank).cuts).toEqual([group.member(3)]);
       group.toTakeover({ kind: 'report', report: group.report(rank) });
     }
+    group.answerTakeover();
     expect(isComplete(group)).toBe(true);
   });
 });
@@ -422,7 +434,21 @@ describe('an open number that a joiner voted for', () => {
     group.rank(3).exited = [...group.rank(3).exited, group.rank(3).incarnation];
     group.rank(3).isGone = true;
     group.toTakeover({ kind: 'report', report: group.report(3) });
+    group.toTakeover({ kind: 'tick' });
+    group.answerTakeover([0, 1, 2]);
     expect(groundOf(group).newest.version).toBe(3);
+  });
+
+  it('waits for the joiner, too, where all that have voted have cut those that have not', () => {
+    const group = joining([]);
+    for (const rank of [1, 2]) group.rank(rank).vote = null;
+    group.rank(0).cuts = [group.member(1), group.member(2)];
+    group.beginTakeover(2);
+    // A leader that held ranks 1 and 2 for dead may have committed it, and told the joiner alone.
+    group.answerTakeover([0, 1, 2]);
+    expect(ranksUnheard(group.takeover ?? never())).toEqual([3]);
+    group.answerTakeover([3]);
+    expect(groundOf(group).voided).toEqual([3]);
   });
 
   it('is void, without the joiner, where a member has not voted', () => {
@@ -628,7 +654,8 @@ describe('without any record', () => {
     group.answerTakeover([2, 0, 1]);
     expect(isComplete(group)).toBe(false);
     group.rank(2).exited = [incarnationOf(2)];
-    group.answerTakeover([2]);
+    loseConnection(group, { rank: 2, incarnation: incarnationOf(2) });
+    group.answerTakeover([2, 0, 1]);
     expect(groundOf(group).members[2]?.incarnation).toBe(incarnationOf(2, 1));
   });
 

@@ -35,16 +35,6 @@ export function addAuth(program: Command): void {
       '--authority <folder>',
       'authority of an earlier set, for deployments on the same servers',
     )
-    .addHelpText(
-      'after',
-      `
-Files are readable by their owner alone, and nothing that is there is overwritten. Without --host the
-servers are localhost and 127.0.0.1. docs/SECURITY.md tells what each role may do, and what is not
-protected.
-
-Example: isobar -d prod auth init ./prod-auth --kind nkey --ranks 32 --coordinators 2 \\
-           --operator alice --viewer grafana --host nats-1.internal --host nats-2.internal`,
-    )
     .action(async (folder: string, _, command: Command) => {
       const { operator, viewer, host, ...given } = command.optsWithGlobals<
         Omit<AuthInitOptions, 'operator' | 'viewer' | 'host'> &

@@ -88,9 +88,8 @@ export function renderAuthInit(report: AuthInitReport): string {
   coordinator-N/, operator-NAME/, viewer-NAME/   to each, and to nobody else
   authority/  away from all of these: whoever has its key can become anybody
 
-Settings of an agent:        "context": ".../agent-N/context.json"
-Settings of a coordinator:   "context": ".../coordinator-N/context.json",
-                             "operatorsAccount": "${report.operatorsAccount}"
-An operator:                 isobar --context .../operator-NAME/context.json status
+The configuration:   nats: { context: .../{process}/context.json, operatorsAccount: ${report.operatorsAccount} }
+A coordinator:       ISOBAR_COORDINATOR_HOLDER=coordinator-N
+An operator:         isobar --context .../operator-NAME/context.json status
 `;
 }

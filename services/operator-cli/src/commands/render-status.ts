@@ -5,7 +5,10 @@ import type {
   RebalanceEntry,
   StatusAnswer,
 } from '@isobar/protocol';
-import { bytes, optional, table } from '../table.js';
+import { adviceOn } from '@isobar/protocol';
+import { bytes, optional, ranges, seconds, table } from '../table.js';
+
+const refusalsShown = 16;
 
 /** `isobar status` for a person. */
 export function renderStatus(status: StatusAnswer): string {
@@ -25,7 +28,7 @@ export function renderStatus(status: StatusAnswer): string {
     );
   }
   lines.push(...troubles(status));
-  if (status.messagesRefused > 0) lines.push(`refused      ${status.messagesRefused} messages`);
+  lines.push(...refusals(status));
   const last = status.history.at(-1);
   if (last?.outcome === 'not-worth') lines.push(`last plan    ${last.plan.reason}`);
   if (last !== undefined) lines.push(`forecast     ${forecast(last.plan)}, when last planned`);
@@ -35,28 +38,45 @@ export function renderStatus(status: StatusAnswer): string {
   return lines.join('\n');
 }
 
+/** Messages that were not taken: by whom, of what kind, why. */
+function refusals({ messagesRefused, refusals: recent = [] }: StatusAnswer): string[] {
+  if (messagesRefused === 0 && recent.length === 0) return [];
+  const lines = recent
+    .slice(0, refusalsShown)
+    .map(
+      ({ source, kind, reason, count }) =>
+        `refusing     ${source}: ${count} × ${kind}, ${reason}: ${adviceOn(reason)}`,
+    );
+  const more = recent.length - lines.length;
+  if (more > 0) lines.push(`refusing     ${more} kinds more`);
+  return [`refused      ${messagesRefused} messages, by the coordinator`, ...lines];
+}
+
 /** What keeps balancing back, and ranks that are not as they should be. */
-function troubles({ held, heldBack, backOff, drained, dead, suspected }: StatusAnswer): string[] {
+export function troubles(status: StatusAnswer): string[] {
+  const { held, heldBack, backOff, drained, dead, suspected, ranks } = status;
   const lines: string[] = [];
   if (held !== null) lines.push(`held         ${held}, until isobar resume`);
   else if (heldBack !== null) lines.push(`held back    ${heldBack}`);
   if (backOff !== null) lines.push(`back-off     ${seconds(backOff.remainingMs)} more`);
-  if (drained.length > 0) lines.push(`drained      rank ${drained.join(', ')}`);
+  if (drained.length > 0) lines.push(`drained      rank ${ranges(drained)}`);
   for (const { rank, incarnation, proof } of dead) {
     lines.push(`dead         rank ${rank} (${incarnation}), ${proof}`);
   }
   for (const { rank, incarnation, lostBy } of suspected) {
-    lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${lostBy.join(', ')}`);
+    lines.push(`suspected    rank ${rank} (${incarnation}), lost by rank ${ranges(lostBy)}`);
+  }
+  for (const { rank, refused } of ranks) {
+    if (refused == null) continue;
+    const { order, version, code, reason } = refused;
+    const of = version === null ? '' : ` of version ${version}`;
+    lines.push(`not followed rank ${rank}, ${order}${of}: ${code}, ${reason}`);
   }
   return lines;
 }
 
-function seconds(millis: number): string {
-  return `${(millis / 1_000).toFixed(1)} s`;
-}
-
 function missing(ranks: readonly number[]): string {
-  return ranks.length === 0 ? '' : `, waiting for rank ${ranks.join(', ')}`;
+  return ranks.length === 0 ? '' : `, waiting for rank ${ranges(ranks)}`;
 }
 
 function rankTable(status: StatusAnswer): string {

@@ -98,17 +98,13 @@ export function addMembers(program: Command): void {
   changing(program.command('declare-dead'))
     .argument('<rank>', 'rank', count(0, ranksMax))
     .argument('<incarnation>', 'of the engine, 16 hex digits, as isobar status tells it', hex)
-    .option('--yes', 'you have made sure that no such process runs any more', false)
     .description(
       'Vouches that an engine process has ended, where neither its agent nor the other ranks can. ' +
-        'If it runs on after all, it may serve tokens that nobody else knows of.',
+        'If it runs on after all, it may serve tokens that nobody else knows of: make sure first.',
     )
-    .action((rank: number, incarnation: string, _, command: Command) => {
-      const { yes, dryRun } = command.opts<{ yes: boolean; dryRun: boolean }>();
-      if (yes || dryRun) return change(command, 'declare-dead', { rank, incarnation });
-      const what = `rank ${rank} with incarnation ${incarnation} would be taken for dead for good`;
-      return wrongOptions(command, `${what}; make sure that it is, and say so with --yes`);
-    });
+    .action((rank: number, incarnation: string, _, command: Command) =>
+      change(command, 'declare-dead', { rank, incarnation }),
+    );
 }
 
 function addDrains(program: Command): void {

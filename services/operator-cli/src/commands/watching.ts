@@ -24,7 +24,6 @@ export function addWatching(program: Command): void {
     .command('explain')
     .argument('<version>', 'version of the mapping', count(0, versionMax))
     .description('Why a version is as it is: who asked, loads, forecast, gain, bytes, durations.')
-    .addHelpText('after', '\nExample: isobar explain 17 --json')
     .action((version: number, _, command: Command) =>
       withClient(command, async (client, { json }) => {
         const answer = await client.ask('explain', { version });
@@ -44,7 +43,6 @@ function addExport(program: Command): void {
         .choices(['isobar', 'sglang'])
         .default('isobar'),
     )
-    .addHelpText('after', '\nExample: isobar export --format sglang > expert-location.json')
     .action((version: number | undefined, _, command: Command) =>
       withClient(command, async (client) => {
         const { format } = command.opts<{ format: 'isobar' | 'sglang' }>();

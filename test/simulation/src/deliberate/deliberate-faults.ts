@@ -45,8 +45,10 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [
       {
         file: 'swap/coordinator-swap.js',
-        find: '    if (missingMembers(counted, state.dead, state.reports).length === 0) {',
-        replace: '    if (2 * counted.votes.size > counted.voters.length) {',
+        find: '    if (open === null || missingMembers(open, state.dead, state.reports).length > 0) {',
+        replace: `    const isMajority = open?.phase === 'preparing' && 2 * open.votes.size > open.voters.length;
+    const isMissing = open === null || missingMembers(open, state.dead, state.reports).length > 0;
+    if (open === null || (isMissing && !isMajority)) {`,
       },
     ],
   },
@@ -184,7 +186,7 @@ function voidWhereAbsent({ durable }, engine) {
     edits: [
       {
         file: 'swap/rank-swap.js',
-        find: "    return fenced(state, query.fence, 'query', (raised) => {",
+        find: "    return fenced(state, query.fence, { order: 'query', version: null }, (raised) => {",
         replace: '    return ((act) => act(state))((raised) => {',
       },
       {
@@ -258,6 +260,23 @@ function voidWhereAbsent({ durable }, engine) {
         if (silent.length > 0 && 2 * silent.length >= members.length - 1)
             prove(member, 'declared');
         if (includesMember(evidence.declared, member))`,
+      },
+    ],
+  },
+  {
+    name: 'count a word before the dead are cut',
+    numRanks: 4,
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'swap/known-versions.js',
+        find: '    return words.filter(({ answer: { rank, engine } }) => deaths.every((death) => engine !== null && isSevered(rank, engine.state, death)));',
+        replace: '    return words;',
+      },
+      {
+        file: 'swap/takeover.js',
+        find: '    const toCut = [...watched.toCut, ...membersToSever(state)];',
+        replace: '    const toCut = watched.toCut;',
       },
     ],
   },
@@ -381,6 +400,12 @@ function voidWhereAbsent({ durable }, engine) {
     ...few,
     edits: [],
     shell: { activatedAtOnce: true },
+  },
+  {
+    name: 'an answer from an earlier connection is taken',
+    ...few,
+    edits: [],
+    shell: { hearEarlierConnections: true },
   },
   {
     name: 'switch in place without the others',

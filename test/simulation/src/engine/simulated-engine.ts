@@ -6,6 +6,7 @@ import type { World } from '../world.js';
 import { EnginePeers } from './engine-peers.js';
 import type { PortConnection } from './engine-port.js';
 import type { ExpertMemory } from './expert-memory.js';
+import { noPortFaults, type PortFaults } from './port-faults.js';
 import type { StagingFaults } from './stager.js';
 import { SwapPort } from './swap-port.js';
 import { TokenTraffic } from './token-traffic.js';
@@ -38,6 +39,8 @@ export class SimulatedEngine implements FabricEnd {
   phase: EnginePhase = 'waiting';
   /** Later starts have higher numbers. */
   startedAs = 0;
+  readonly portFaults: PortFaults = { ...noPortFaults };
+  #connections = 0;
   incarnation = '';
   #agent: { readonly connection: PortConnection; readonly listener: EngineListener } | null = null;
   /** Null: all slots. */
@@ -154,7 +157,7 @@ export class SimulatedEngine implements FabricEnd {
 
   /** Called by the world when the process is dead. */
   died(): void {
-    this.#agent?.connection.close();
+    this.#agent?.connection.end();
     this.#agent = null;
     this.traffic.cutAll();
     this.#world.fabric.died(this);
@@ -162,15 +165,32 @@ export class SimulatedEngine implements FabricEnd {
 
   // The port
 
-  /** The newest agent wins. @returns false where the engine takes none yet */
-  takeAgent(connection: PortConnection, listener: EngineListener): boolean {
-    if (this.phase !== 'running') return false;
-    this.#agent?.connection.replace();
+  get listens(): boolean {
+    return this.process.alive && this.phase === 'running';
+  }
+
+  nextConnection(): number {
+    this.#connections += 1;
+    return this.#connections;
+  }
+
+  /** An agent has greeted: of those that have, the one that connected last wins. */
+  takeAgent(connection: PortConnection, listener: EngineListener): void {
+    const serving = this.#agent?.connection;
+    if (serving?.open === true && serving.number > connection.number) {
+      this.#world.situations.count('port: greetings crossed');
+      connection.replace();
+      return;
+    }
+    serving?.replace();
     this.#agent = { connection, listener };
     const description = this.describe();
     const state = this.state();
     connection.toAgent(() => listener.hello(description, state));
-    return true;
+    const { pauseOnceGreetedMs } = this.portFaults;
+    if (pauseOnceGreetedMs === 0) return;
+    this.portFaults.pauseOnceGreetedMs = 0;
+    this.#world.scheduler.pause(this.process, pauseOnceGreetedMs);
   }
 
   describe(): EngineDescription {

@@ -1,6 +1,7 @@
 import type { Random } from '@isobar/trace';
 import { type LeaderPhase, leaderPhases } from '../phases.js';
 import { present } from '../present.js';
+import { deadMemberHeard } from './dead-member-heard.js';
 import { badStaging } from './engine-faults.js';
 import type { Fault, PlannedFault } from './fault.js';
 import {
@@ -11,6 +12,13 @@ import {
   movedElsewhere,
 } from './network-faults.js';
 import { cancellation } from './operator-faults.js';
+import {
+  answersLate,
+  answersOutlived,
+  badCommand,
+  greetingsCross,
+  portBroken,
+} from './port-faults.js';
 import {
   crash,
   groupRestart,
@@ -26,6 +34,7 @@ import {
   claimLost,
   drainedGivesNothing,
   noUnheard,
+  pausedHolder,
   replacedUnheard,
   secondAgentAfterVote,
   starterMoved,
@@ -34,6 +43,8 @@ import {
 
 /** How many faults a run has, at least two. */
 const faultCount = { least: 2, spread: 6 };
+
+const fates = ['command-lost', 'answer-lost', 'answered-twice', 'agent-pauses'] as const;
 
 /** Weights are relative. */
 const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => Fault]> = [
@@ -55,9 +66,11 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => voidOvertaken],
   [1, () => replacedUnheard],
   [1, () => noUnheard],
+  [1, () => deadMemberHeard],
   [1, () => secondAgentAfterVote],
   [1, () => starterMoved],
-  [1, () => drainedGivesNothing],
+  [2, () => drainedGivesNothing],
+  [1, () => pausedHolder],
   [2, (random) => badStaging('fails', 1 + random.integer(2))],
   [1, (random) => badStaging('stalls', 1 + random.integer(2))],
   [1, (random) => badStaging('corrupts', 1 + random.integer(2))],
@@ -66,6 +79,11 @@ const kinds: ReadonlyArray<readonly [weight: number, draw: (random: Random) => F
   [1, () => orderlyStop],
   [1, () => cancellation],
   [1, () => secondAgent],
+  [1, () => portBroken],
+  [1, () => greetingsCross],
+  [2, (random) => badCommand(oneOf(random, fates), 1 + random.integer(3))],
+  [1, (random) => answersLate(2_000 + random.next() * 18_000)],
+  [1, () => answersOutlived],
   [1, () => secondAgentOnDisk],
 ];
 const weights = kinds.reduce((sum, [weight]) => sum + weight, 0);

@@ -1,7 +1,7 @@
 import type { VirtualProcess } from '../kernel/virtual-process.js';
 import { phaseOf } from '../phases.js';
 import type { World } from '../world.js';
-import type { Fault } from './fault.js';
+import type { Fault, FaultClock } from './fault.js';
 
 /** Whom a fault strikes. */
 export const victims = ['leader', 'standby', 'agent', 'engine', 'server'] as const;
@@ -123,19 +123,21 @@ export const orderlyStop: Fault = {
 };
 
 /** A second agent is started for an engine that has one, with a disk of its own, which is empty. */
+export function startSecondAgent(world: World, clock: FaultClock, station: number): void {
+  const first = world.agentAt(station);
+  world.situations.count('two agents for one engine');
+  const second = world.addAgent(first.engine, world.emptyDisk());
+  world.supervisor.hold(second.process);
+  second.start();
+  clock.later(5_000 + world.random.next() * 20_000, () => {
+    world.scheduler.crash(second.process);
+    world.supervisor.release(first.process);
+  });
+}
+
 export const secondAgent: Fault = {
   name: 'second agent',
-  strike: (world, clock) => {
-    const first = world.agentAt(world.random.integer(world.numRanks));
-    world.situations.count('two agents for one engine');
-    const second = world.addAgent(first.engine, world.emptyDisk());
-    world.supervisor.hold(second.process);
-    second.start();
-    clock.later(5_000 + world.random.next() * 20_000, () => {
-      world.scheduler.crash(second.process);
-      world.supervisor.release(first.process);
-    });
-  },
+  strike: (world, clock) => startSecondAgent(world, clock, world.random.integer(world.numRanks)),
 };
 
 /**

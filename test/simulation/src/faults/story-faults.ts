@@ -156,3 +156,27 @@ export const drainedGivesNothing: Fault = {
     world.operator.ask({ kind: 'drain', rank: engine.rank });
   },
 };
+
+/**
+ * An agent stands still while its engine is replaced, and another is started on its disk: when it wakes
+ * it knows only of what it wrote itself.
+ */
+export const pausedHolder: Fault = {
+  name: 'the disk of a paused agent is taken',
+  strike: (world, clock) => {
+    const { random, scheduler, supervisor, situations } = world;
+    const first = world.agentAt(random.integer(world.numRanks));
+    if (!first.process.alive || first.process.paused || !first.engine.process.alive) return;
+    situations.count('the disk of a paused agent is taken');
+    world.log(() => `${first.name} stands still, and another is started on its disk`);
+    scheduler.pause(first.process, 12_000 + random.next() * 10_000);
+    scheduler.crash(first.engine.process);
+    const second = world.addAgent(first.engine, first.disk);
+    supervisor.hold(second.process);
+    second.start();
+    clock.later(40_000, () => {
+      scheduler.crash(second.process);
+      supervisor.release(first.process);
+    });
+  },
+};

@@ -8,6 +8,7 @@ import type {
   OperationCommand,
 } from '@isobar/protocol';
 import { usableSlots } from '@isobar/protocol';
+import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import { present } from '../present.js';
 import type { World } from '../world.js';
 import { rearrange, wavesTo } from './planner.js';
@@ -280,6 +281,26 @@ export class Operator {
     coordinator.step({ kind: 'operate', token, change: { kind: 'resume' }, request: null });
   }
 
+  /** An operator takes an engine for dead that stands still: asked of whoever takes over. */
+  vouchFor({ rank, incarnation, name }: SimulatedEngine): void {
+    const { coordinators, rules, agents } = this.#world;
+    const names = agents.filter((agent) => agent.engine.name === name).map((agent) => agent.name);
+    rules.outcomes.countOut(incarnation, [name, ...names]);
+    for (const coordinator of coordinators) {
+      const { process, state } = coordinator;
+      if (!process.alive || process.paused || state.role.kind !== 'taking-over') continue;
+      this.#vouch(coordinator, { rank, incarnation });
+    }
+  }
+
+  #vouch(coordinator: SimulatedCoordinator, member: Member): void {
+    this.#world.log(() => `an operator vouches for the death of rank ${member.rank}`);
+    const token = coordinator.drawToken();
+    this.#asked.set(token, { wish: { kind: 'declare-dead', member }, attempts: attemptsMax });
+    const change = { kind: 'declare-dead', member } as const;
+    coordinator.step({ kind: 'operate', token, change, request: null });
+  }
+
   /** Members whose processes are gone, though nobody beside them can say so. */
   #declareDead(coordinator: SimulatedCoordinator | null, members: readonly Member[]): void {
     if (coordinator === null) return;
@@ -291,11 +312,7 @@ export class Operator {
       this.#suspects = this.#suspects.filter(
         ({ incarnation }) => incarnation !== member.incarnation,
       );
-      this.#world.log(() => `an operator vouches for the death of rank ${member.rank}`);
-      const token = coordinator.drawToken();
-      this.#asked.set(token, { wish: { kind: 'declare-dead', member }, attempts: attemptsMax });
-      const change = { kind: 'declare-dead', member } as const;
-      coordinator.step({ kind: 'operate', token, change, request: null });
+      this.#vouch(coordinator, member);
     }
   }
 }

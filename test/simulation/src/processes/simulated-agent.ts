@@ -1,7 +1,5 @@
 import type {
   DurableRankState,
-  EngineCommand,
-  EngineDescription,
   Fence,
   LeaveAnswer,
   LeaveQuestion,
@@ -12,10 +10,8 @@ import type {
   RankSwapState,
   Vote,
   WitnessedEngine,
-  WitnessedProcess,
 } from '@isobar/protocol';
-import type { CommandResult } from '../engine/engine-commands.js';
-import { PortConnection } from '../engine/engine-port.js';
+import { AgentPort } from '../engine/agent-port.js';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import type { VirtualProcess } from '../kernel/virtual-process.js';
 import type { BusClient } from '../network/message-network.js';
@@ -29,9 +25,8 @@ export interface AgentDisk {
   holder: VirtualProcess | null;
 }
 
-const dialMs = { least: 50, spread: 250, again: 1_000 };
+const questionMs = 2_000;
 const leaveDeadlineMs = 60_000;
-const deadlines = { stageMs: 60_000, commandMs: 8_000, questionMs: 2_000 };
 
 /** An agent's shell: what services/rank-agent does around `stepRankSwap`. */
 export class SimulatedAgent {
@@ -40,9 +35,9 @@ export class SimulatedAgent {
   rank: number;
   readonly engine: SimulatedEngine;
   readonly disk: AgentDisk;
+  readonly port: AgentPort;
   readonly #world: World;
   #state: RankSwapState;
-  #connection: PortConnection | null = null;
   readonly #questions = new Map<number, (answer: RankAnswer) => void>();
   #nextQuestion = 0;
 
@@ -59,6 +54,7 @@ export class SimulatedAgent {
     this.engine = engine;
     this.rank = engine.rank;
     this.disk = disk;
+    this.port = new AgentPort(world, this);
     this.#state = world.machines.initialRankSwap(this.rank, disk.durable);
   }
 
@@ -71,7 +67,7 @@ export class SimulatedAgent {
   }
 
   get isConnected(): boolean {
-    return this.#connection?.open === true;
+    return this.port.isConnected;
   }
 
   /** A station that stands by is given a rank, before it starts. */
@@ -88,9 +84,8 @@ export class SimulatedAgent {
       return;
     }
     this.#state = machines.initialRankSwap(this.rank, this.disk.durable);
-    this.#connection = null;
     this.#questions.clear();
-    this.#dialSoon(dialMs.least + random.next() * dialMs.spread);
+    this.port.start();
     scheduler.timer(this.process, random.next() * tickMs.agent, () => this.#tick());
   }
 
@@ -130,8 +125,7 @@ export class SimulatedAgent {
 
   /** Called by the world when the process is dead. */
   died(): void {
-    this.#connection?.close();
-    this.#connection = null;
+    this.port.died();
   }
 
   step(event: RankSwapEvent): void {
@@ -145,89 +139,13 @@ export class SimulatedAgent {
     }
   }
 
-  // The engine's port
-
-  #dialSoon(delayMs: number): void {
-    this.#world.scheduler.toLife(this.process, delayMs, () => this.#dial());
-  }
-
-  #dial(): void {
-    const { engine, process } = this;
-    const { scheduler } = this.#world;
-    if (this.isConnected) return;
-    const connection = new PortConnection(scheduler, process, engine.process, () => {
-      this.#onPortClosed(connection);
-    });
-    const listens = engine.process.alive && !engine.process.paused;
-    const taken =
-      listens &&
-      engine.takeAgent(connection, {
-        hello: (description, state) => {
-          const found = this.#processOf(description);
-          this.step({ kind: 'engine-hello', description, state, process: found });
-        },
-        activated: (state) => this.step({ kind: 'engine-activated', state }),
-        changed: (state) => this.step({ kind: 'engine-changed', state }),
-      });
-    if (taken) this.#connection = connection;
-    else this.#dialSoon(dialMs.again);
-  }
-
-  #onPortClosed(connection: PortConnection): void {
-    if (this.#connection !== connection) return;
-    this.#connection = null;
-    if (connection.replaced) {
-      this.#world.log(() => `${this.name} ends: another agent has its engine`);
-      this.#world.supervisor.hold(this.process);
-      this.#world.scheduler.crash(this.process);
-      return;
-    }
-    this.step({ kind: 'engine-lost' });
-    this.#dialSoon(dialMs.again);
-  }
-
-  /** The engine's process, if it runs on this very machine. */
-  #processOf({ process, incarnation }: EngineDescription): WitnessedProcess | null {
-    if (process === null || !this.#isRunningHere(incarnation)) return null;
-    return { ...process, scope: `station ${this.engine.station}` };
-  }
-
-  #isRunningHere(incarnation: string): boolean {
-    return this.engine.process.alive && this.engine.incarnation === incarnation;
-  }
-
   #lookFor(engines: readonly WitnessedEngine[]): void {
     for (const { incarnation } of engines) {
-      if (this.#isRunningHere(incarnation)) continue;
+      if (this.port.isRunningHere(incarnation)) continue;
       this.#world.scheduler.toLife(this.process, 1, () =>
         this.step({ kind: 'engine-exited', incarnation }),
       );
     }
-  }
-
-  #command(command: EngineCommand): void {
-    const connection = this.#connection;
-    const refuse = (code: string, message: string, explicit: boolean) =>
-      this.step({ kind: 'engine-refused', command, code, message, explicit });
-    if (connection === null || !connection.open) {
-      this.#world.scheduler.toLife(this.process, 0, () =>
-        refuse('ISOBAR_ENGINE_DISCONNECTED', 'no engine is connected', false),
-      );
-      return;
-    }
-    let settled = false;
-    const settle = (result: CommandResult | null) => {
-      if (settled || this.#connection !== connection) return;
-      settled = true;
-      if (result === null) refuse('ISOBAR_ENGINE_TIMEOUT', 'no answer in time', false);
-      else if (result.ok) this.step({ kind: 'engine-done', command, state: result.state });
-      else refuse(result.code, result.message, true);
-    };
-    const deadlineMs = command.kind === 'stage' ? deadlines.stageMs : deadlines.commandMs;
-    this.#world.scheduler.timer(this.process, deadlineMs, () => settle(null));
-    connection.toEngine(() => {
-      this.engine.port.handle(command, (result) => connection.toAgent(() => settle(result)));
-    });
   }
 
   // The bus
@@ -248,9 +166,7 @@ export class SimulatedAgent {
       settled = true;
       this.step(event);
     };
-    scheduler.timer(this.process, deadlines.questionMs, () =>
-      settle({ kind: 'outcomes-unanswered' }),
-    );
+    scheduler.timer(this.process, questionMs, () => settle({ kind: 'outcomes-unanswered' }));
     const { life } = this.process;
     for (const coordinator of coordinators) {
       network.send(this.client, coordinator.client, () => {
@@ -285,7 +201,7 @@ export class SimulatedAgent {
       settled = true;
       this.step({ kind: 'leave-told', question, answer });
     };
-    scheduler.timer(this.process, deadlines.questionMs, () => settle(null));
+    scheduler.timer(this.process, questionMs, () => settle(null));
     const { life } = this.process;
     for (const coordinator of coordinators) {
       network.send(this.client, coordinator.client, () => {
@@ -310,7 +226,7 @@ export class SimulatedAgent {
         this.disk.durable = effect.durable;
         return;
       case 'command-engine':
-        this.#command(effect.command);
+        this.port.command(effect.command);
         return;
       case 'send-vote': {
         const { vote } = effect;
@@ -342,7 +258,11 @@ export class SimulatedAgent {
         return;
       }
       case 'refused':
-        situations.count(`fenced message: ${effect.what}`);
+        situations.count(
+          effect.fields.code === 'ISOBAR_AGENT_FENCED'
+            ? `fenced message: ${effect.what}`
+            : `order refused: ${effect.what}`,
+        );
         this.#world.log(() => `${this.name} refuses: ${effect.what} ${fieldsOf(effect.fields)}`);
         return;
       case 'alarm':

@@ -274,6 +274,12 @@ export class SimulatedCoordinator {
         situations.count(`leader refuses: ${effect.what}`);
         this.#world.log(() => `${this.name} refuses: ${effect.what} ${fieldsOf(effect.fields)}`);
         return;
+      case 'order-refused': {
+        const { rank, refused } = effect;
+        situations.count(`leader told of a refusal: ${refused.order}`);
+        this.#world.log(() => `rank ${rank} refuses: ${fieldsOf(refused)}`);
+        return;
+      }
       case 'alarm':
         situations.count(`leader alarm: ${effect.alarm}`);
         this.#world.log(() => `${this.name} ALARM: ${effect.alarm} ${fieldsOf(effect.fields)}`);

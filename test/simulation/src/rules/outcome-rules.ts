@@ -27,7 +27,12 @@ export class OutcomeRules {
   readonly #created = new Map<number, Set<string>>();
   readonly #committed = new Map<number, CommittedRecord>();
   readonly #told = new Map<number, Set<string>>();
-  readonly #acted = new Map<number, { readonly content: string; readonly who: string }>();
+  readonly #acted = new Map<
+    number,
+    { readonly content: string; readonly who: string; readonly actors: Set<string> }
+  >();
+  /** Incarnations that are vouched for as dead though they may live, by the names of who acts. */
+  readonly #countedOut = new Map<string, readonly string[]>();
   /** The newest committed version that any rank has acted on. */
   newestActed: CommittedRecord | null = null;
   readonly #announced = new Map<number, { readonly content: string; readonly who: string }>();
@@ -59,12 +64,38 @@ export class OutcomeRules {
     addTo(this.#told, version, content);
   }
 
+  /**
+   * What this engine alone has acted on binds nobody from now on, unless a peer hears of it.
+   * @param names of the engine and its agents
+   */
+  countOut(incarnation: string, names: readonly string[]): void {
+    this.#countedOut.set(incarnation, names);
+    for (const [version, { actors }] of this.#acted) {
+      for (const name of names) actors.delete(name);
+      if (actors.size > 0) continue;
+      this.#acted.delete(version);
+      // It was announced since this engine had taken it.
+      this.#announced.delete(version);
+    }
+  }
+
+  /** It is gone: whoever has its names from now on is another. */
+  countIn(incarnation: string): void {
+    this.#countedOut.delete(incarnation);
+  }
+
+  isCountedOut(incarnation: string): boolean {
+    return this.#countedOut.has(incarnation);
+  }
+
   /** A rank keeps an outcome durably, or its engine follows it. */
   acted(record: MapRecord, who: string): void {
     const { version } = record;
     const content = contentOf(record);
     const acted = this.#acted.get(version);
+    if ([...this.#countedOut.values()].some((names) => names.includes(who))) return;
     if (acted !== undefined) {
+      acted.actors.add(who);
       if (acted.content === content) return;
       throw new RuleViolation(
         'S1',
@@ -79,7 +110,7 @@ export class OutcomeRules {
       );
     }
     this.#mustAgree(this.#announced, version, content, who);
-    this.#acted.set(version, { content, who });
+    this.#acted.set(version, { content, who, actors: new Set([who]) });
     if (record.outcome === 'committed' && version > (this.newestActed?.version ?? 0)) {
       this.newestActed = record;
     }

@@ -45,7 +45,9 @@ export class Rules {
     this.#agentRules = new AgentRules(this.outcomes, reader);
     this.#engines = engines;
     const isProvenDead = (engine: SimulatedEngine) =>
-      !engine.process.alive || this.#cut.has(engine);
+      !engine.process.alive ||
+      this.#cut.has(engine) ||
+      this.outcomes.isCountedOut(engine.incarnation);
     this.#leaderRules = new LeaderRules(engines, this.outcomes, this.#engineRules, isProvenDead);
     this.residency = new ResidencyRules(world, isProvenDead);
   }

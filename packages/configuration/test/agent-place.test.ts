@@ -1,0 +1,59 @@
+import { agentArguments, agentPlace, contextOf, coordinatorArguments } from '@isobar/configuration';
+import { describe, expect, it } from 'vitest';
+import { loaded } from './test-file.js';
+
+const start = 'deployment: d\nnats: { servers: [a], context: "auth/{process}/context.json" }\n';
+const of = (topology: string, engine: string) =>
+  loaded(
+    `${start}topology: ${topology}\nagent: { engine: "${engine}", stateDirectory: "s/{rank}" }`,
+  );
+
+describe('the place of an agent', () => {
+  it('is filled in by its rank, and its rank within its node', async () => {
+    const configuration = of('{ ranks: 8, nodes: 2 }', 'tcp://h:71{localRank}{rank}');
+    expect(await agentPlace(configuration, 6)).toEqual({
+      engine: 'tcp://h:7126',
+      stateDirectory: '/etc/isobar/s/6',
+    });
+    expect(contextOf(configuration, 'agent-6')).toBe('/etc/isobar/auth/agent-6/context.json');
+  });
+
+  it('is none for a rank that the topology lacks', async () => {
+    await expect(agentPlace(of('{ ranks: 8, nodes: 2 }', 'unix:/e'), 8)).rejects.toMatchObject({
+      code: 'ISOBAR_CONFIGURATION_RANK',
+    });
+  });
+
+  it('needs the topology’s file only for ranks within nodes', async () => {
+    expect(await agentPlace(of('/nowhere', 'unix:/e{rank}'), 3)).toMatchObject({
+      engine: 'unix:/e3',
+    });
+    await expect(agentPlace(of('/nowhere', 'unix:/e{localRank}'), 3)).rejects.toMatchObject({
+      code: 'ISOBAR_TOPOLOGY_UNREADABLE',
+    });
+  });
+});
+
+describe('arguments of services', () => {
+  it('are a file, and of an agent its rank', () => {
+    expect(coordinatorArguments(['--config', 'a.yaml'])).toEqual({ file: 'a.yaml' });
+    const args = ['--config', 'a.yaml'];
+    expect(agentArguments(args, { ISOBAR_RANK: '7' })).toEqual({ file: 'a.yaml', rank: 7 });
+    expect(agentArguments([...args, '--rank', '8'], { ISOBAR_RANK: '7' })).toMatchObject({
+      rank: 8,
+    });
+  });
+
+  it.each([
+    [[], '--config is missing'],
+    [['--config', 'a', '--rank', 'x'], 'the rank is x'],
+    [['--config', 'a'], 'the rank is missing'],
+    [['--config', 'a', '--rank', '70000'], 'the rank is 70000'],
+    [['a.json'], 'usage'],
+  ])('refuse %j', (args, text) => {
+    const code = 'ISOBAR_CONFIGURATION_USAGE';
+    expect(() => agentArguments(args, {})).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(text) }),
+    );
+  });
+});

@@ -1,0 +1,42 @@
+import type { AuditEvent } from '@isobar/protocol';
+
+/** An alarm that nothing seen since has ended. */
+export interface OpenAlarm {
+  readonly alarm: string;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  readonly event: AuditEvent;
+}
+
+/** Alarms that were raised while nobody led; whoever leads has got over them. */
+const beforeLeading: ReadonlySet<string> = new Set([
+  'answers-missing',
+  'cannot-lead',
+  'death-unproven',
+]);
+
+/**
+ * Alarms are events, and nobody tells of their end: it is taken from what came after. One of a version
+ * ends with that version's swap, one of a takeover when somebody leads, one of missing ranks with the
+ * next swap that all follow; any other is open for as long as its event is looked at.
+ * @param events in their order
+ */
+export function openAlarms(events: readonly AuditEvent[]): OpenAlarm[] {
+  const newest = new Map<string, OpenAlarm>();
+  for (const event of events) {
+    if (event.kind === 'alarm') {
+      const alarm = typeof event.alarm === 'string' ? event.alarm : 'alarm';
+      newest.delete(alarm);
+      newest.set(alarm, { alarm, atMs: event.at, event });
+    }
+    for (const [name, open] of newest) if (ends(event, open)) newest.delete(name);
+  }
+  return [...newest.values()];
+}
+
+function ends(event: AuditEvent, { alarm, event: raised }: OpenAlarm): boolean {
+  if (event.kind === 'leading') return beforeLeading.has(alarm);
+  if (event.kind !== 'swap-finished') return false;
+  if (raised.version !== undefined) return event.version === raised.version;
+  return alarm === 'degraded' && event.outcome === 'committed';
+}

@@ -1,0 +1,33 @@
+import type { AuditEvent } from '@isobar/protocol';
+import { describe, expect, it } from 'vitest';
+import { openAlarms } from '../src/alarms.js';
+
+const event = (at: number, kind: string, fields: Record<string, unknown> = {}): AuditEvent => ({
+  kind,
+  at,
+  ...fields,
+});
+const names = (...events: AuditEvent[]) => openAlarms(events).map(({ alarm }) => alarm);
+
+describe('an alarm', () => {
+  it("of a version is over with that version's swap, and with no other's", () => {
+    const slow = event(1, 'alarm', { alarm: 'slow-phase', version: 8 });
+    expect(names(slow, event(2, 'swap-finished', { version: 7 }))).toEqual(['slow-phase']);
+    expect(names(slow, event(2, 'swap-finished', { version: 8 }))).toEqual([]);
+  });
+
+  it('of a takeover is over when somebody leads; a store that went back is not', () => {
+    const cannot = event(1, 'alarm', { alarm: 'cannot-lead' });
+    const behind = event(2, 'alarm', { alarm: 'store-behind' });
+    expect(names(cannot, behind, event(3, 'leading'))).toEqual(['store-behind']);
+    expect(names(event(0, 'leading'), cannot)).toEqual(['cannot-lead']);
+  });
+
+  it('that is raised again is open once, as it was last raised', () => {
+    const first = event(1, 'alarm', { alarm: 'degraded' });
+    const again = event(9, 'alarm', { alarm: 'degraded' });
+    expect(openAlarms([first, again])).toMatchObject([{ alarm: 'degraded', atMs: 9 }]);
+    expect(names(again, event(10, 'swap-finished', { outcome: 'void' }))).toEqual(['degraded']);
+    expect(names(again, event(10, 'swap-finished', { outcome: 'committed' }))).toEqual([]);
+  });
+});

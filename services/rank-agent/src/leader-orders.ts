@@ -1,0 +1,66 @@
+import type { Bus, Intake } from '@isobar/bus';
+import {
+  cutSchema,
+  decode,
+  decodeMapRecord,
+  decodeProposal,
+  IsobarError,
+  outcomeMessageSchema,
+  prepareSchema,
+  type RankSwapEvent,
+  retireSchema,
+  type Subjects,
+  type SwapVerb,
+  swapStateSchema,
+} from '@isobar/protocol';
+
+type Send = (verb: SwapVerb, event: RankSwapEvent) => void;
+
+/** Hears what the leader tells every rank; what can't be read is counted, and told as that. */
+export function subscribeOrders(bus: Bus, subjects: Subjects, intake: Intake, send: Send): void {
+  /** @param order as RefusedOrder names it */
+  const hear = (order: string, verb: SwapVerb, read: (payload: Uint8Array) => RankSwapEvent) => {
+    const tell = (event: RankSwapEvent) => send(verb, event);
+    bus.subscribe(subjects.swap(verb), ({ payload }) => {
+      const event = intake.read(verb, payload, () => readOrder(order, () => read(payload), tell));
+      if (event !== null) tell(event);
+    });
+  };
+  hear('prepare', 'prepare', (payload) => {
+    const message = decode('prepare', payload, prepareSchema);
+    return { kind: 'prepare', message, proposal: decodeProposal(message.proposal) };
+  });
+  hear('outcome', 'outcome', (payload) => {
+    const message = decode('outcome', payload, outcomeMessageSchema);
+    return { kind: 'outcome', message, record: decodeMapRecord(message.record) };
+  });
+  hear('retire', 'retire', (payload) => ({
+    kind: 'retire',
+    message: decode('retire', payload, retireSchema),
+  }));
+  hear('cut', 'cut', (payload) => ({
+    kind: 'cut',
+    message: decode('cut', payload, cutSchema),
+  }));
+  hear('swap state', 'state', (payload) => ({
+    kind: 'swap-state',
+    message: decode('swap state', payload, swapStateSchema),
+  }));
+}
+
+/** @throws IsobarError as `read` does, and it is in the rank's reports */
+function readOrder(
+  order: string,
+  read: () => RankSwapEvent,
+  tell: (event: RankSwapEvent) => void,
+): RankSwapEvent {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof IsobarError) {
+      const { code, message } = error;
+      tell({ kind: 'order-unreadable', order, code, message });
+    }
+    throw error;
+  }
+}

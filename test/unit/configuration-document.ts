@@ -1,0 +1,109 @@
+import { type AtRunTime, type NamedOption, optionGroups, options } from '@isobar/configuration';
+
+/*
+ * docs/CONFIGURATION.md as it is to be: what options there are and what they mean is in the table of
+ * packages/configuration; this puts it on paper.
+ */
+
+/** A whole file, which a test reads. */
+export const example = `deployment: prod
+topology:
+  ranks: 32
+  nodes: 4
+nats:
+  servers: [nats://nats-1:4222, nats://nats-2:4222, nats://nats-3:4222]
+  context: auth/{process}/context.json
+  operatorsAccount: isobar.prod.operators
+coordinator:
+  replicas: 3
+  mode: approve
+  planIntervalMs: 30s
+  bandwidthBytesPerSecond: 400 Gb/s
+agent:
+  engine: unix:/run/isobar/engine-{localRank}.sock
+  stateDirectory: /var/lib/isobar
+log:
+  level: info
+`;
+
+const introduction = `# Configuration
+
+One YAML file says all of a deployment: every coordinator and every agent reads it.
+
+\`\`\`sh
+isobar config check /etc/isobar/isobar.yaml   # everything that is wrong with it, by line and option
+isobar config show /etc/isobar/isobar.yaml    # every option as it would hold, and where it comes from
+node services/coordinator/dist/main.js --config /etc/isobar/isobar.yaml
+node services/rank-agent/dist/main.js --config /etc/isobar/isobar.yaml --rank 3   # or ISOBAR_RANK=3
+\`\`\`
+
+\`\`\`yaml
+EXAMPLE\`\`\`
+
+\`deployment\`, \`topology\` and \`nats.servers\` must be given, all else has a default. Names that are not listed here
+are refused, with the nearest one that is. Relative paths are taken from the file's folder. Secrets have no place in it: \`nats.context\`
+names the file that names them.
+
+**Units.** A name ends in its unit, and a number is in that unit: \`leaseMs: 15000\`. A text has a unit of its
+own, and means the same: \`leaseMs: 15s\`. Durations take \`ms\`, \`s\`, \`m\`, \`h\`; bandwidths \`GB/s\`, \`GiB/s\`, \`Gb/s\` and
+so on; \`perTokenSeconds\` \`us\` and the like.
+
+**Who says.** Of an option a command's value goes before the environment's, that before the file's, that
+before the default. \`isobar parameters\` tells what holds at the leader, and which of them says so.
+
+**The environment.** Each option has a variable, as the tables say. Numbers, durations and texts are written as in
+the file, lists with commas between. Any other variable that begins with \`ISOBAR_\` is refused, but for
+\`ISOBAR_RANK\` and those of the project's tests. What differs between processes is best said so:
+\`ISOBAR_COORDINATOR_HOLDER\`.
+
+**At run time.** The tables say how an option changes:
+
+| changes by | how |
+| --- | --- |
+| command | \`isobar set coordinator.planIntervalMs=20s\`, or the command \`set-parameters\`: checked as a whole, in force at once, kept in the record \`control\` for every leader to come; \`isobar set coordinator.planIntervalMs=\` has the file say again. By SIGHUP too |
+| SIGHUP | change the file and send SIGHUP to the process: what can change holds at once, each option that can't is told in a line of the log, and of a file with anything wrong nothing holds |
+| restart | the process must start again |
+
+A file that does not go with what commands have set is refused at SIGHUP. Where a leader starts with one, or a
+recorded value is none that it knows, it raises the alarm \`parameters-unusable\` and does without
+that value; \`isobar parameters\` names it.
+`;
+
+const titles: Readonly<Record<string, string>> = {
+  '': 'The deployment',
+  nats: 'nats: how processes reach NATS, and as whom',
+  coordinator: 'coordinator: balancing, swaps and leadership',
+  agent: 'agent: the processes beside the engines',
+  log: 'log',
+};
+
+const changes: Readonly<Record<AtRunTime, string>> = {
+  command: 'command',
+  file: 'SIGHUP',
+  restart: 'restart',
+};
+
+export function configurationDocument(): string {
+  const sections = ['', ...optionGroups].map((group) => {
+    const own = options.filter((option) => option.group === group);
+    const head = '| option | variable | default | bounds | changes by | meaning |';
+    return `## ${titles[group]}\n\n${head}\n${'| --- '.repeat(6)}|\n${own.map(row).join('\n')}`;
+  });
+  return `${[introduction.replace('EXAMPLE', example).trimEnd(), ...sections].join('\n\n')}\n`;
+}
+
+function row({ name, variable, unit, bounds, atRunTime, meaning, ...option }: NamedOption): string {
+  const byDefault = defaultOf(option.default, unit);
+  const cells = [`\`${name}\``, `\`${variable}\``, byDefault, bounds ?? '', changes[atRunTime]];
+  return `| ${[...cells, meaning].join(' | ')} |`;
+}
+
+function defaultOf(value: unknown, unit: string | null): string {
+  if (value === undefined) return 'must be given';
+  if (value === null) return 'none';
+  const text =
+    typeof value === 'number'
+      ? value.toLocaleString('en', { maximumFractionDigits: 6 })
+      : String(value);
+  return unit === null ? `\`${text}\`` : `${text} ${unit}`;
+}
