@@ -196,6 +196,24 @@ describe.each(transports)('every command, by $name', ({ connect, isCurrent }) =>
     });
   });
 
+  it('offer limits the slots of a rank, and lets it use them again', async () => {
+    expect(await raw.ask('offer', { rank: 3, slots: 7 })).toBe(
+      'ISOBAR_COORDINATOR_REQUEST_INVALID',
+    );
+    expect(await raw.ask('offer', { rank: 9, slots: 1 })).toBe('ISOBAR_COORDINATOR_UNKNOWN_MEMBER');
+    const slotLimits = [{ rank: 3, slots: 4 }];
+    const limited = await raw.done('offer', { rank: 3, slots: 4, waitMs });
+    expect(limited).toMatchObject({ outcome: 'committed', control: { slotLimits } });
+    const { slotOffsets } = await raw.done('export');
+    const [start = 0] = (slotOffsets as number[]).slice(3);
+    const closed = (await placement()).flatMap((row) => row.slice(start + 4));
+    expect(new Set(closed)).toEqual(new Set([-1]));
+    expect(await raw.done('offer', { rank: 3, slots: null })).toMatchObject({
+      outcome: 'done',
+      control: { slotLimits: [] },
+    });
+  });
+
   it('cancel and declare-dead refuse what is not there', async () => {
     expect(await raw.ask('cancel')).toBe('ISOBAR_COORDINATOR_NO_SWAP');
     const word = { rank: 1, incarnation: '0123456789abcdef' };

@@ -71,7 +71,10 @@ const literals = unique([
       return patterns.map(example);
     }),
   ),
-  ...['load.9', 'agent.9.report', 'agent.9.query', 'vote.3.9', 'swap.other', 'leader.other'].map(
+  ...['load.9', 'agent.9.report', 'agent.9.query', 'vote.3.9', 'swap.other'].map(
+    (rest) => `isobar.v1.${securedDeployment}.${rest}`,
+  ),
+  ...['leader.other', 'leader.leave', 'leader.leave.9'].map(
     (rest) => `isobar.v1.${securedDeployment}.${rest}`,
   ),
   `isobar.v1.${securedDeployment}.command.other`,
@@ -120,9 +123,10 @@ const wildcards = [
     ...['>', 'load.*', 'load.>', 'agent.*.report', 'agent.*.query', 'agent.>', 'vote.*.*'].map(
       (rest) => `isobar.v1.${deployment}.${rest}`,
     ),
-    ...['vote.>', 'swap.*', 'swap.>', 'leader.*', 'command.*', 'command.>', 'event.>'].map(
+    ...['vote.>', 'swap.*', 'swap.>', 'leader.*', 'leader.>', 'command.*', 'command.>'].map(
       (rest) => `isobar.v1.${deployment}.${rest}`,
     ),
+    ...['leader.leave.*', 'event.>'].map((rest) => `isobar.v1.${deployment}.${rest}`),
     `_INBOX.isobar.${deployment}.>`,
     `_INBOX.isobar.${deployment}.*.*`,
     `$KV.${recordsBucket(deployment)}.>`,
@@ -336,6 +340,8 @@ describe('the table of roles', () => {
     expect(allows(agent, 'vote.5.0')).toBe(true);
     expect(allows(agent, 'load.1')).toBe(false);
     expect(allows(agent, 'vote.5.1')).toBe(false);
+    expect(allows(agent, 'leader.leave.0')).toBe(true);
+    expect(allows(agent, 'leader.leave.1')).toBe(false);
     expect(allows(agent, 'agent.1.report')).toBe(false);
     expect(commandNames.some((name) => allows(agent, `command.${name}`))).toBe(false);
     expect(told(agent).filter((subject) => /^\$|\.swap\./.test(subject))).toEqual([]);

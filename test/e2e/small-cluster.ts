@@ -34,6 +34,7 @@ const eventDeadlineMs = 60_000;
 export interface SmallClusterOptions {
   readonly activation?: 'two-table' | 'in-place';
   readonly engine?: Readonly<Record<string, unknown>>;
+  readonly engineOfRank?: ClusterOptions['engineOfRank'];
   readonly agent?: Readonly<Record<string, unknown>>;
   readonly nats?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
@@ -75,6 +76,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     numNatsServers: options.numNatsServers ?? 1,
     ...(options.nats === undefined ? {} : { nats: options.nats }),
     ...(options.secure === undefined ? {} : { secure: options.secure }),
+    ...(options.engineOfRank === undefined ? {} : { engineOfRank: options.engineOfRank }),
     ...(options.natsServer === undefined ? {} : { natsServer: options.natsServer }),
     engine: { ...cluster.engine, meanLayerMillis: 5, loadIntervalMs: 50, ...options.engine },
     agent: { ...cluster.agent, ...options.agent },

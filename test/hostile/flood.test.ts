@@ -85,7 +85,8 @@ describe('a cluster under a flood of hostile messages on every subject', () => {
     stop();
     const [state = new Uint8Array(0)] = captured.get('state') ?? [];
     // Of these none comes in a cluster that is well: another order is what they are made of.
-    for (const kind of ['cut', 'query', 'outcomes-question'] as const) captured.set(kind, [state]);
+    for (const kind of ['cut', 'query', 'outcomes-question', 'leave-question'] as const)
+      captured.set(kind, [state]);
 
     const names = ['coordinator-0', 'agent-0', 'agent-1', 'agent-2', 'agent-3'];
     const pids = () => names.map((name) => running.cluster.process(name).pid ?? 0);

@@ -103,6 +103,8 @@ export class InProcessCluster {
       stageDeadlineMs: 120_000,
       commandDeadlineMs: 10_000,
       questionDeadlineMs: 2_000,
+      leaveOnStop: false,
+      leaveDeadlineMs: 60_000,
     };
     const agent = await RankAgent.start({
       settings,

@@ -57,11 +57,14 @@ function capture(): void {
       : kindOfSubject(deployment, subject);
     if (kind !== 'other') captured.set(kind, [...(captured.get(kind) ?? []), ...payloads]);
   }
-  // No rank is cut, and none misses an outcome, in a cluster that is well.
+  // No rank is cut, and none misses an outcome or leaves, in a cluster that is well.
   const { fence } = decode('state', captured.get('state')?.[0] ?? new Uint8Array(0), orderSchema);
   const member = { rank: 2, incarnation: '3'.repeat(16) };
   captured.set('cut', [encode({ schema: 1, fence, member })]);
   captured.set('outcomes-question', [encode({ schema: 1, rank: 1, since: 0 })]);
+  captured.set('leave-question', [
+    encode({ schema: 1, rank: 1, incarnation: '3'.repeat(16), requestId: '4'.repeat(16) }),
+  ]);
   const record = cluster.bus.records.get(mapRecordKey(1))?.value ?? new Uint8Array(0);
   const outcomes = [{ version: 1, outcome: 'committed', record }];
   captured.set('outcomes-answer', [encode({ schema: 1, fence, outcomes })]);
@@ -221,6 +224,7 @@ async function answerHostile(count: number, pace: () => Promise<void>): Promise<
     },
     onSample: () => undefined,
     onReport: () => undefined,
+    onLeave: () => Promise.resolve({ schema: 1, state: 'refused', code: null, reason: '' }),
   });
   for (const payload of hostileMessages('answer', valid, count)) {
     bus.answerInstead = () => payload;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, text } from './option.js';
+import { duration, flag, text } from './option.js';
 
 const placeholders = /\{(?:rank|localRank)\}/g;
 
@@ -64,5 +64,19 @@ export const agentOptions = {
     default: 2_000,
     atRunTime: 'file',
     meaning: 'For a question to the leader.',
+  }),
+  leaveOnStop: flag({
+    default: false,
+    atRunTime: 'restart',
+    meaning:
+      'Asked to stop, an agent first has its engine leave the group, which goes on without it.',
+  }),
+  leaveDeadlineMs: duration({
+    least: 100,
+    most: 3_600_000,
+    default: 60_000,
+    atRunTime: 'restart',
+    meaning:
+      'It stops then whether its engine has left or not. The platform’s own deadline should be longer.',
   }),
 };

@@ -154,6 +154,15 @@ export function choice<const T extends string>(
   });
 }
 
+export function flag(described: Described<boolean>): Option<boolean> {
+  return option(described, {
+    schema: z.boolean(),
+    written: (from) => ({ true: true, false: false })[from.trim()] ?? from,
+    expected: 'true or false',
+    bounds: 'true, false',
+  });
+}
+
 /** A list of texts; outside the file they are separated by commas. */
 export function texts(
   described: Described<readonly string[]> & {

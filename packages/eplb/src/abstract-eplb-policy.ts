@@ -11,6 +11,7 @@ import { crowdedExperts, splitGroups } from './placement/domain-metrics.js';
 import { largestRankLoadBound } from './placement/lower-bound.js';
 import { assertRequest } from './request-validation.js';
 import { servingCapacities } from './serving-capacities.js';
+import { usableSlotsOf } from './usable-slots.js';
 
 /** What placement asks of a cluster; plain data, so that it can go to a worker. */
 export interface ClusterShape {
@@ -51,6 +52,11 @@ export interface RebalanceRequest {
   readonly topology?: ClusterShape;
   /** Ranks that are out or draining: they serve nothing, and their slots end empty. @default none */
   readonly unavailableRanks?: readonly number[];
+  /**
+   * Slots of each rank that may hold an expert in every layer, its first ones, [ranks]; the others
+   * end empty. @default all
+   */
+  readonly usableSlots?: Int32Array;
   /** Tokens that a rank serves in the time in which one of capacity 1 serves one, [ranks]. @default 1 */
   readonly rankCapacities?: Float64Array;
   /** Slots of ranks that serve which keep their expert in every layer. @default none */
@@ -279,9 +285,9 @@ export function meanRankLoads(request: RebalanceRequest, capacities: Float64Arra
 }
 
 function lowerBounds(request: RebalanceRequest, capacities: Float64Array): Float64Array {
-  const { loads, numLayers, numLogicalExperts, slotOffsets } = request;
+  const { loads, numLayers, numLogicalExperts } = request;
   const slotsPerRank = Int32Array.from(capacities, (capacity, rank) =>
-    capacity > 0 ? slotOffsets[rank + 1] - slotOffsets[rank] : 0,
+    capacity > 0 ? usableSlotsOf(request, rank) : 0,
   );
   return Float64Array.from({ length: numLayers }, (_, layer) => {
     const row = loads.subarray(layer * numLogicalExperts, (layer + 1) * numLogicalExperts);

@@ -6,6 +6,8 @@ import {
 import { EplbError } from './eplb-error.js';
 import { ExpertMapping } from './expert-mapping.js';
 import { HierarchicalPlacement, type Hierarchy } from './hierarchical-placement.js';
+import { servingCapacities } from './serving-capacities.js';
+import { closedSlots, usableSlotsOf } from './usable-slots.js';
 
 /**
  * The balancer that DeepSeek published (deepseek-ai/EPLB, `rebalance_experts`), slot for slot.
@@ -13,7 +15,8 @@ import { HierarchicalPlacement, type Hierarchy } from './hierarchical-placement.
  * experts replicated within a node, and their copies packed to the node's ranks. Elsewhere, and
  * where ranks are out, it does the same with one group and one node; slots of ranks that are out
  * are left empty. It knows no current mapping: nearly every slot moves, whatever `maxMoves` says,
- * and nothing can be pinned. Loads and sums are 32-bit floats, as published.
+ * and nothing can be pinned. Where ranks offer fewer slots than they have, it uses as many of each as
+ * the one that offers least. Loads and sums are 32-bit floats, as published.
  */
 export class DefaultEplbPolicy extends AbstractEplbPolicy {
   override readonly name = 'default';
@@ -62,10 +65,9 @@ function placeLayers(request: RebalanceRequest, sizes: Hierarchy): Int32Array {
   return physicalToLogical;
 }
 
-function servingRanks({ slotOffsets, unavailableRanks }: RebalanceRequest): readonly number[] {
-  const out = new Set(unavailableRanks);
-  const ranks = Array.from({ length: slotOffsets.length - 1 }, (_, rank) => rank);
-  return ranks.filter((rank) => !out.has(rank));
+function servingRanks(request: RebalanceRequest): readonly number[] {
+  const capacities = servingCapacities(request, request.slotOffsets.length - 1);
+  return [...capacities.keys()].filter((rank) => capacities[rank] > 0);
 }
 
 /** Sizes that the published way can't place, by the field that is to blame. */
@@ -77,13 +79,22 @@ interface Unplaceable {
 function hierarchyOf(request: RebalanceRequest): Hierarchy | Unplaceable {
   const { slotOffsets, pinnedSlots = [], numNodes = 1, numGroups = 1 } = request;
   const ranks = servingRanks(request);
-  const slotsOf = (rank: number) => slotOffsets[rank + 1] - slotOffsets[rank];
+  const isLimited = closedSlots(request).length > 0;
+  const least = ranks.reduce(
+    (slots, rank) => Math.min(slots, usableSlotsOf(request, rank)),
+    Number.POSITIVE_INFINITY,
+  );
+  const slotsOf = (rank: number) => (isLimited ? least : slotOffsets[rank + 1] - slotOffsets[rank]);
   const numRanks = ranks.length;
   const numPhysicalExperts = ranks.reduce((sum, rank) => sum + slotsOf(rank), 0);
   if (pinnedSlots.length > 0) return { field: 'pinnedSlots', what: 'it pins no slot' };
   if (ranks.some((rank) => slotsOf(rank) * numRanks !== numPhysicalExperts)) {
     const what = `${numPhysicalExperts} slots are not even over ${numRanks} ranks`;
     return { field: 'slotOffsets', what };
+  }
+  if (isLimited && numPhysicalExperts < request.numLogicalExperts) {
+    const what = `${least} slots of each of ${numRanks} ranks can't hold all experts`;
+    return { field: 'usableSlots', what };
   }
   if (numGroups % numNodes !== 0 || numRanks < slotOffsets.length - 1) {
     return { ranks, numPhysicalExperts, numGroups: 1, numNodes: 1, numRanks };

@@ -52,7 +52,11 @@ export {
   type EvacuationWave,
   planEvacuation,
 } from './evacuation/plan-evacuation.js';
-export { type RevalidatedMapping, revalidateMapping } from './evacuation/revalidate-mapping.js';
+export {
+  type RevalidatedMapping,
+  type Room,
+  revalidateMapping,
+} from './evacuation/revalidate-mapping.js';
 export {
   type BalancerStats,
   ExpertLoadBalancer,
@@ -92,3 +96,4 @@ export {
   type TransferOptions,
   type TransferTopology,
 } from './transfer/transfer-plan.js';
+export { closedSlots, type SlotLimits, usableSlotsOf } from './usable-slots.js';

@@ -14,6 +14,7 @@ import { ExpertGroups, type ExpertHomes } from './placement/expert-groups.js';
 import { LayerPlanner, type LayerTask, spreadCostMax } from './placement/layer-planner.js';
 import { slotShapeOf } from './placement/slot-shape.js';
 import { servingCapacities } from './serving-capacities.js';
+import { closedSlots } from './usable-slots.js';
 
 /** Tokens that a move must save where the request does not say, in mean rank loads. */
 export const moveCostDefault = 0.0012;
@@ -117,7 +118,7 @@ class Search {
 
   /** Less traffic across fast domains, as far as balance allows, and who serves whom. */
   #localize(mapping: ExpertMapping): Pick<Placement, 'mapping' | 'dispatch' | 'work'> {
-    const { topology, trafficMoveCost, ...request } = this.#request;
+    const { topology, trafficMoveCost, pinnedSlots = [], ...request } = this.#request;
     const plain = topology === undefined || new Set(topology.fastDomains).size === 1;
     if (plain || this.#isOver()) {
       return { mapping, dispatch: planDispatch({ ...this.#request, mapping }), work: 0 };
@@ -126,6 +127,7 @@ class Search {
       ...request,
       mapping,
       topology,
+      pinnedSlots: [...pinnedSlots, ...closedSlots(request)],
       moveCost: trafficMoveCost,
       isOver: this.#isOver,
       ...(request.workBudget !== undefined && { workBudget: Math.ceil(request.workBudget / 2) }),

@@ -1,5 +1,6 @@
 import type { ClusterShape, RebalanceRequest } from './abstract-eplb-policy.js';
 import { EplbError } from './eplb-error.js';
+import { closedSlots, usableSlotsOf } from './usable-slots.js';
 
 /**
  * Beyond these a request is refused rather than let run a planner out of memory. They keep
@@ -195,8 +196,13 @@ function assertWithin(
   }
 }
 
-function assertRanks({ slotOffsets, unavailableRanks, rankCapacities }: RebalanceRequest): void {
+function assertRanks(request: RebalanceRequest): void {
+  const { slotOffsets, unavailableRanks, rankCapacities, usableSlots } = request;
   const numRanks = slotOffsets.length - 1;
+  if (usableSlots !== undefined) {
+    assertLength('usableSlots', usableSlots, numRanks);
+    assertWithin('usableSlots', usableSlots, 0, numPhysicalExpertsMax);
+  }
   const out = new Set(unavailableRanks);
   for (const rank of out) {
     if (!isIntegerWithin(rank, 0, numRanks - 1)) {
@@ -255,25 +261,26 @@ function assertPinnedSlots(request: RebalanceRequest): void {
   }
 }
 
-/** Slots on serving ranks must hold every expert of every layer, beside what is pinned. */
+/** Usable slots on serving ranks must hold every expert of every layer, beside what is pinned. */
 function assertRoom(request: RebalanceRequest): void {
-  const { numLayers, numLogicalExperts, slotOffsets } = request;
+  const { numLayers, numLogicalExperts, slotOffsets, usableSlots } = request;
   const out = new Set(request.unavailableRanks);
   let availableSlots = 0;
   for (let rank = 0; rank + 1 < slotOffsets.length; rank += 1) {
-    if (!out.has(rank)) availableSlots += (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0);
+    if (!out.has(rank)) availableSlots += usableSlotsOf(request, rank);
   }
   if (availableSlots < numLogicalExperts) {
     refuseSizes(
-      'slotOffsets',
+      usableSlots === undefined ? 'slotOffsets' : 'usableSlots',
       `${availableSlots} available slots can't hold ${numLogicalExperts} experts`,
       { availableSlots, numLogicalExperts },
     );
   }
   const { currentMapping } = request;
   if (currentMapping === undefined) return;
+  const closed = new Set(closedSlots(request));
   const pinned = [...new Set(request.pinnedSlots)].filter(
-    (slot) => !out.has(currentMapping.rankOfSlot(slot)),
+    (slot) => !out.has(currentMapping.rankOfSlot(slot)) && !closed.has(slot),
   );
   for (let layer = 0; pinned.length > 0 && layer < numLayers; layer += 1) {
     const held = new Set(pinned.map((slot) => currentMapping.getLogicalExpert(layer, slot)));

@@ -1,5 +1,6 @@
 import {
   type ClusterShape,
+  closedSlots,
   DefaultEplbPolicy,
   type DispatchTable,
   EplbError,
@@ -233,6 +234,7 @@ const unplaceable: readonly (readonly [string, string, Partial<RebalanceRequest>
   ['numGroups', 'not dividing the experts', { numGroups: 4 }],
 
   ['slotOffsets', 'too few slots on serving ranks', { unavailableRanks: [1, 2] }],
+  ['usableSlots', 'too few usable slots', { usableSlots: Int32Array.of(1, 1, 0, 1) }],
   [
     'pinnedSlots',
     'what stays pinned leaves too few',
@@ -388,6 +390,12 @@ const requests: fc.Arbitrary<RebalanceRequest> = shapes.chain((shape) => {
       unavailableRanks: fc.array(rarely(fc.integer({ min: 0, max: ranks - 1 }), oddNumbers), {
         maxLength: 2,
       }),
+      usableSlots: fc
+        .array(rarely(fc.integer({ min: 0, max: 9 }), oddNumbers), {
+          minLength: ranks,
+          maxLength: ranks,
+        })
+        .map((all) => Int32Array.from(all)),
       rankCapacities: floats(ranks).map((values) => values.map((value) => value + 1)),
       pinnedSlots: fc.array(
         rarely(fc.integer({ min: 0, max: Math.max(0, slots - 1) }), oddNumbers),
@@ -465,13 +473,15 @@ function currentMappings(
 
 /**
  * Of the shape asked for, every expert on a rank that serves, pinned slots as they were, and nothing
- * on ranks that are out.
+ * on ranks that are out or in closed slots.
  */
 function assertAnswers(request: RebalanceRequest, mapping: ExpertMapping): void {
   expect(mapping.numLayers).toBe(request.numLayers);
   expect(mapping.numLogicalExperts).toBe(request.numLogicalExperts);
   expect([...mapping.slotOffsets]).toEqual([...request.slotOffsets]);
+  const closed = closedSlots(request);
   for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+    for (const slot of closed) expect(mapping.getLogicalExpert(layer, slot)).toBe(-1);
     for (let expert = 0; expert < mapping.numLogicalExperts; expert += 1) {
       const served = mapping
         .getPhysicalExperts(layer, expert)
@@ -479,7 +489,9 @@ function assertAnswers(request: RebalanceRequest, mapping: ExpertMapping): void 
       expect(served).toBe(true);
     }
     for (const slot of request.pinnedSlots ?? []) {
-      const isOut = request.unavailableRanks?.includes(mapping.rankOfSlot(slot)) ?? false;
+      const isOut =
+        closed.includes(slot) ||
+        (request.unavailableRanks?.includes(mapping.rankOfSlot(slot)) ?? false);
       expect(mapping.getLogicalExpert(layer, slot)).toBe(
         isOut ? -1 : request.currentMapping?.getLogicalExpert(layer, slot),
       );

@@ -12,6 +12,13 @@ export type Mode = z.infer<typeof modeSchema>;
 /** Commands that are remembered; of those that are done, the oldest is forgotten for a new one. */
 export const requestsMax = 64;
 
+/** An operator's limit on the slots of every layer that a rank may use. */
+export const slotLimitSchema = z.object({
+  rank: rankSchema,
+  slots: z.number().int().min(0).max(limits.physicalSlots),
+});
+export type SlotLimit = Readonly<z.infer<typeof slotLimitSchema>>;
+
 /** The record `control`: what operators have asked for, durable. */
 export const controlRecordSchema = z.object({
   ...schemaField,
@@ -23,6 +30,8 @@ export const controlRecordSchema = z.object({
   held: reasonSchema.nullable().default(null),
   /** Ranks that are to hold no expert. */
   drained: z.array(rankSchema).max(limits.ranks).default([]),
+  /** At most one of a rank, ascending; the lesser of this and what its engine offers counts. */
+  slotLimits: z.array(slotLimitSchema).max(limits.ranks).default([]),
   /** Engines whose death an operator or the platform has vouched for. */
   dead: membersSchema.default([]),
   /** Options that commands have set. */

@@ -81,6 +81,17 @@ export const openVoteSchema = z.object({
 
 export type OpenVote = Readonly<z.infer<typeof openVoteSchema>>;
 
+/** What an engine wants of its place in the group; in its state and in its agent's report. */
+export const engineWishes = {
+  /**
+   * Slots of every layer that it offers, its first ones; absent: all that its description names.
+   * The others are emptied. Until no unretired version names them, it serves from them.
+   */
+  offeredSlots: z.number().int().min(0).max(limits.physicalSlots).optional(),
+  /** It wants to leave its group. @default false */
+  leaving: z.boolean().optional(),
+} as const;
+
 /** What an engine holds and routes by now; the engine itself keeps the truth about it. */
 export const engineStateSchema = z.object({
   /** Highest fence accepted, null before the first. */
@@ -108,6 +119,7 @@ export const engineStateSchema = z.object({
   brokenPeers: membersSchema,
   freeBuffers: z.number().int().min(0),
   step: stepSchema,
+  ...engineWishes,
 });
 
 export type EngineState = Readonly<z.infer<typeof engineStateSchema>>;

@@ -104,6 +104,7 @@ export {
   knownOutcomesSchema,
   newestOutcomes,
 } from './known-outcome.js';
+export { isAwaited } from './leader/is-awaited.js';
 export {
   type Activity,
   type BackOff,
@@ -121,7 +122,7 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
-export { previewEmptying } from './leader/preview-emptying.js';
+export { previewEmptying, previewLimit, ranksBeingCleared } from './leader/preview-emptying.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export { heldFence, initialLease, stepLease } from './lease/lease.js';
 export type {
@@ -166,12 +167,23 @@ export {
   type Witness,
 } from './membership/evidence.js';
 export { firstWave } from './membership/membership.js';
+export {
+  assertOffered,
+  closedSlotsOf,
+  offeredSlots,
+  offeredSlotsOf,
+  usableSlots,
+} from './membership/offered-slots.js';
 export type { DescribedEngine } from './membership/situation.js';
 export { largestMessageBytes } from './message-size.js';
 export {
   type Cut,
   cutSchema,
+  type LeaveAnswer,
+  type LeaveQuestion,
   type LoadSample,
+  leaveAnswerSchema,
+  leaveQuestionSchema,
   loadSampleSchema,
   type OutcomeMessage,
   type OutcomesAnswer,

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { requestIdSchema } from './commands/command-request.js';
 import {
   engineDescriptionSchema,
   engineStateSchema,
+  engineWishes,
   standingSchema,
 } from './engine-description.js';
 import { fenceSchema } from './fence.js';
@@ -148,6 +150,7 @@ export const rankReportSchema = z.object({
       standing: standingSchema,
       cuts: membersSchema,
       brokenPeers: membersSchema,
+      ...engineWishes,
     })
     .nullable(),
   /** Incarnations of this rank's engine whose process the agent has seen end: proof of death. */
@@ -199,6 +202,28 @@ export const outcomesQuestionSchema = z.object({
   since: versionSchema,
 });
 export type OutcomesQuestion = Readonly<z.infer<typeof outcomesQuestionSchema>>;
+
+/** `leader.leave.<rank>`: an agent asks that its own engine may leave; asked again until it has. */
+export const leaveQuestionSchema = z.object({
+  ...schemaField,
+  rank: rankSchema,
+  incarnation: incarnationSchema,
+  /** Of the request, which is recorded like a command: another is a new attempt. */
+  requestId: requestIdSchema,
+});
+export type LeaveQuestion = Readonly<z.infer<typeof leaveQuestionSchema>>;
+
+export const leaveAnswerSchema = z.object({
+  ...schemaField,
+  /**
+   * `left`: no version lists that incarnation, and none that might is open. `refused`: not now, ask
+   * again. `failed`: this attempt has come to nothing, ask with another request id.
+   */
+  state: z.enum(['leaving', 'left', 'refused', 'failed']),
+  code: z.string().max(100).nullable(),
+  reason: reasonSchema,
+});
+export type LeaveAnswer = Readonly<z.infer<typeof leaveAnswerSchema>>;
 
 export const outcomesAnswerSchema = z.object({
   ...schemaField,

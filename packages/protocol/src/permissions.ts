@@ -119,7 +119,7 @@ function agentPermissions(deployment: string, rank: number): OwnPermissions {
   const subjects = subjectsOf(deployment);
   return {
     publish: [subjects.load(rank), subjects.report(rank), subjects.vote('*', rank)],
-    request: [subjects.leader('outcomes')],
+    request: [subjects.leader('outcomes'), subjects.leave(rank)],
     subscribe: swapVerbs.map((verb) => subjects.swap(verb)),
     answer: [subjects.query(rank)],
   };
@@ -133,6 +133,7 @@ function coordinatorPermissions(deployment: string): OwnPermissions {
     subscribe: [subjects.load('*'), subjects.report('*'), subjects.vote('*', '*')],
     answer: [
       subjects.leader('outcomes'),
+      subjects.leave('*'),
       ...commandNames.map((name) => `${subjects.commandPrefix}.${name}`),
       ...serviceDiscovery(deployment),
     ],

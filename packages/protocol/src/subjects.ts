@@ -16,6 +16,8 @@ export interface Subjects {
   query(rank: number | '*'): string;
   swap(verb: SwapVerb): string;
   leader(verb: LeaderVerb): string;
+  /** One rank's question to the leader whether it may leave; `*` for all ranks. */
+  leave(rank: number | '*'): string;
   vote(version: number | '*', rank: number | '*'): string;
   /** Events of the audit trail. */
   event(kind: string): string;
@@ -39,6 +41,7 @@ export function subjectsOf(deployment: string): Subjects {
     query: (rank) => `${prefix}.agent.${rank}.query`,
     swap: (verb) => `${prefix}.swap.${verb}`,
     leader: (verb) => `${prefix}.leader.${verb}`,
+    leave: (rank) => `${prefix}.leader.leave.${rank}`,
     vote: (version, rank) => `${prefix}.vote.${version}.${rank}`,
     event: (kind) => `${prefix}.event.${kind}`,
     commandPrefix: `${prefix}.command`,
@@ -62,9 +65,10 @@ export function mapRecordKey(version: number): string {
 export const leaderRecordKey = 'leader';
 export const controlRecordKey = 'control';
 
-/** The rank that a load or report subject names, null where it names none. */
+/** The rank that a subject of its own words names, null where it names none. */
 export function rankOfSubject(subject: string): number | null {
   const tokens = subject.split('.');
+  if (tokens[3] === 'leader' && tokens[4] === 'leave') return parseNumber(tokens[5], rankSchema);
   const token = tokens[3] === 'load' || tokens[3] === 'agent' ? tokens[4] : undefined;
   return parseNumber(token, rankSchema);
 }
@@ -80,7 +84,7 @@ export function voteOfSubject(subject: string): { version: number; rank: number 
 
 /**
  * A rank may speak only of itself: the subject is what a server permits it, the message is not.
- * @param subject of a load sample, a report, a vote or the question that a rank answers
+ * @param subject of a load sample, a report, a vote, a wish to leave or the question that a rank answers
  * @throws IsobarError ISOBAR_PROTOCOL_WRONG_RANK where the subject names another rank, or none
  */
 export function assertRankOfSubject(subject: string, rank: number): void {

@@ -172,8 +172,9 @@ function notAgain({ id, outcome }: CommandRequest): PreparedCommand {
 }
 
 function controlAnswer(control: ControlRecord): ControlAnswer {
-  const { mode, paused, held, drained, dead, parameters } = control;
-  return { mode, paused, held, drained: [...drained], dead: [...dead], parameters };
+  const { mode, paused, held, drained, slotLimits, dead, parameters } = control;
+  const lists = { drained: [...drained], slotLimits: [...slotLimits], dead: [...dead] };
+  return { mode, paused, held, ...lists, parameters };
 }
 
 /** Of what is asked for, however it was written: not of how long to wait. */

@@ -31,6 +31,7 @@ import { CommandOutcomes } from './command-outcomes.js';
 import { CommandServer } from './command-server.js';
 import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
+import { LeaveQuestions } from './leave-questions.js';
 import { ParametersInForce } from './parameters-in-force.js';
 import { RankMessages } from './rank-messages.js';
 import { RefusalAlarm } from './refusal-alarm.js';
@@ -133,6 +134,7 @@ export class Coordinator implements CommandTarget {
       onFailure: options.onFailure,
       mailboxMax,
     });
+    const leaves = new LeaveQuestions(this, (event) => this.#tell('command', { ...event }));
     this.#ranks = new RankMessages({
       bus,
       subjects: this.#subjects,
@@ -150,6 +152,7 @@ export class Coordinator implements CommandTarget {
         this.#reportedAtMs.set(rank, nowMs);
         this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
       },
+      onLeave: (question) => leaves.answer(question),
     });
     this.#commands = new CommandServer({
       bus,
@@ -505,8 +508,8 @@ export class Coordinator implements CommandTarget {
 }
 
 /** What operators have set, without what is kept of their commands. */
-function steeringOf({ mode, paused, held, drained, dead, parameters }: ControlRecord) {
-  return { mode, paused, held, drained, dead, parameters };
+function steeringOf({ mode, paused, held, drained, slotLimits, dead, parameters }: ControlRecord) {
+  return { mode, paused, held, drained, slotLimits, dead, parameters };
 }
 
 /** Of events that are messages; others are the process's own. */

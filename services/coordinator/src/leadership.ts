@@ -11,7 +11,10 @@ import {
   mappingFromWhole,
   mappingOfRecord,
   previewEmptying,
+  previewLimit,
   type RequestOutcome,
+  ranksBeingCleared,
+  usableSlots,
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
 import type { AskedOperation, OperationContent, PreparedCommand } from './change-commands.js';
@@ -77,6 +80,7 @@ export class Leadership {
         heldBack: () => this.heldBack,
         idle: () => this.isIdle,
         unavailableRanks: () => this.unavailableRanks,
+        usableSlots: () => this.usableSlots,
         request: (waves, base) => {
           const request: Request = { change: 'rebalance', automatic: true, waves, base };
           return begun(options.operate({ change: null, request }));
@@ -96,6 +100,7 @@ export class Leadership {
       rebalancing: this.rebalancing,
       engines: () => this.engines,
       unavailableRanks: () => this.unavailableRanks,
+      usableSlots: () => this.usableSlots,
       readVersion: options.readVersion,
       operate: options.operate,
       onFailure: options.onFailure,
@@ -153,6 +158,8 @@ export class Leadership {
     if (control.held !== null) return `held: ${control.held}`;
     const silent = this.silentRanks;
     if (silent.length > 0) return `no engine of rank ${silent.join(', ')}`;
+    const clearing = ranksBeingCleared(this.leader);
+    if (clearing.length > 0) return `slots of rank ${clearing.join(', ')} are to be emptied`;
     if (backOff === null || performance.now() >= backOff.untilMs) return null;
     return `backing off after version ${backOff.version}: ${backOff.reason}`;
   }
@@ -172,6 +179,12 @@ export class Leadership {
     const { numRanks } = this.#options.topology;
     const all = Array.from({ length: numRanks }, (_, rank) => rank);
     return all.filter((rank) => !members.has(rank) || control.drained.includes(rank));
+  }
+
+  /** Slots that each rank's engine offers and operators let it, [ranks]. */
+  get usableSlots(): Int32Array {
+    const { mapping, evidence, control } = this.leader;
+    return usableSlots(mapping, evidence, control);
   }
 
   /** @throws IsobarError ISOBAR_PROTOCOL_MALFORMED */
@@ -324,11 +337,41 @@ export class Leadership {
   /** Moves a rank's experts away, after which it is no member any more. */
   prepareLeave(rank: number): PreparedCommand {
     const base = this.rebalancing.inForce;
+    const members = this.leader.swap.members.filter((member) => member.rank === rank);
+    const request: Request = { change: 'leave', ranks: [rank], members, base };
     return {
-      operation: { change: null, request: { change: 'leave', ranks: [rank], base } },
+      operation: { change: null, request },
       ...this.#emptying([rank], true),
       plan: null,
       reason: `rank ${rank} would hold no expert, and its engine would stop`,
+    };
+  }
+
+  /** Moves away what a rank holds beyond a number of slots, which are all that it may use from now on. */
+  prepareLimit(rank: number, slots: number | null): PreparedCommand {
+    const { mapping, swap } = this.leader;
+    const isMember = swap.members.some((member) => member.rank === rank);
+    const request: Request | null =
+      isMember && slots !== null
+        ? { change: 'limit-slots', ranks: [rank], base: swap.newest }
+        : null;
+    const reason =
+      slots === null
+        ? `rank ${rank} might use all slots that its engine offers`
+        : `rank ${rank} would use no more than its first ${slots} slots of a layer`;
+    const prepared = {
+      operation: { change: { kind: 'limit-slots', rank, slots } as const, request },
+      plan: null,
+      reason,
+    };
+    const waves = request === null ? [] : previewLimit(this.leader, rank, slots);
+    if (waves instanceof IsobarError) return { ...prepared, effect: null, foreseen: waves };
+    const last = waves.at(-1)?.mapping;
+    if (last === undefined) return { ...prepared, effect: null };
+    const target = mappingFromWhole(last);
+    return {
+      ...prepared,
+      effect: effectOf(mapping, target, waves.length, this.bytesPerExpert),
     };
   }
 

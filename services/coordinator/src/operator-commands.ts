@@ -98,7 +98,9 @@ function parameterCommands(
   };
 }
 
-function memberCommands(target: CommandTarget): Of<'drain' | 'undrain' | 'leave' | 'declare-dead'> {
+function memberCommands(
+  target: CommandTarget,
+): Of<'drain' | 'undrain' | 'leave' | 'offer' | 'declare-dead'> {
   return {
     drain: handler(target, 'drain', (named) => target.leadership().prepareDrain(named)),
     undrain: handler(target, 'undrain', (named) => {
@@ -107,6 +109,9 @@ function memberCommands(target: CommandTarget): Of<'drain' | 'undrain' | 'leave'
       return recorded({ kind: 'undrain', ranks }, reason);
     }),
     leave: handler(target, 'leave', ({ rank }) => target.leadership().prepareLeave(rank)),
+    offer: handler(target, 'offer', ({ rank, slots }) =>
+      target.leadership().prepareLimit(rank, slots),
+    ),
     'declare-dead': handler(target, 'declare-dead', ({ rank, incarnation }) => {
       const member = { rank, incarnation };
       const reason = `rank ${rank} with incarnation ${incarnation} would be taken for dead for good`;

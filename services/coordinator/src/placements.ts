@@ -1,4 +1,4 @@
-import { EplbError, ExpertMapping, revalidateMapping } from '@isobar/eplb';
+import { closedSlots, EplbError, ExpertMapping, revalidateMapping } from '@isobar/eplb';
 import {
   type CommandIdentity,
   type CommittedRecord,
@@ -31,6 +31,8 @@ export interface PlacementsContext {
   engines(): readonly EngineDescription[];
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): readonly number[];
+  /** Slots of each rank that may be used, its first ones, [ranks]. */
+  usableSlots(): Int32Array;
   /** The record of a version as the store has it, null where it has none. */
   readVersion(version: number): Promise<Uint8Array | null>;
   operate(operation: OperationContent): AskedOperation;
@@ -198,7 +200,14 @@ export class Placements {
     const out = new Set(this.#context.unavailableRanks());
     const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
     const staying = ranks.filter((rank) => !out.has(rank));
-    const revalidated = revalidateMapping(wanted, staying, current, this.#context.leader().loads);
+    const { slotOffsets } = current;
+    const usableSlots = this.#context.usableSlots();
+    const revalidated = revalidateMapping(
+      wanted,
+      { memberRanks: staying, closedSlots: closedSlots({ slotOffsets, usableSlots }) },
+      current,
+      this.#context.leader().loads,
+    );
     if (revalidated.kind === 'mapping') return revalidated.mapping;
     const { kind: _, ...fields } = revalidated;
     const text = 'that mapping can not be had on the ranks that are left';

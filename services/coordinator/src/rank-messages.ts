@@ -7,7 +7,10 @@ import {
   encode,
   type Fence,
   IsobarError,
+  type LeaveAnswer,
+  type LeaveQuestion,
   type LoadSample,
+  leaveQuestionSchema,
   loadSampleSchema,
   type MessageKind,
   outcomesQuestionSchema,
@@ -32,6 +35,7 @@ export interface RankMessagesOptions {
   readonly send: (event: CoordinatorEvent) => void;
   readonly onSample: (sample: LoadSample) => void;
   readonly onReport: (report: RankReport) => void;
+  readonly onLeave: (question: LeaveQuestion) => Promise<LeaveAnswer>;
 }
 
 /** Questions of ranks that wait for the machine; the oldest are dropped, they are asked again. */
@@ -58,7 +62,7 @@ export class RankMessages {
   }
 
   listen(): void {
-    const { subjects, send, onSample, onReport } = this.#options;
+    const { subjects, send, onSample, onReport, onLeave, logger } = this.#options;
     this.#hear('vote', subjects.vote('*', '*'), (payload, subject) => {
       const vote = decode('vote', payload, voteSchema);
       this.#assertRank(subject, vote.rank);
@@ -74,6 +78,14 @@ export class RankMessages {
       const sample = decode('load sample', payload, loadSampleSchema);
       this.#assertRank(subject, sample.rank);
       onSample(sample);
+    });
+    this.#hear('leave-question', subjects.leave('*'), (payload, subject, respond) => {
+      const question = decode('leave question', payload, leaveQuestionSchema);
+      this.#assertRank(subject, question.rank);
+      onLeave(question).then(
+        (answer) => respond(encode(answer)),
+        (error: unknown) => logger.error({ err: error, rank: question.rank }, 'leave not answered'),
+      );
     });
     this.#hear('outcomes-question', subjects.leader('outcomes'), (payload, _, respond) => {
       const { since } = decode('outcomes question', payload, outcomesQuestionSchema);

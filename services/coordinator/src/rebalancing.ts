@@ -43,6 +43,8 @@ export interface RebalancingContext {
   idle(): boolean;
   /** Ranks that are no members, or are to hold no expert. */
   unavailableRanks(): number[];
+  /** Slots of each rank that may be used, its first ones, [ranks]. */
+  usableSlots(): Int32Array;
   /** Asks the leader for a rebalance by itself. */
   request(waves: readonly Wave[], base: VersionInForce): AskedPlan;
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
@@ -242,6 +244,7 @@ export class Rebalancing {
       numNodes,
       pinnedSlots,
       unavailableRanks,
+      usableSlots: this.#context.usableSlots(),
       ...(moveCosts === undefined ? {} : { moveCosts }),
     };
     const result = await this.#rebalancer.rebalanceAsync(now(), options, measured);

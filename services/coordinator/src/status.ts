@@ -5,6 +5,7 @@ import {
   type LeaderState,
   type Member,
   membersWithout,
+  offeredSlotsOf,
   type RankStatus,
   type RefusalTelling,
   ranksMissing,
@@ -183,6 +184,8 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     standing: engine?.standing ?? null,
     member: swap.members.find((member) => member.rank === rank)?.incarnation ?? null,
     drained: control.drained.includes(rank),
+    slots: slotsOf(leadership.leader, rank),
+    leaving: engine?.leaving === true,
     mappingVersion: engine?.mappingVersion ?? null,
     incarnation: engine?.incarnation ?? null,
     freeBuffers: engine?.freeBuffers ?? null,
@@ -196,6 +199,15 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     ),
     engine: engineStatus(leadership, rank),
     software: report?.software ?? null,
+  };
+}
+
+function slotsOf({ mapping, evidence, control }: LeaderState, rank: number): RankStatus['slots'] {
+  const { slotOffsets } = mapping;
+  return {
+    own: (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0),
+    offered: offeredSlotsOf(mapping, evidence, rank),
+    limit: control.slotLimits.find((limit) => limit.rank === rank)?.slots ?? null,
   };
 }
 

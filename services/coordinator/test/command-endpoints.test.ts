@@ -20,7 +20,15 @@ const answer: ChangeAnswer = {
   version: 2,
   effect: null,
   plan: null,
-  control: { mode: 'observe', paused: false, held: null, drained: [], dead: [], parameters: {} },
+  control: {
+    mode: 'observe',
+    paused: false,
+    held: null,
+    drained: [],
+    slotLimits: [],
+    dead: [],
+    parameters: {},
+  },
 };
 const mapping: MappingAnswer = {
   version: 1,

@@ -148,15 +148,9 @@ const ground: Ground = {
 };
 
 export function controlOf(changes: Partial<ControlRecord> = {}): ControlRecord {
-  const nothing = {
-    paused: false,
-    held: null,
-    drained: [],
-    dead: [],
-    parameters: {},
-    requests: [],
-  };
-  return { schema: 1, fence, mode: 'observe', ...nothing, ...changes };
+  const none = { drained: [], slotLimits: [], dead: [], parameters: {}, requests: [] };
+  const fresh = { mode: 'observe', paused: false, held: null } as const;
+  return { schema: 1, fence, ...fresh, ...none, ...changes };
 }
 
 function standingLeader(): LeaderState {

@@ -144,7 +144,16 @@ describe('a drain or a leave', () => {
         request: { change: 'drain', ranks: [1], base: newest },
         command,
       },
-      { change: null, request: { change: 'leave', ranks: [2], base: newest }, command },
+      {
+        change: null,
+        request: {
+          change: 'leave',
+          ranks: [2],
+          members: [{ rank: 2, incarnation: '2'.repeat(16) }],
+          base: newest,
+        },
+        command,
+      },
     ]);
     world.leadership.onRequestEnded(2, 'committed', 'rank 2 leaves');
     expect(world.told.at(-1)).toEqual({

@@ -46,6 +46,7 @@ const sample = (rank: number) => ({
   destination: new Float64Array([1]),
   stepMillis: { count: 1, sum: 1, max: 1 },
 });
+const leave = (rank: number) => ({ schema: 1, rank, incarnation, requestId: 'leave-1' });
 const answer = (rank: number) => ({
   schema: 1,
   rank,
@@ -113,6 +114,10 @@ describe('messages of ranks', () => {
       send: (event: CoordinatorEvent) => note(heard, event.kind),
       onSample: ({ rank }) => note(heard, `load of ${rank}`),
       onReport: () => undefined,
+      onLeave: (question) => {
+        note(heard, `leave of ${question.rank}`);
+        return Promise.resolve({ schema: 1, state: 'leaving', code: null, reason: '' });
+      },
     });
     messages.listen();
   });
@@ -122,17 +127,22 @@ describe('messages of ranks', () => {
     bus.publish(subjects.vote(5, 3), encode(vote(3)));
     bus.publish(subjects.report(3), encode(report(3)));
     bus.publish(subjects.load(3), encode(sample(3)));
-    await taken(3);
-    expect({ heard, refused }).toEqual({ heard: ['vote', 'report', 'load of 3'], refused: [] });
+    bus.publish(subjects.leave(3), encode(leave(3)));
+    await taken(4);
+    const all = ['vote', 'report', 'load of 3', 'leave of 3'];
+    expect({ heard, refused }).toEqual({ heard: all, refused: [] });
   });
 
   it('are refused where they name another: a server permits a rank its subjects', async () => {
     bus.publish(subjects.vote(5, 3), encode(vote(4)));
     bus.publish(subjects.report(3), encode(report(4)));
     bus.publish(subjects.load(3), encode(sample(4)));
-    await taken(3);
+    bus.publish(subjects.leave(3), encode(leave(4)));
+    await taken(4);
     expect(heard).toEqual([]);
-    expect(refused).toEqual(['vote', 'report', 'load'].map((kind) => `${kind}: wrong-rank`));
+    expect(refused).toEqual(
+      ['vote', 'report', 'load', 'leave-question'].map((kind) => `${kind}: wrong-rank`),
+    );
   });
 
   it('are no answer to the question of another', async () => {

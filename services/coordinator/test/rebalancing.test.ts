@@ -46,6 +46,7 @@ function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
     heldBack: () => null,
     idle: () => true,
     unavailableRanks: () => [],
+    usableSlots: () => new Int32Array(4).fill(99),
     request: () => expect.unreachable(),
     tell: () => undefined,
     now: () => 0,

@@ -14,7 +14,15 @@ const running: ChangeAnswer = {
   version: null,
   effect: null,
   plan: null,
-  control: { mode: 'observe', paused: false, held: null, drained: [3], dead: [], parameters: {} },
+  control: {
+    mode: 'observe',
+    paused: false,
+    held: null,
+    drained: [3],
+    slotLimits: [],
+    dead: [],
+    parameters: {},
+  },
 };
 const done: ChangeAnswer = { ...running, state: 'done', outcome: 'committed', version: 4 };
 

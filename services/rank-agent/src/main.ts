@@ -31,11 +31,15 @@ async function main(): Promise<void> {
   onTermination(
     async () => {
       stopping.abort();
+      if (settings.leaveOnStop) await agent?.leave();
       await agent?.stop();
       await bus?.drain();
       await file?.close();
     },
-    { deadlineMs: stopDeadlineMs, onFailure: (cause) => logger.error({ err: cause }, 'stopping') },
+    {
+      deadlineMs: stopDeadlineMs + (settings.leaveOnStop ? settings.leaveDeadlineMs : 0),
+      onFailure: (cause) => logger.error({ err: cause }, 'stopping'),
+    },
   );
   reloadOnHangUp(live, {
     logger,

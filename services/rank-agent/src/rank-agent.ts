@@ -13,7 +13,10 @@ import {
   encode,
   IsobarError,
   initialRankSwap,
+  type LeaveAnswer,
+  type LeaveQuestion,
   type LoadSample,
+  leaveAnswerSchema,
   type MessageKind,
   outcomesAnswerSchema,
   querySchema,
@@ -80,6 +83,7 @@ export class RankAgent {
   readonly #questions = new Map<number, BusMessage>();
   #timings: AgentTimings;
   #reportTimer: NodeJS.Timeout;
+  #onLeft: () => void = () => undefined;
   #nextQuestion = 0;
   /** The report last sent: everything in it was on disk by then. */
   #reported: RankReport;
@@ -152,6 +156,25 @@ export class RankAgent {
     agent.#actor.send({ kind: 'tick' });
     agent.#engine.start();
     return agent;
+  }
+
+  /**
+   * Has the engine leave its group; it serves on until no version lists it. Where that takes longer
+   * than `leaveDeadlineMs` it is a member still, and the log says so.
+   */
+  async leave(): Promise<void> {
+    const { settings, logger } = this.#options;
+    const { leaveDeadlineMs } = settings;
+    let timer: NodeJS.Timeout | undefined;
+    const hasLeft = await new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), leaveDeadlineMs);
+      this.#onLeft = () => resolve(true);
+      this.#actor.send({ kind: 'leave' });
+    });
+    if (!hasLeft) {
+      logger.error({ leaveDeadlineMs }, 'stopping although the engine has not left its group');
+    }
+    clearTimeout(timer);
   }
 
   async stop(): Promise<void> {
@@ -276,6 +299,13 @@ export class RankAgent {
       case 'ask-outcomes':
         void this.#askOutcomes(effect.since);
         return;
+      case 'ask-leave':
+        void this.#askLeave(effect.question);
+        return;
+      case 'left':
+        logger.info({ reason: effect.reason }, 'the engine has left its group');
+        this.#onLeft();
+        return;
       case 'answer':
         this.#questions.get(effect.question)?.respond(encode(effect.answer));
         this.#questions.delete(effect.question);
@@ -322,6 +352,25 @@ export class RankAgent {
       this.#options.logger.warn({ incarnation, process }, 'engine process has ended');
       this.#actor.send({ kind: 'engine-exited', incarnation });
     }
+  }
+
+  async #askLeave(question: LeaveQuestion): Promise<void> {
+    const { bus, settings, logger } = this.#options;
+    let answer: LeaveAnswer | null = null;
+    try {
+      const subject = this.#subjects.leave(settings.rank);
+      const payload = await bus.request(
+        subject,
+        encode(question),
+        this.#timings.questionDeadlineMs,
+      );
+      answer = decode('leave', payload, leaveAnswerSchema);
+    } catch (error) {
+      const { code, message } = asIsobarError(error);
+      // Asked again at the next tick.
+      logger.warn({ code }, `whether the engine may leave was not told: ${message}`);
+    }
+    this.#actor.send({ kind: 'leave-told', question, answer });
   }
 
   async #askOutcomes(since: number): Promise<void> {

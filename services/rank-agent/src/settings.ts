@@ -4,6 +4,8 @@ import { type AgentPlace, agentPlace, type LoadedConfiguration } from '@isobar/c
 export interface AgentSettings extends AgentPlace, AgentTimings {
   readonly deployment: string;
   readonly rank: number;
+  readonly leaveOnStop: boolean;
+  readonly leaveDeadlineMs: number;
 }
 
 /** What can change while it runs. */
@@ -19,8 +21,10 @@ export async function settingsOf(
   loaded: LoadedConfiguration,
   rank: number,
 ): Promise<AgentSettings> {
-  const { deployment } = loaded.configuration;
-  return { deployment, rank, ...timingsOf(loaded), ...(await agentPlace(loaded, rank)) };
+  const { deployment, agent } = loaded.configuration;
+  const { leaveOnStop, leaveDeadlineMs } = agent;
+  const fixed = { deployment, rank, leaveOnStop, leaveDeadlineMs };
+  return { ...fixed, ...timingsOf(loaded), ...(await agentPlace(loaded, rank)) };
 }
 
 export function timingsOf({ configuration }: LoadedConfiguration): AgentTimings {

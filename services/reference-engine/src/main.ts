@@ -9,7 +9,11 @@ async function main(): Promise<void> {
   const settings = await readSettings(path);
   const logger = createLogger({ name: 'reference-engine', fields: { rank: settings.rank } });
   const engine = await ReferenceEngine.load(settings, logger);
-  process.on('SIGTERM', () => engine.stop());
+  process.on('SIGTERM', () => {
+    if (settings.leaveOnStop) engine.leave(() => process.exit(1));
+    else engine.stop();
+  });
+  process.on('SIGUSR2', () => void engine.readOffer());
   // A terminal's Ctrl-C reaches every process of the group; the harness ends the engines itself.
   process.on('SIGINT', () => undefined);
   await engine.run();

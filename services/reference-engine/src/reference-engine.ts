@@ -16,7 +16,7 @@ import { Peers } from './peers.js';
 import { ReplicaRouter } from './replica-router.js';
 import { Residency } from './residency.js';
 import { ResultsWriter } from './results-file.js';
-import type { EngineSettings } from './settings.js';
+import { type EngineSettings, readOfferedSlots } from './settings.js';
 import { Stager } from './stager.js';
 import { SwapPort } from './swap-port.js';
 import { SwapWork } from './swap-work.js';
@@ -46,6 +46,7 @@ export class ReferenceEngine {
   /** The last step that has ended. */
   #step = -1;
   #stopping = false;
+  #leaveTimer: NodeJS.Timeout | null = null;
   #isResting = false;
   #loadToldMs = 0;
 
@@ -124,6 +125,9 @@ export class ReferenceEngine {
   static async load(settings: EngineSettings, logger: Logger): Promise<ReferenceEngine> {
     const ground = await loadGround(settings);
     const engine = new ReferenceEngine(settings, ground, logger);
+    if (settings.offeredSlotsFile !== undefined) {
+      engine.#port.offer(await readOfferedSlots(settings.offeredSlotsFile));
+    }
     for (const { layer, expert, weights } of engine.#residency.startExperts()) {
       await ground.checkpoint.readVerified(layer, expert, weights);
     }
@@ -157,10 +161,46 @@ export class ReferenceEngine {
     for (let ended = beginning === null; !ended; ) {
       ended = await (this.#isResting ? this.#rest() : this.#runStep(results));
     }
+    if (this.#leaveTimer !== null) clearTimeout(this.#leaveTimer);
     await this.#peers.close();
     await this.#agents.close();
     await results.close({ standing: this.#port.swap.standing, swaps: this.#work.results() });
     await this.#ground.checkpoint.close();
+  }
+
+  /** Reads anew how many slots it is to offer. */
+  async readOffer(): Promise<void> {
+    const { offeredSlotsFile } = this.#settings;
+    if (offeredSlotsFile === undefined) return;
+    try {
+      this.offer(await readOfferedSlots(offeredSlotsFile));
+    } catch (error) {
+      this.#logger.error({ err: error }, 'the offer stays as it was');
+    }
+  }
+
+  /** @param slots of every layer, the first ones */
+  offer(slots: number): void {
+    this.#port.offer(slots);
+    this.#logger.info({ slots }, 'slots offered');
+    this.#agents?.sendChanged(this.#port.state());
+  }
+
+  /** Has the others go on without this engine, then ends; by itself where that takes too long. */
+  leave(onOverdue: () => void): void {
+    if (this.#leaveTimer !== null) return;
+    if (this.#agents === null) {
+      this.stop();
+      return;
+    }
+    const { leaveDeadlineMs } = this.#settings;
+    this.#leaveTimer = setTimeout(() => {
+      this.#logger.error({ leaveDeadlineMs }, 'ending although the group has not let it go');
+      onOverdue();
+    }, leaveDeadlineMs);
+    this.#port.wantToLeave();
+    this.#agents?.sendChanged(this.#port.state());
+    this.#wakeUp.raise();
   }
 
   /** An engine that serves asks its whole group to stop after the step that begins next. */
@@ -178,7 +218,7 @@ export class ReferenceEngine {
   /** Not listed, not yet or no more: answers peers and agent, and follows what lists it. */
   async #rest(): Promise<boolean> {
     this.#peers.exchange.rest();
-    if (this.#stopping) return true;
+    if (this.#stopping || (this.#leaveTimer !== null && this.#port.hasLeft)) return true;
     const inPlace = this.#settings.activation === 'in-place';
     this.#port.switchBetweenSteps(inPlace ? this.#peers.versionOfActive : Number.POSITIVE_INFINITY);
     this.#isResting = !(this.#port.mayRoute && this.#peers.isStepKnown);

@@ -32,7 +32,7 @@ interface Version {
 
 /**
  * Which weights lie in this rank's memory, for every mapping version that may still be served.
- * Memory is fixed: a buffer for every slot, and the spare ones. `two-table` points a version's
+ * Memory is fixed: a buffer for every slot that is offered, and the spare ones. `two-table` points a version's
  * slots at the buffers that it staged; `in-place` copies them into the slots' own buffers.
  */
 export class Residency {
@@ -40,9 +40,11 @@ export class Residency {
   readonly #firstSlot: number;
   readonly #ownSlots: number;
   readonly #slotBuffers: number;
-  readonly #memory: Float64Array[];
+  /** Null where the memory has been given back. */
+  readonly #memory: (Float64Array | null)[];
   readonly #versions = new Map<number, Version>();
   #current: Version;
+  #offeredSlots: number;
 
   constructor(options: ResidencyOptions) {
     this.#options = options;
@@ -50,6 +52,7 @@ export class Residency {
     this.#firstSlot = mapping.slotOffsets[rank] ?? 0;
     this.#ownSlots = (mapping.slotOffsets[rank + 1] ?? 0) - this.#firstSlot;
     this.#slotBuffers = mapping.numLayers * this.#ownSlots;
+    this.#offeredSlots = this.#ownSlots;
     this.#memory = Array.from(
       { length: this.#slotBuffers + spareBuffers },
       () => new Float64Array(numbersPerExpert),
@@ -63,7 +66,68 @@ export class Residency {
 
   /** Buffers that no version names; of a joining engine all, since what they hold counts not. */
   get freeBuffers(): number {
-    return this.#isJoining ? this.#memory.length : this.#unnamed().length;
+    return this.#isJoining ? this.heldBuffers : this.#unnamed().length;
+  }
+
+  /** Buffers whose memory it has not given back. */
+  get heldBuffers(): number {
+    return this.#memory.filter((buffer) => buffer !== null).length;
+  }
+
+  /** Of a layer. */
+  get ownSlots(): number {
+    return this.#ownSlots;
+  }
+
+  get offeredSlots(): number {
+    return this.#offeredSlots;
+  }
+
+  /**
+   * Offers the first slots of every layer. Memory of the others is given back as soon as no version
+   * names them, and taken again before they are offered anew.
+   */
+  offer(slots: number): void {
+    this.#offeredSlots = Math.max(0, Math.min(slots, this.#ownSlots));
+    this.#fitMemory();
+  }
+
+  #fitMemory(): void {
+    if (this.#isJoining) this.#forgetClosed();
+    const versions = [...this.#versions.values()];
+    const closed = [...Array(this.#slotBuffers).keys()].filter(
+      (index) =>
+        index % this.#ownSlots >= this.#offeredSlots &&
+        versions.every(({ buffers }) => (buffers[index] ?? -1) < 0),
+    );
+    if (this.#options.activation === 'in-place') this.#fitSlots(new Set(closed));
+    else this.#fitNumber(this.#memory.length - closed.length);
+  }
+
+  /** In place every slot has memory of its own. */
+  #fitSlots(closed: ReadonlySet<number>): void {
+    const named = new Set([...this.#versions.values()].flatMap(({ buffers }) => [...buffers]));
+    for (let index = 0; index < this.#slotBuffers; index += 1) {
+      if (!closed.has(index)) this.#memory[index] ??= new Float64Array(numbersPerExpert);
+      else if (!named.has(index)) this.#memory[index] = null;
+    }
+  }
+
+  #fitNumber(wanted: number): void {
+    const unnamed = this.#unnamed();
+    while (this.heldBuffers > wanted && unnamed.length > 0)
+      this.#memory[unnamed.pop() ?? -1] = null;
+    while (this.heldBuffers < wanted) {
+      this.#memory[this.#memory.indexOf(null)] = new Float64Array(numbersPerExpert);
+    }
+  }
+
+  /** What a joining engine's closed slots hold counts for nothing. */
+  #forgetClosed(): void {
+    const { buffers } = this.#current;
+    buffers.forEach((_, index) => {
+      if (index % this.#ownSlots >= this.#offeredSlots) buffers[index] = -1;
+    });
   }
 
   /** The mapping that this rank routes by; before it routes by any, its start mapping. */
@@ -78,6 +142,7 @@ export class Residency {
   /** The start mapping is not served: this engine joins a group that has gone on. */
   join(): void {
     this.#current.use = 'pool';
+    this.#fitMemory();
   }
 
   #expertAt(mapping: ExpertMapping, index: number): number {
@@ -98,8 +163,8 @@ export class Residency {
     const wanted = new Set(buffers);
     const incoming: IncomingExpert[] = [];
     version.buffers.forEach((buffer, index) => {
-      const weights = this.#memory[buffer];
-      if (weights === undefined || !wanted.has(buffer)) return;
+      const weights = this.#memory[buffer] ?? null;
+      if (weights === null || !wanted.has(buffer)) return;
       const layer = Math.floor(index / this.#ownSlots);
       const slot = this.#firstSlot + (index % this.#ownSlots);
       incoming.push({ layer, slot, expert: this.#expertAt(version.mapping, index), weights });
@@ -143,7 +208,7 @@ export class Residency {
     const fixed = this.#options.activation === 'in-place' && !this.#isJoining;
     const free: number[] = [];
     for (let buffer = fixed ? this.#slotBuffers : 0; buffer < this.#memory.length; buffer += 1) {
-      if (!named.has(buffer)) free.push(buffer);
+      if (!named.has(buffer) && this.#memory[buffer] !== null) free.push(buffer);
     }
     return free;
   }
@@ -208,6 +273,7 @@ export class Residency {
   /** Frees what was staged for a version that is void. */
   discard(version: number): void {
     if (this.#versions.get(version) !== this.#current) this.#versions.delete(version);
+    this.#fitMemory();
   }
 
   /** Routes by a staged version from now on. */
@@ -220,6 +286,7 @@ export class Residency {
     }
     if (this.#isJoining) this.#versions.delete(0);
     this.#current = staged;
+    this.#fitMemory();
   }
 
   /** Copies a version's weights into the slots' own buffers: their addresses never change. */
@@ -233,7 +300,7 @@ export class Residency {
     );
     moved.forEach(({ index }, at) => {
       const source = sources[at];
-      if (source !== undefined) this.#memory[index]?.set(source);
+      if (source != null) this.#memory[index]?.set(source);
       staged.buffers[index] = index;
     });
   }
@@ -243,5 +310,6 @@ export class Residency {
     for (const [number, old] of [...this.#versions]) {
       if (number < version && old !== this.#current) this.#versions.delete(number);
     }
+    this.#fitMemory();
   }
 }

@@ -32,6 +32,15 @@ export const engineSettingsSchema = z
     groupDeadlineMs: z.number().int().min(100).max(3_600_000).default(60_000),
     /** Peers are asked for the outcome of a vote when no leader's word has come for so long. */
     askPeersAfterMs: z.number().int().min(100).max(3_600_000).default(3_000),
+    /**
+     * File with the number of slots of a layer that this rank offers, read at the start and at
+     * SIGUSR2. @default it offers all
+     */
+    offeredSlotsFile: z.string().min(1).optional(),
+    /** Asked to stop, it leaves its group first and lets the others go on. */
+    leaveOnStop: z.boolean().default(false),
+    /** It ends then whether it has left or not. */
+    leaveDeadlineMs: z.number().int().min(100).max(3_600_000).default(60_000),
     faults: faultsSchema,
   })
   .strict()
@@ -57,6 +66,16 @@ export async function readSettings(path: string): Promise<EngineSettings> {
   }
   parseEngineAddress(parsed.data.listen);
   return parsed.data;
+}
+
+/** @throws IsobarError ISOBAR_ENGINE_SETTINGS */
+export async function readOfferedSlots(path: string): Promise<number> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw refuse(path, '', 'it can not be read', cause);
+  });
+  const slots = z.coerce.number().int().min(0).safeParse(text.trim());
+  if (slots.success && text.trim() !== '') return slots.data;
+  throw refuse(path, '', 'it must hold a number of slots');
 }
 
 function refuse(path: string, field: string, why: string, cause?: unknown): IsobarError {

@@ -7,6 +7,7 @@ import {
   applyOutcome,
   applyPeerOutcome,
   applyProposal,
+  assertOffered,
   decodeMapRecord,
   decodeProposal,
   type EngineState,
@@ -70,6 +71,7 @@ export class SwapPort {
   /** False while this engine has no part in any mapping yet. */
   #hasMapping = true;
   #leaderHeardMs = Number.NEGATIVE_INFINITY;
+  #isLeaving = false;
 
   constructor(options: SwapPortOptions) {
     this.#options = options;
@@ -84,6 +86,23 @@ export class SwapPort {
     this.#swap = initialEngineSwap(rank, incarnation, residency.mapping.digest(), 'joining');
     this.#hasMapping = false;
     residency.join();
+  }
+
+  /** Offers the first slots of every layer; the leader has the others emptied. */
+  offer(slots: number): void {
+    this.#options.residency.offer(slots);
+  }
+
+  /** Wants to leave the group: the agent, which is told so, has the leader let it go. */
+  wantToLeave(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Nobody sends it a token any more, nor counts on what it holds. */
+  get hasLeft(): boolean {
+    const { standing, vote, retiredUpTo, committed } = this.#swap;
+    if (standing === 'stopped') return retiredUpTo >= committed.version;
+    return standing === 'joining' && vote === null;
   }
 
   /** What the guard knows. */
@@ -134,6 +153,10 @@ export class SwapPort {
       brokenPeers: [...brokenPeers()],
       freeBuffers: residency.freeBuffers,
       step: currentStep(),
+      ...(residency.offeredSlots < residency.ownSlots
+        ? { offeredSlots: residency.offeredSlots }
+        : {}),
+      ...(this.#isLeaving ? { leaving: true } : {}),
     });
   }
 
@@ -194,7 +217,10 @@ export class SwapPort {
   }
 
   #begin(admitted: EngineSwapState, proposal: Proposal, proposalBytes: Uint8Array): Staging {
+    const { rank, residency } = this.#options;
     const mapping = applyProposal(this.#committedMapping, proposal);
+    const routed = this.#hasMapping ? [residency.mapping] : [];
+    assertOffered(rank, residency.offeredSlots, mapping, [this.#committedMapping, ...routed]);
     this.#swap = admitted;
     const abort = new AbortController();
     const staging = { version: proposal.version, abort, done: Promise.resolve() };
@@ -261,11 +287,13 @@ export class SwapPort {
 
   #retire(command: Extract<EngineCommandMessage, { kind: 'retire' }>): void {
     const { fence, version } = command;
-    const { work, residency, members, onLeft } = this.#options;
+    const { work, residency, members, onLeft, onOutcome } = this.#options;
     this.#become(recordRetired(this.#swap, fence, version));
     work.measure(version, () => residency.retire(version));
     work.ended(version, 'committed');
     onLeft(members.takeLeft());
+    // One that was to leave may end now.
+    onOutcome();
   }
 
   /**

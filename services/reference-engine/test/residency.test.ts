@@ -49,6 +49,32 @@ describe.each(['two-table', 'in-place'] as const)('residency, %s', (activation) 
     expect(residency.freeBuffers).toBe(2);
   });
 
+  it('gives memory back that it does not offer, once no version names its slot', () => {
+    residency.offer(1);
+    expect(residency.heldBuffers).toBe(4);
+    expect([served(0, 0, 0), served(0, 1, 1)]).toEqual([1, 2]);
+    residency.stage(1, mapping([1, -1, 2, 3]), 'drain');
+    residency.serve(1);
+    residency.switchTo(1);
+    // In place nothing of the version before is left.
+    expect(residency.heldBuffers).toBe(activation === 'in-place' ? 3 : 4);
+    residency.retire(1);
+    expect([residency.heldBuffers, residency.freeBuffers]).toEqual([3, 2]);
+    expect([served(1, 0, 1), served(1, 1, 1), served(0, 1, 1)]).toEqual([2, null, null]);
+    residency.offer(2);
+    expect(residency.heldBuffers).toBe(4);
+    fill(residency.stage(2, mapping([1, 0, 2, 3]), 'rebalance'));
+    residency.serve(2);
+    residency.switchTo(2);
+    expect([served(2, 0, 1), served(2, 1, 0)]).toEqual([2, 1]);
+  });
+
+  it('gives memory back of an engine that joins and offers less', () => {
+    residency.offer(1);
+    residency.join();
+    expect([residency.heldBuffers, residency.freeBuffers]).toEqual([3, 3]);
+  });
+
   it('takes a void version back whole', () => {
     fill(residency.stage(1, target, 'rebalance'));
     residency.discard(1);

@@ -66,4 +66,12 @@ export const expectedSituations: readonly string[] = [
   'staging fails',
   'staging stalls',
   'orderly stop of leader',
+  'offer shrunk',
+  'offer grown',
+  'memory given back',
+  'proposal refused: it fills a slot that is not offered',
+  'accepted: limit-slots',
+  'told to leave: agent',
+  'told to leave: engine',
+  'left by itself',
 ];

@@ -44,6 +44,8 @@ const course = {
   settleWithin: 150_000,
   settlePoll: 2_000,
 };
+/** An engine that has not left by then stays. */
+const leaveDeadlineMs = 60_000;
 const swapsAskedMin = 3;
 /** After so long whoever asked asks again. */
 const inDoubtMs = 9_000;
@@ -100,13 +102,18 @@ class Run {
   readonly #random: Random;
   readonly #schedule: FaultSchedule;
   swapsAsked = 0;
+  /** A slot is withdrawn while the proposal that fills it is on its way. */
+  #withdrawsOnTheWay = false;
 
   constructor(world: World, random: Random) {
     this.#world = world;
     this.#random = random;
     const planned = drawFaults(random, course.faultsFrom, course.faultsUntil);
     this.#schedule = new FaultSchedule(world, planned);
-    world.onPhase = (phase) => this.#schedule.onPhase(phase);
+    world.onPhase = (phase) => {
+      this.#schedule.onPhase(phase);
+      if (phase === 'preparing') this.#withdrawWhatIsFilled();
+    };
   }
 
   get faultsStruck(): number {
@@ -156,6 +163,79 @@ class Run {
       if (random.next() < 0.5) at({ kind: 'undrain', rank }, 250_000);
     }
     if (random.next() < 0.1) at({ kind: 'pause' });
+    this.#planElasticity();
+  }
+
+  /** Ranks that offer fewer slots for a while, and such as leave by themselves. */
+  #planElasticity(): void {
+    const random = this.#random;
+    const { scheduler, numRanks, offers } = this.#world;
+    const between = (fromMs: number, untilMs: number, act: () => void) =>
+      scheduler.after(fromMs + random.next() * (untilMs - fromMs), act);
+    const rank = random.integer(numRanks);
+    if (random.next() < 0.4) {
+      const slots = random.next() < 0.8 ? 1 : 0;
+      between(30_000, 300_000, () => this.#offer(rank, slots));
+      if (random.next() < 0.6) between(300_000, course.heal, () => this.#offer(rank, null));
+    } else if (random.next() < 0.1) {
+      offers.set(rank, 1);
+    } else if (random.next() < 0.15) {
+      between(60_000, 300_000, () => this.#ask({ kind: 'limit-slots', rank, slots: 1 }));
+      between(300_000, course.heal - 30_000, () => {
+        this.#ask({ kind: 'limit-slots', rank, slots: null });
+      });
+    }
+    this.#withdrawsOnTheWay = random.next() < 0.1;
+    if (random.next() < 0.3) {
+      const leaver = random.integer(numRanks);
+      const byEngine = random.next() < 0.4;
+      between(60_000, 440_000, () => this.#leave(leaver, byEngine));
+    }
+  }
+
+  #offer(rank: number, slots: number | null): void {
+    const { offers, engines } = this.#world;
+    if (slots === null) offers.delete(rank);
+    else offers.set(rank, slots);
+    for (const engine of engines) {
+      const runs = engine.rank === rank && engine.process.alive && !engine.process.paused;
+      if (runs && engine.phase === 'running') engine.offer(slots);
+    }
+  }
+
+  #withdrawWhatIsFilled(): void {
+    const { operator, offers, scheduler } = this.#world;
+    const role = operator.leader?.state.role;
+    const mapping = role?.kind === 'leading' ? role.leader.mapping : null;
+    const target = role?.kind === 'leading' ? role.leader.swap.open?.mapping : null;
+    if (!this.#withdrawsOnTheWay || mapping === null || target == null) return;
+    if (scheduler.nowMs > course.faultsUntil || offers.size > 0) return;
+    const index = target.physicalToLogical.findIndex((expert, at) => {
+      const slot = at % mapping.numPhysicalExperts;
+      const isFirst = slot === mapping.slotOffsets[mapping.rankOfSlot(slot)];
+      return expert >= 0 && !isFirst && expert !== mapping.physicalToLogical[at];
+    });
+    if (index < 0) return;
+    this.#withdrawsOnTheWay = false;
+    const rank = mapping.rankOfSlot(index % mapping.numPhysicalExperts);
+    this.#offer(rank, 1);
+    scheduler.after(60_000, () => this.#offer(rank, null));
+  }
+
+  #leave(rank: number, byEngine: boolean): void {
+    const { agents, engines, scheduler, situations } = this.#world;
+    if (!byEngine) {
+      agents.find((agent) => agent.rank === rank)?.leave();
+      return;
+    }
+    const engine = engines.find((one) => one.rank === rank && one.routes && !one.process.paused);
+    if (engine === undefined) return;
+    situations.count('told to leave: engine');
+    const { life } = engine.process;
+    engine.wantToLeave(true);
+    scheduler.after(leaveDeadlineMs, () => {
+      if (engine.process.alive && engine.process.life === life) engine.wantToLeave(false);
+    });
   }
 
   #settle(): void {

@@ -56,6 +56,8 @@ export class World {
   readonly supervisor: Supervisor;
   readonly activation: Activation;
   readonly groupStep: GroupStep;
+  /** Slots of a layer that engines of a rank offer, where not all. */
+  readonly offers = new Map<number, number>();
   readonly numRanks: number;
   readonly startMapping: ExpertMapping;
   readonly shape: { readonly spareBuffers: number; readonly reserveBuffers: number };

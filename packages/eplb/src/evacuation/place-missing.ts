@@ -1,6 +1,6 @@
 import type { ExpertMapping } from '../expert-mapping.js';
 
-/** A slot that takes in an expert which no staying rank holds. */
+/** A slot that takes in an expert which no staying slot holds. */
 export interface Placement {
   readonly layer: number;
   readonly slot: number;
@@ -17,14 +17,16 @@ export interface NoPlace {
   readonly layer: number;
   readonly expert: number;
   readonly lacks: 'slots' | 'buffers';
-  /** Slots of the layer on ranks that stay. */
+  /** Slots of the layer that stay and may be filled. */
   readonly liveSlots: number;
 }
 
 export interface PlacingContext {
   readonly mapping: ExpertMapping;
-  /** Whether what a rank's slots hold counts, [ranks]. */
+  /** Whether what a slot holds counts, [slots]. */
   readonly stays: readonly boolean[];
+  /** Slots that take nothing in, whatever they hold. */
+  readonly closedSlots: ReadonlySet<number>;
   /** Whether a rank may be brought anything, [ranks]. */
   readonly receives: readonly boolean[];
   /** Slots that keep their expert in every layer. */
@@ -36,7 +38,7 @@ export interface PlacingContext {
 }
 
 /**
- * A slot for every expert that no staying rank holds: on a rank that retains it, else an empty
+ * A slot for every expert that no staying slot holds: on a rank that retains it, else an empty
  * slot, else in place of a replica of the expert that has most. Ranks with least load in the layer
  * first, then those that have been given least so far. No staying expert loses its last replica,
  * and no rank gets a second replica of one.
@@ -114,17 +116,18 @@ class LayerPlacing {
   }
 
   #eachStaying(visit: (slot: number, expert: number) => void): void {
-    const { mapping, stays } = this.#context;
+    const { stays } = this.#context;
     this.#row.forEach((expert, slot) => {
-      if (stays[mapping.rankOfSlot(slot)] === true) visit(slot, expert);
+      if (stays[slot] === true) visit(slot, expert);
     });
   }
 
   /** The slot to fill on a rank that `may` be given an expert; −1 where there is none. */
   #bestSlot(may: (rank: number) => boolean): number {
-    const { mapping, pinnedSlots } = this.#context;
+    const { mapping, pinnedSlots, closedSlots } = this.#context;
     let best = -1;
     this.#eachStaying((slot, expert) => {
+      if (closedSlots.has(slot)) return;
       if (expert >= 0 && (this.#replicasOf(expert) < 2 || pinnedSlots.has(slot))) return;
       if (!may(mapping.rankOfSlot(slot))) return;
       if (best < 0 || this.#isBetter(slot, best)) best = slot;
@@ -165,8 +168,8 @@ class LayerPlacing {
 
   #noPlace(expert: number): NoPlace {
     let liveSlots = 0;
-    this.#eachStaying(() => {
-      liveSlots += 1;
+    this.#eachStaying((slot) => {
+      if (!this.#context.closedSlots.has(slot)) liveSlots += 1;
     });
     const lacks = this.#bestSlot(() => true) < 0 ? 'slots' : 'buffers';
     return { layer: this.#layer, expert, lacks, liveSlots };

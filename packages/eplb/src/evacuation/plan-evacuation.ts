@@ -19,6 +19,10 @@ export interface EvacuationRequest {
   readonly outRanks: readonly number[];
   /** Ranks that live, end empty, and can give. */
   readonly leavingRanks: readonly number[];
+  /** Slots that take nothing in, in every layer. @default none */
+  readonly closedSlots?: Int32Array;
+  /** Of these, such as end empty. @default none */
+  readonly leavingSlots?: Int32Array;
   /**
    * Ranks that begin anew: their slots stay as they are, the first wave brings all that these
    * name, without a limit. They give nothing. @default none
@@ -49,22 +53,23 @@ export type EvacuationPlan =
   | ({ readonly kind: 'degraded' } & NoPlace);
 
 /**
- * Brings every expert that would be without a replica to a rank that stays, and empties the slots
- * of the others, in as many waves as the spare buffers need, at least one. Every wave is a whole
+ * Brings every expert that would be without a replica to a slot that stays, and empties the others, in as many waves as the spare buffers need, at least one. Every wave is a whole
  * mapping: until an expert has its new place, its old slot stays named. What only a retained buffer
  * holds comes first, since retiring the first wave frees it.
  * Deterministic; balanced by loads where they are given.
  */
 export function planEvacuation(request: EvacuationRequest): EvacuationPlan {
   const roles = rolesOf(request);
-  const { current, maxIncomingPerRank, pinnedSlots = [], loads = null } = request;
+  const { current, maxIncomingPerRank, loads = null } = request;
+  const { pinnedSlots = [], closedSlots = [] } = request;
   const ranks = Array.from({ length: current.numRanks }, (_, rank) => rank);
   const placements = placeMissing({
     mapping: current,
-    stays: ranks.map((rank) => !roles.ends.has(rank)),
+    stays: roles.ends.map((ends) => !ends),
+    closedSlots: new Set(closedSlots),
     receives: ranks.map((rank) => incomingMax(roles, maxIncomingPerRank, rank) > 0),
     pinnedSlots: new Set(pinnedSlots),
-    retainers: retainersOf(request, roles),
+    retainers: holdersOf(request, roles),
     loads,
   });
   if (!Array.isArray(placements)) return { kind: 'degraded', ...placements };
@@ -72,16 +77,22 @@ export function planEvacuation(request: EvacuationRequest): EvacuationPlan {
 }
 
 interface Roles {
-  /** Ranks that end empty. */
-  readonly ends: ReadonlySet<number>;
+  /** Whether a slot ends empty, [slots]. */
+  readonly ends: readonly boolean[];
   readonly returning: ReadonlySet<number>;
   /** Ranks that can give nothing. */
   readonly giveNothing: ReadonlySet<number>;
 }
 
-function rolesOf({ outRanks, leavingRanks, returningRanks = [] }: EvacuationRequest): Roles {
+function rolesOf(request: EvacuationRequest): Roles {
+  const { current, outRanks, leavingRanks, returningRanks = [], leavingSlots = [] } = request;
+  const emptied = new Set([...outRanks, ...leavingRanks]);
+  const left = new Set(leavingSlots);
   return {
-    ends: new Set([...outRanks, ...leavingRanks]),
+    ends: Array.from(
+      { length: current.numPhysicalExperts },
+      (_, slot) => left.has(slot) || emptied.has(current.rankOfSlot(slot)),
+    ),
     returning: new Set(returningRanks),
     giveNothing: new Set([...outRanks, ...returningRanks]),
   };
@@ -90,6 +101,24 @@ function rolesOf({ outRanks, leavingRanks, returningRanks = [] }: EvacuationRequ
 function incomingMax(roles: Roles, maxIncomingPerRank: Int32Array, rank: number): number {
   if (roles.returning.has(rank)) return Number.POSITIVE_INFINITY;
   return maxIncomingPerRank[rank] ?? 0;
+}
+
+/** Ranks that hold an expert in a buffer that is soon freed, retained or of a slot that leaves. */
+function holdersOf(
+  request: EvacuationRequest,
+  roles: Roles,
+): (layer: number, expert: number) => number[] {
+  const { current, leavingSlots = [] } = request;
+  const retainers = retainersOf(request, roles);
+  const leaving = new Set(leavingSlots);
+  if (leaving.size === 0) return retainers;
+  return (layer, expert) => {
+    const own = [...current.getPhysicalExperts(layer, expert)]
+      .filter((slot) => leaving.has(slot))
+      .map((slot) => current.rankOfSlot(slot))
+      .filter((rank) => !roles.giveNothing.has(rank));
+    return [...new Set([...retainers(layer, expert), ...own])];
+  };
 }
 
 /** Ranks that hold an expert in a retained buffer and can give it. */
@@ -149,7 +178,7 @@ function fillWave(
   return { taken, rest };
 }
 
-/** Ranks that end empty keep only the slots of experts that have no other place yet. */
+/** Of the slots that end empty those stay as they are whose experts have no other place yet. */
 function waveMapping(
   before: ExpertMapping,
   roles: Roles,
@@ -161,9 +190,9 @@ function waveMapping(
   for (const { layer, slot, expert } of taken) rows[layer * slots + slot] = expert;
   for (let layer = 0; layer < numLayers; layer += 1) {
     const row = rows.subarray(layer * slots, (layer + 1) * slots);
-    const placed = new Set(row.filter((_, slot) => !roles.ends.has(before.rankOfSlot(slot))));
+    const placed = new Set(row.filter((_, slot) => roles.ends[slot] !== true));
     row.forEach((expert, slot) => {
-      if (!roles.ends.has(before.rankOfSlot(slot))) return;
+      if (roles.ends[slot] !== true) return;
       if (isLast || placed.has(expert)) row[slot] = -1;
     });
   }

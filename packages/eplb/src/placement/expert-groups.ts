@@ -24,16 +24,18 @@ export class ExpertGroups {
   readonly #capacities: Float64Array;
 
   constructor(shape: SlotShape, fastDomains: Int32Array, numGroups: number) {
-    const { numRanks, slotOffsets, capacities } = shape;
+    const { numRanks, rankOfSlot, closed, capacities } = shape;
     this.#shape = shape;
     this.#fastDomains = fastDomains;
     this.#numGroups = numGroups;
     this.#slots = new Int32Array(numRanks);
     this.#capacities = new Float64Array(numRanks);
     for (const rank of servingRanks(shape)) {
-      this.#slots[fastDomains[rank]] += slotOffsets[rank + 1] - slotOffsets[rank];
       this.#capacities[fastDomains[rank]] += capacities[rank];
     }
+    rankOfSlot.forEach((rank, slot) => {
+      if (capacities[rank] > 0 && closed[slot] === 0) this.#slots[fastDomains[rank]] += 1;
+    });
   }
 
   #groupOf(expert: number): number {

@@ -12,6 +12,8 @@ export interface SlotShape {
   readonly capacities: Float64Array;
   /** 1 for slots that keep their expert, [slots]. */
   readonly pinned: Uint8Array;
+  /** 1 for slots that are to be empty; they are pinned too, [slots]. */
+  readonly closed: Uint8Array;
   /** Failure domain of each rank, [ranks]; null where copies need not be spread over them. */
   readonly failureDomains: Int32Array | null;
   /** Fast domain of each rank, [ranks]; null where no expert is to stay within one. */
@@ -115,9 +117,9 @@ export class LayerState {
     }
   }
 
-  /** Sets the whole placement, [slots]; what ranks that serve nothing hold is left out. */
+  /** Sets the whole placement, [slots]; what ranks that serve nothing and closed slots hold is left out. */
   load(row: Int32Array): void {
-    const { numExperts, rankOfSlot, capacities } = this.shape;
+    const { numExperts, rankOfSlot, capacities, closed } = this.shape;
     this.counts.fill(0);
     this.held.fill(0);
     this.limits?.clear();
@@ -125,7 +127,7 @@ export class LayerState {
     this.moves = 0;
     for (let slot = row.length - 1; slot >= 0; slot -= 1) {
       const rank = rankOfSlot[slot];
-      const expert = capacities[rank] > 0 ? row[slot] : -1;
+      const expert = capacities[rank] > 0 && closed[slot] === 0 ? row[slot] : -1;
       this.row[slot] = expert;
       if (expert >= 0) this.#link(slot, expert, rank * numExperts + expert);
     }

@@ -1,5 +1,6 @@
 import type { RebalanceRequest } from '../abstract-eplb-policy.js';
 import { servingCapacities } from '../serving-capacities.js';
+import { closedSlots } from '../usable-slots.js';
 import type { SlotShape } from './layer-state.js';
 
 /** What a request says of slots and ranks; ranks that are out have no capacity. */
@@ -13,6 +14,11 @@ export function slotShapeOf(request: RebalanceRequest): SlotShape {
   const capacities = servingCapacities(request, numRanks);
   const pinned = new Uint8Array(rankOfSlot.length);
   for (const slot of pinnedSlots) pinned[slot] = 1;
+  const closed = new Uint8Array(rankOfSlot.length);
+  for (const slot of closedSlots(request)) {
+    pinned[slot] = 1;
+    closed[slot] = 1;
+  }
   const serving = [...new Set(rankOfSlot)].filter((rank) => capacities[rank] > 0);
   const numDomains = (domains: Int32Array) => new Set(serving.map((rank) => domains[rank])).size;
   const failureDomains = topology?.failureDomains ?? new Int32Array(numRanks);
@@ -26,6 +32,7 @@ export function slotShapeOf(request: RebalanceRequest): SlotShape {
     rankOfSlot,
     capacities,
     pinned,
+    closed,
     failureDomains: spreads ? failureDomains : null,
     fastDomains: numGroups > 1 && numDomains(fastDomains) > 1 ? fastDomains : null,
   };

@@ -5,7 +5,7 @@ import { ExpertMapping } from '../expert-mapping.js';
  * `to`, with experts that stay on a rank back in the slots that they have in `from`. Each rank
  * holds what `to` gives it, copy for copy; an expert that stays keeps its first old slot, a
  * further copy that stays keeps its own; whatever comes fills the remaining slots, both in
- * index order. An empty slot that stays is treated like an expert.
+ * index order. A slot that is empty in both stays so; any other that is empty is treated like an expert.
  * @throws EplbError ISOBAR_EPLB_MAPPING_SHAPE
  */
 export function keepSlots(from: ExpertMapping, to: ExpertMapping): ExpertMapping {
@@ -36,8 +36,10 @@ export function keepSlots(from: ExpertMapping, to: ExpertMapping): ExpertMapping
 const leaves = -2;
 
 function alignRank(before: Int32Array, after: Int32Array): void {
-  const coming = [...after];
-  const kept = before.map((expert) => {
+  const staysEmpty = before.map((expert, slot) => (expert < 0 && (after[slot] ?? -1) < 0 ? 1 : 0));
+  const coming = [...after].filter((_, slot) => staysEmpty[slot] === 0);
+  const kept = before.map((expert, slot) => {
+    if (staysEmpty[slot] === 1) return expert;
     const at = coming.indexOf(expert);
     if (at < 0) return leaves;
     coming.splice(at, 1);

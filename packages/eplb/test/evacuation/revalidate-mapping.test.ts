@@ -15,7 +15,7 @@ describe('an earlier mapping, had again', () => {
 
   it('is itself where its members are still there', () => {
     const current = mappingOf(3, [1, 0, 2, 0, 1, 2]);
-    const again = revalidateMapping(earlier, [0, 1, 2], current);
+    const again = revalidateMapping(earlier, { memberRanks: [0, 1, 2] }, current);
     expect(again).toMatchObject({ kind: 'mapping' });
     if (again.kind === 'mapping') expect(again.mapping.equals(earlier)).toBe(true);
   });
@@ -23,7 +23,7 @@ describe('an earlier mapping, had again', () => {
   it('empties ranks that are out, and places what would be missing where it is now', () => {
     const only = mappingOf(3, [0, 1, 2, 0, 1, 0]);
     const current = mappingOf(3, [0, 1, -1, -1, 1, 2]);
-    const again = revalidateMapping(only, [0, 2], current);
+    const again = revalidateMapping(only, { memberRanks: [0, 2] }, current);
     if (again.kind !== 'mapping') throw new Error('degraded');
     expect([...again.mapping.row(0)].slice(2, 4)).toEqual([-1, -1]);
     expect(again.mapping.holds(0, 2, 2)).toBe(true);
@@ -31,7 +31,7 @@ describe('an earlier mapping, had again', () => {
 
   it('can not be had with fewer slots than experts', () => {
     const current = mappingOf(3, [0, 1, 2, -1, -1, -1]);
-    expect(revalidateMapping(earlier, [0], current)).toMatchObject({
+    expect(revalidateMapping(earlier, { memberRanks: [0] }, current)).toMatchObject({
       kind: 'degraded',
       lacks: 'slots',
     });
@@ -39,7 +39,7 @@ describe('an earlier mapping, had again', () => {
 
   it('can not be had in another shape', () => {
     const other = mappingOf(2, [0, 1, 0, 1, 0, 1]);
-    expect(() => revalidateMapping(earlier, [0, 1, 2], other)).toThrowError(
+    expect(() => revalidateMapping(earlier, { memberRanks: [0, 1, 2] }, other)).toThrowError(
       expect.objectContaining({ code: 'ISOBAR_EPLB_MAPPING_SHAPE' }),
     );
   });

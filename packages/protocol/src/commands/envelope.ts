@@ -35,6 +35,9 @@ export const controlAnswerSchema = z.object({
     .nullable()
     .describe('Why balancing by itself is held until resumed, null where it is not.'),
   drained: z.array(rankSchema).describe('Ranks that are to hold no expert.'),
+  slotLimits: z
+    .array(z.object({ rank: rankSchema, slots: z.number().int() }))
+    .describe('Slots of a layer that a rank may use, of those with a limit.'),
   dead: z.array(memberSchema).describe('Engines whose end an operator has vouched for.'),
   parameters: parametersSchema.describe(
     'Options that commands have set: they go before environment, file and default.',

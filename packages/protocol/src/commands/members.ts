@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { memberSchema } from '../member.js';
-import { rankSchema } from '../schemas.js';
+import { limits, rankSchema } from '../schemas.js';
 import type { CommandDefinition } from './command-definition.js';
 import { changeAnswerSchema, changeFields } from './envelope.js';
 
@@ -53,6 +53,29 @@ export const memberCommands = {
       'ISOBAR_COORDINATOR_PAUSED',
       'ISOBAR_COORDINATOR_REQUEST_INVALID',
       'ISOBAR_COORDINATOR_SWAP_OPEN',
+    ],
+  },
+  offer: {
+    ...change,
+    description:
+      'Limits the slots of every layer that a rank may use, its first ones; the others are emptied. The lesser of this and what its engine offers counts.',
+    question: z.strictObject({
+      rank: rankSchema,
+      slots: z
+        .number()
+        .int()
+        .min(0)
+        .max(limits.physicalSlots)
+        .nullable()
+        .describe('Slots of a layer; null takes the limit away.'),
+      ...changeFields,
+    }),
+    example: { rank: 3, slots: 10 },
+    refusals: [
+      'ISOBAR_COORDINATOR_PAUSED',
+      'ISOBAR_COORDINATOR_REQUEST_INVALID',
+      'ISOBAR_COORDINATOR_SWAP_OPEN',
+      'ISOBAR_COORDINATOR_UNKNOWN_MEMBER',
     ],
   },
   'declare-dead': {

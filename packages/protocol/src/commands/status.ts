@@ -22,6 +22,10 @@ export const rankStatusSchema = z.object({
     .nullable()
     .describe('Incarnation that the version in force lists, null where the rank is no member.'),
   drained: z.boolean(),
+  slots: z
+    .object({ own: z.number(), offered: z.number(), limit: z.number().nullable() })
+    .describe('Of a layer: all, those that its engine offers, and the limit of operators.'),
+  leaving: z.boolean().describe('It wants to leave.'),
   mappingVersion: z.number().nullable(),
   incarnation: z.string().nullable(),
   freeBuffers: z.number().nullable(),

@@ -1,6 +1,7 @@
 import type { CommandRequest } from '../commands/command-request.js';
 import { type ControlRecord, type Mode, requestsMax } from '../control-record.js';
 import type { Member } from '../member.js';
+import { withSlotLimit } from '../membership/offered-slots.js';
 import { changedParameters, type ParameterChanges, type Parameters } from '../parameters.js';
 
 /** What operators' commands change in the record `control`. */
@@ -13,6 +14,8 @@ export type ControlChange =
   | { readonly kind: 'hold'; readonly reason: string | null }
   | { readonly kind: 'drain'; readonly ranks: readonly number[] }
   | { readonly kind: 'undrain'; readonly ranks: readonly number[] }
+  /** Null takes the limit away. */
+  | { readonly kind: 'limit-slots'; readonly rank: number; readonly slots: number | null }
   | { readonly kind: 'declare-dead'; readonly member: Member }
   | {
       readonly kind: 'parameters';
@@ -46,6 +49,10 @@ export function changeControl(control: ControlRecord, change: ControlChange): Co
         ...control,
         drained: control.drained.filter((rank) => !change.ranks.includes(rank)),
       };
+    case 'limit-slots': {
+      const { rank, slots } = change;
+      return { ...control, slotLimits: withSlotLimit(control.slotLimits, rank, slots) };
+    }
     case 'declare-dead': {
       const { rank, incarnation } = change.member;
       const others = control.dead.filter(
@@ -92,6 +99,11 @@ export function undoOf(change: ControlChange, before: ControlRecord): ControlCha
     case 'drain': {
       const ranks = change.ranks.filter((rank) => !before.drained.includes(rank));
       return ranks.length === 0 ? [] : [{ kind: 'undrain', ranks }];
+    }
+    case 'limit-slots': {
+      const { rank } = change;
+      const slots = before.slotLimits.find((limit) => limit.rank === rank)?.slots ?? null;
+      return [{ kind: 'limit-slots', rank, slots }];
     }
     case 'note-request':
       return [{ kind: 'forget-request', id: change.request.id }];

@@ -46,10 +46,27 @@ export function notLeading(state: CoordinatorState): IsobarError {
   return new IsobarError('ISOBAR_COORDINATOR_NOT_LEADING', text, fields);
 }
 
+function refuseLimit(
+  { slotOffsets }: LeaderState['mapping'],
+  { rank, slots }: Extract<ControlChange, { readonly kind: 'limit-slots' }>,
+): IsobarError | null {
+  const numRanks = slotOffsets.length - 1;
+  if (rank >= numRanks) {
+    const text = `there is no rank ${rank}, but ${numRanks} of them`;
+    return new IsobarError('ISOBAR_COORDINATOR_UNKNOWN_MEMBER', text, { field: 'rank', rank });
+  }
+  const own = (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0);
+  if (slots === null || slots <= own) return null;
+  const text = `rank ${rank} has ${own} slots of a layer, not ${slots}`;
+  const fields = { field: 'slots', rank, slots: own };
+  return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, fields);
+}
+
 function unknownMember(
-  { swap, leavers, evidence }: LeaderState,
+  { swap, leavers, evidence, mapping }: LeaderState,
   change: ControlChange,
 ): IsobarError | null {
+  if (change.kind === 'limit-slots') return refuseLimit(mapping, change);
   if (change.kind === 'drain') {
     if (swap.members.some(({ rank }) => change.ranks.includes(rank))) return null;
     const text = `no rank ${change.ranks.join(', ')} is a member of the newest version`;
@@ -161,7 +178,7 @@ export function noteOf(
     version: null,
     targetDigest: request?.waves?.at(-1)?.digest ?? null,
     awaitedVersion: cancel === undefined ? null : (leader?.swap.open?.proposal.version ?? null),
-    emptiedRanks: [...(request?.ranks ?? [])],
+    emptiedRanks: request?.change === 'limit-slots' ? [] : [...(request?.ranks ?? [])],
   };
   if (ended !== undefined) return endedRequest(note, ended.outcome, ended.reason, newest);
   return isRunning ? note : endedRequest(note, 'done', '', newest);

@@ -38,7 +38,8 @@ function recovered(request: CommandRequest, ground: Ground): CommandRequest {
       version,
     );
   }
-  const goesOn = request.command === 'drain' ? '; the drain goes on' : '';
+  const empties = request.command === 'drain' || request.command === 'offer';
+  const goesOn = empties ? '; slots go on being emptied' : '';
   const reason = `the leader that began it is gone${goesOn}; version ${version} is in force`;
   return endedRequest(request, 'unknown', reason, version);
 }

@@ -38,7 +38,7 @@ export function controlUnder(
   stored: ControlRecord | null,
   mode: Mode,
 ): ControlRecord {
-  const fresh = { mode, paused: false, held: null, drained: [], dead: [] };
+  const fresh = { mode, paused: false, held: null, drained: [], slotLimits: [], dead: [] };
   return { ...fresh, parameters: {}, requests: [], ...stored, schema: 1, fence };
 }
 

@@ -3,6 +3,7 @@ import type { KnownOutcome } from '../known-outcome.js';
 import { type MapRecord, mappingOfRecord } from '../map-record.js';
 import { membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
+import { closedSlotsOf, fillsClosedSlot, usableSlots } from '../membership/offered-slots.js';
 import type { Situation } from '../membership/situation.js';
 import { refuseSize } from '../message-size.js';
 import { decodeTransfers } from '../proposal.js';
@@ -45,9 +46,17 @@ export function situationOf(state: LeaderState): Situation {
     topology,
     loads,
     drained: control.drained,
+    usableSlots: usableSlots(mapping, evidence, control),
     shunned: shunned.map(({ member }) => member),
     distrusted,
   };
+}
+
+/** Whether waves would bring anything into slots that are closed by now. */
+export function fillsClosed(state: LeaderState, waves: readonly Pick<Wave, 'mapping'>[]): boolean {
+  if (waves.length === 0) return false;
+  const closed = closedSlotsOf(situationOf(state));
+  return waves.some(({ mapping }) => fillsClosedSlot(mapping, state.mapping, closed));
 }
 
 /** Why waves can't be begun, null where all that they lead to can be told. */

@@ -131,13 +131,18 @@ export interface LeaderRequest {
   readonly kind: 'request';
   /** By which the answers are known; drawn by the asker, unique within the leadership. */
   readonly token: number;
-  readonly change: 'rebalance' | 'rollback' | 'drain' | 'leave';
+  readonly change: 'rebalance' | 'rollback' | 'drain' | 'limit-slots' | 'leave';
   /** A rebalance that no operator asked for: refused while held or backing off. @default false */
   readonly automatic?: boolean;
   /** Of `rebalance` and `rollback`, each on top of the one before. */
   readonly waves?: readonly Wave[];
-  /** Of `drain` and `leave`. A drain is for ranks that `control` lists as drained. */
+  /**
+   * Of `drain`, `limit-slots` and `leave`. A drain is for ranks that `control` lists as drained, a
+   * limit for such as it limits.
+   */
   readonly ranks?: readonly number[];
+  /** Of `leave`: these and no later incarnations. @default whoever is listed when it begins */
+  readonly members?: readonly Member[];
   /** The version that the request was made on. */
   readonly base: VersionInForce;
   /** The command that it is made for, for those in whose way it is. */

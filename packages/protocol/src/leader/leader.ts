@@ -16,7 +16,14 @@ import { watchLosses } from '../membership/watch-losses.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
 import type { Ground } from '../swap/ground.js';
-import { alarm, endRequest, type LeaderStep, situationOf, toSwap } from './leader-step.js';
+import {
+  alarm,
+  endRequest,
+  fillsClosed,
+  type LeaderStep,
+  situationOf,
+  toSwap,
+} from './leader-step.js';
 import type {
   Activity,
   Interruption,
@@ -143,9 +150,22 @@ function take(step: LeaderStep, event: LeaderEvent): void {
 }
 
 function hear(step: LeaderStep, rank: number, witness: Witness): void {
+  const before = step.state.evidence.witnesses.get(rank)?.engine?.offeredSlots;
   const { evidence, news } = hearWitness(step.state.evidence, rank, witness);
   step.state = { ...step.state, evidence };
   if (news) weigh(step);
+  if (witness.engine?.offeredSlots !== before) stopWhatFillsClosed(step);
+}
+
+/** What is under way or waits was planned before a rank offered fewer slots. */
+function stopWhatFillsClosed(step: LeaderStep): void {
+  const { open, waiting } = step.state.swap;
+  const isPreparing = open?.phase === 'preparing' && open.mapping !== null;
+  const opened = isPreparing ? [{ mapping: open.mapping }] : [];
+  if (!fillsClosed(step.state, [...opened, ...waiting])) return;
+  const reason = 'a rank offers fewer slots';
+  interrupt(step, { outcome: 'superseded', reason }, true);
+  toSwap(step, { kind: 'cancel', reason });
 }
 
 /** Weighs all proofs of death; a newly proven one interrupts what counted on that member. */
@@ -234,8 +254,10 @@ function onCancel(step: LeaderStep, reason: string, askedBy: AskedBy | null): vo
 
 function onControl(step: LeaderStep, control: ControlRecord): void {
   const evidence = { ...step.state.evidence, declared: control.dead };
+  const areLimitsOthers = step.state.control.slotLimits !== control.slotLimits;
   step.state = { ...step.state, control, evidence };
   weigh(step);
+  if (areLimitsOthers) stopWhatFillsClosed(step);
   const { activity } = step.state;
   // What has happened to members is seen to; what somebody wants waits.
   const isWanted = activity !== null && (activity.request !== null || activity.change === 'drain');

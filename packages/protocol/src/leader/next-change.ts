@@ -1,14 +1,16 @@
 import { type AskedBy, lastAsker } from '../commands/command-request.js';
-import { sameMembers } from '../member.js';
+import { includesMember, type Member, sameMembers } from '../member.js';
 import {
   firstWave,
   joinersOf,
   type MembershipPlan,
+  planDrains,
   planEmptying,
   planJoin,
   planRemoval,
   ranksToDrain,
 } from '../membership/membership.js';
+import { closedSlotsOf, ranksToClear } from '../membership/offered-slots.js';
 import {
   candidates,
   deadMembers,
@@ -21,6 +23,7 @@ import {
 import {
   alarm,
   endRequest,
+  fillsClosed,
   type LeaderStep,
   refuseTooLarge,
   situationOf,
@@ -43,7 +46,8 @@ function ownChangesDue(state: LeaderState, situation: Situation, nowMs: number):
   else {
     if (situation.newest.version === 0) due.push('start');
     else if (joinersOf(situation).length > 0) due.push('membership');
-    if (!state.control.paused && ranksToDrain(situation).length > 0) due.push('drain');
+    const empties = ranksToDrain(situation).length > 0 || ranksToClear(situation).length > 0;
+    if (!state.control.paused && empties) due.push('drain');
   }
   return due.filter((change) => {
     const stuck = state.stuck.get(change);
@@ -56,14 +60,17 @@ function plannedOn(situation: Situation): string {
   const incarnations = (members: readonly { readonly incarnation: string }[]) =>
     members.map(({ incarnation }) => incarnation).join();
   const fresh = candidates(situation, (engine) => isJoining(engine) || isStarting(engine));
-  const { newest, drained, retained } = situation;
-  const parts = [incarnations(deadMembers(situation)), incarnations(fresh), drained.join()];
+  const { newest, drained, retained, usableSlots } = situation;
+  const room = [drained.join(), usableSlots.join()];
+  const parts = [incarnations(deadMembers(situation)), incarnations(fresh), ...room];
   return [newest.version, ...parts, retained !== null].join('/');
 }
 
-/** Requests that may begin now; a drain begins on its own. */
+/** Requests that may begin now; what empties slots begins on its own. */
 function requestsDue({ control, requests }: LeaderState): readonly LeaderRequest[] {
-  return control.paused ? [] : requests.filter(({ change }) => change !== 'drain');
+  return control.paused
+    ? []
+    : requests.filter(({ change }) => change !== 'drain' && change !== 'limit-slots');
 }
 
 export interface DueChange {
@@ -92,7 +99,7 @@ export function beginNext(step: LeaderStep): void {
     if (step.state.activity !== null) return;
   }
   if (settleStrayNumber(step)) return;
-  endDrains(step);
+  endEmptying(step);
   const own = ownChangesPossible(step);
   const due = [
     ...own.map((change) => ({ order: orderOf(change), begin: () => beginOwn(step, change) })),
@@ -166,7 +173,7 @@ function beginOwn(step: LeaderStep, change: OwnChange): boolean {
     case 'membership':
       return beginPlan(step, change, planJoin(situation, joinersOf(situation)));
     case 'drain':
-      return beginPlan(step, change, planEmptying(situation, ranksToDrain(situation), false));
+      return beginPlan(step, change, planDrains(situation));
     case 'evacuation':
       return beginRemoval(step, situation);
   }
@@ -215,7 +222,8 @@ function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): voi
   const situation = situationOf(step.state);
   const dead = deadMembers(situation).map(({ incarnation }) => incarnation);
   const about = plan.lacks === 'proof' ? [JSON.stringify(plan.fields)] : dead;
-  const subject = [change, ...(change === 'drain' ? situation.drained : about)].join();
+  const emptied = [...situation.drained, '', ...closedSlotsOf(situation)];
+  const subject = [change, ...(change === 'drain' ? emptied : about)].join();
   // Buffers are freed, and connections lost, in the ranks' own time: planned again at every tick.
   const key = plan.lacks === 'buffers' || plan.lacks === 'proof' ? '' : plannedOn(situation);
   const isTold = step.state.stuck.get(change)?.subject === subject;
@@ -226,20 +234,28 @@ function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): voi
   else alarm(step, 'degraded', { change, ...plan.fields });
 }
 
-/** A drain is done when its ranks hold nothing, given up when it can't be, or is not wanted. */
-function endDrains(step: LeaderStep): void {
-  const holding = ranksToDrain(situationOf(step.state));
+/**
+ * A drain is done when its ranks hold nothing, a limit when no slot beyond it does; given up where
+ * that can't be, or is not wanted any more.
+ */
+function endEmptying(step: LeaderStep): void {
+  const situation = situationOf(step.state);
   const members = new Set(step.state.swap.members.map(({ rank }) => rank));
-  const { drained } = step.state.control;
+  const { drained, slotLimits } = step.state.control;
   for (const request of step.state.requests) {
     const { change, ranks = [] } = request;
-    if (change !== 'drain') continue;
-    const wanted = ranks.filter((rank) => drained.includes(rank) && members.has(rank));
+    if (change !== 'drain' && change !== 'limit-slots') continue;
+    const isDrain = change === 'drain';
+    const holding = isDrain ? ranksToDrain(situation) : ranksToClear(situation);
+    const asked = isDrain ? drained : slotLimits.map(({ rank }) => rank);
+    const wanted = ranks.filter((rank) => asked.includes(rank) && members.has(rank));
     const told = `rank ${(wanted.length === 0 ? ranks : wanted).join(', ')}`;
     if (wanted.length === 0) {
-      endRequest(step, request, 'cancelled', `${told} is not to be drained any more`);
+      const what = isDrain ? 'to be drained' : 'limited';
+      endRequest(step, request, 'cancelled', `${told} is not ${what} any more`);
     } else if (!wanted.some((rank) => holding.includes(rank))) {
-      endRequest(step, request, 'committed', `${told} holds nothing`);
+      const what = isDrain ? 'nothing' : 'nothing beyond its limit';
+      endRequest(step, request, 'committed', `${told} holds ${what}`);
     } else if (step.state.stuck.has('drain')) {
       endRequest(step, request, 'degraded', `what ${told} holds has no other place`);
     }
@@ -250,9 +266,13 @@ function endDrains(step: LeaderStep): void {
 function beginRequest(step: LeaderStep, request: LeaderRequest): boolean {
   const { change, ranks = [], waves = [] } = request;
   if (change === 'leave') return beginLeave(step, request, ranks);
-  if (change === 'drain') return false;
+  if (change === 'drain' || change === 'limit-slots') return false;
   if (!isOnNewest(step.state, request)) {
     endRequest(step, request, 'outdated', whatIsInForce(step.state));
+    return false;
+  }
+  if (fillsClosed(step.state, waves)) {
+    endRequest(step, request, 'outdated', 'ranks offer fewer slots than it takes');
     return false;
   }
   step.state = withoutRequest(step.state, request);
@@ -267,13 +287,17 @@ function whatIsInForce({ swap, newestOutcome }: LeaderState): string {
 
 function beginLeave(step: LeaderStep, request: LeaderRequest, ranks: readonly number[]): boolean {
   const situation = situationOf(step.state);
-  const living = livingMembers(situation).map(({ rank }) => rank);
+  const living = livingMembers(situation);
   const told = `rank ${ranks.join(', ')}`;
-  if (!ranks.every((rank) => living.includes(rank))) {
+  const isThere = (member: Member) => includesMember(living, member);
+  const areThere =
+    request.members?.every(isThere) ??
+    ranks.every((rank) => living.some((member) => member.rank === rank));
+  if (!areThere) {
     endRequest(step, request, 'superseded', `${told} is no living member any more`);
     return false;
   }
-  const plan = planEmptying(situation, ranks, true);
+  const plan = planEmptying(situation, ranks, true, false);
   if (plan.kind === 'degraded') {
     endRequest(step, request, 'degraded', `what ${told} holds has no other place`);
     return false;

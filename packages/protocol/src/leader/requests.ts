@@ -2,10 +2,11 @@ import type { Change } from '../change.js';
 import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import { IsobarError } from '../isobar-error.js';
 import { joinersOf } from '../membership/membership.js';
+import { ranksToClear } from '../membership/offered-slots.js';
 import { deadMembers, livingMembers } from '../membership/situation.js';
 import type { Wave } from '../swap/open-swap.js';
 import { sameVersion } from '../version-in-force.js';
-import { refuseTooLarge, situationOf } from './leader-step.js';
+import { fillsClosed, refuseTooLarge, situationOf } from './leader-step.js';
 import type { LeaderRequest, LeaderState } from './leader-types.js';
 
 const wavesMax = 4_096;
@@ -26,7 +27,8 @@ export function isIdle({ swap }: LeaderState): boolean {
 }
 
 export function orderOf(change: Change | LeaderRequest['change']): number {
-  return order[change === 'leave' ? 'membership' : change];
+  if (change === 'leave') return order.membership;
+  return order[change === 'limit-slots' ? 'drain' : change];
 }
 
 /**
@@ -72,7 +74,7 @@ function outdated(request: LeaderRequest, version: number): IsobarError {
 
 function refuseContent(state: LeaderState, request: LeaderRequest): IsobarError | null {
   const { change, waves, ranks = [] } = request;
-  if (change === 'drain' || change === 'leave') {
+  if (change === 'drain' || change === 'leave' || change === 'limit-slots') {
     if (waves !== undefined) return invalid(request, 'waves', 'its waves are not the asker’s');
     const living = livingMembers(situationOf(state)).map((member) => member.rank);
     if (ranks.length === 0) return invalid(request, 'ranks', 'it names no rank');
@@ -81,7 +83,7 @@ function refuseContent(state: LeaderState, request: LeaderRequest): IsobarError 
       return invalid(request, 'ranks', `rank ${gone.join(', ')} is no living member`);
     }
     const undrained = ranks.filter((rank) => !state.control.drained.includes(rank));
-    if (change === 'leave' || undrained.length === 0) return null;
+    if (change !== 'drain' || undrained.length === 0) return null;
     const text = `rank ${undrained.join(', ')} is not drained in the control record`;
     return invalid(request, 'ranks', text);
   }
@@ -100,7 +102,7 @@ function invalid(request: LeaderRequest, field: string, why: string): IsobarErro
   return new IsobarError('ISOBAR_COORDINATOR_REQUEST_INVALID', text, { field });
 }
 
-/** The field of a wave that does not fit the group; experts are for members that are not drained. */
+/** The field of a wave that does not fit; experts are for members that are not drained, and open slots. */
 function faultOfWave(state: LeaderState, request: LeaderRequest, wave: Wave): string | null {
   const { mapping, swap, control } = state;
   if (wave.change !== request.change) return 'change';
@@ -121,7 +123,7 @@ function faultOfWave(state: LeaderState, request: LeaderRequest, wave: Wave): st
     // What a drained rank still holds stays until its drain takes it.
     return mapping.physicalToLogical[index] !== expert;
   });
-  return isMisplaced ? 'mapping' : null;
+  return isMisplaced || fillsClosed(state, [wave]) ? 'mapping' : null;
 }
 
 function refuseOrder(state: LeaderState, request: LeaderRequest): IsobarError | null {
@@ -149,9 +151,12 @@ function busyWith(state: LeaderState, request: LeaderRequest): ComesFirst | null
   const situation = situationOf(state);
   if (deadMembers(situation).length > 0) return nobodys('evacuation');
   if (asked >= order.membership && joinersOf(situation).length > 0) return nobodys('membership');
+  // Waves that were made while closed slots hold something might put other experts there.
+  const isPlaced = request.change === 'rebalance' || request.change === 'rollback';
+  if (isPlaced && ranksToClear(situation).length > 0) return nobodys('drain');
   // Drains are one matter, and are taken up together.
   const goesFirst = (change: Change | LeaderRequest['change']) =>
-    orderOf(change) < asked || (orderOf(change) === asked && change !== 'drain');
+    orderOf(change) < asked || (orderOf(change) === asked && asked !== order.drain);
   if (activity !== null && goesFirst(activity.change)) {
     const { change, request } = activity;
     const drainer = change === 'drain' ? lastAsker(state.control.requests, change) : null;

@@ -1,6 +1,7 @@
 import type { WholeMapping } from '../map-record.js';
 import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
 import { type Evidence, engineOf, isProvenDead, livingOf } from './evidence.js';
+import { offeredSlotsOf } from './offered-slots.js';
 
 /**
  * Whether those that would be left could hold every expert of every layer: members, and engines that
@@ -23,10 +24,9 @@ export function canHoldAll(
     const member = { rank, incarnation: engine.incarnation };
     if (!includesMember(members, member) && !isProvenDead(evidence, member)) ranks.add(rank);
   }
-  const { slotOffsets, numLogicalExperts } = mapping;
   let slots = 0;
-  for (const rank of ranks) slots += (slotOffsets[rank + 1] ?? 0) - (slotOffsets[rank] ?? 0);
-  return slots >= numLogicalExperts;
+  for (const rank of ranks) slots += offeredSlotsOf(mapping, evidence, rank);
+  return slots >= mapping.numLogicalExperts;
 }
 
 /** An earlier leader may have begun to cut them. */

@@ -93,6 +93,8 @@ const sameStanding = [
   'retiredUpTo',
   'votedUpTo',
   'openVote',
+  'offeredSlots',
+  'leaving',
 ] as const;
 
 export function witnessOfReport(report: RankReport, heardAtMs: number): Witness {

@@ -12,6 +12,7 @@ import { encodeTransfers } from '../proposal.js';
 import { differingField } from '../swap/differing-field.js';
 import type { Wave } from '../swap/open-swap.js';
 import { engineOf } from './evidence.js';
+import { closedSlotsOf, describeOffers, offeredSlots, ranksToClear } from './offered-slots.js';
 import {
   candidates,
   deadMembers,
@@ -55,12 +56,14 @@ export function planRemoval(situation: Situation): MembershipPlan {
   const targets = { dead, joiners: [] };
   const spared = planEvacuation(removalRequest(situation, [], situation.drained));
   if (spared.kind === 'waves') return removal(situation, spared.waves, targets, reason);
-  // A drained rank holds nothing for as long as others can.
-  const all = planEvacuation(removalRequest(situation, [], []));
+  // A drained rank, and a slot that an operator closed, hold nothing for as long as others can.
+  const { mapping, evidence } = situation;
+  const inNeed = { ...situation, usableSlots: offeredSlots(mapping, evidence) };
+  const all = planEvacuation(removalRequest(inNeed, [], []));
   if (all.kind === 'waves') return removal(situation, all.waves, targets, reason);
   const joiners = returning(situation);
   if (joiners.length === 0) return degraded(all);
-  const returned = planEvacuation(removalRequest(situation, joiners, []));
+  const returned = planEvacuation(removalRequest(inNeed, joiners, []));
   if (returned.kind === 'degraded') return degraded(returned);
   return removal(situation, returned.waves, { dead, joiners }, reason);
 }
@@ -88,17 +91,27 @@ function removalRequest(
   for (const rank of spared) maxIncomingPerRank[rank] = 0;
   return evacuationRequest(situation, [...living, ...joiners], {
     leavingRanks: [],
+    leavingSlots: closedAt(situation, joiners),
     returningRanks: joiners.map(({ rank }) => rank),
     retained: retainedBy(situation, living),
     maxIncomingPerRank,
   });
 }
 
+/** Closed slots of members that have nothing in them yet. */
+function closedAt(situation: Situation, joiners: readonly Member[]): Int32Array {
+  const ranks = new Set(joiners.map(({ rank }) => rank));
+  return closedSlotsOf(situation).filter((slot) => ranks.has(situation.mapping.rankOfSlot(slot)));
+}
+
 /** @param staying members of the target; all other ranks end empty, and can give nothing */
 function evacuationRequest(
   situation: Situation,
   staying: readonly Member[],
-  fields: Omit<EvacuationRequest, 'current' | 'outRanks' | 'pinnedSlots' | 'topology' | 'loads'>,
+  fields: Omit<
+    EvacuationRequest,
+    'current' | 'outRanks' | 'closedSlots' | 'pinnedSlots' | 'topology' | 'loads'
+  >,
 ): EvacuationRequest {
   const { mapping, topology, loads } = situation;
   const ranks = new Set(staying.map(({ rank }) => rank));
@@ -111,7 +124,8 @@ function evacuationRequest(
     ...(topology === null ? {} : { topology }),
     ...(loads === null ? {} : { loads }),
   };
-  return { current: mapping, outRanks, pinnedSlots, ...known, ...fields };
+  const placing = { closedSlots: closedSlotsOf(situation), pinnedSlots };
+  return { current: mapping, outRanks, ...placing, ...known, ...fields };
 }
 
 /** Ranks that have held it, and by their newest word have not retired it, nor failed as sources. */
@@ -208,9 +222,16 @@ function planRestart(situation: Situation, dead: readonly Member[]): MembershipP
   const members = livingStarters(situation.evidence, fresh);
   if (members.length > 0) return { kind: 'degraded', lacks: 'proof', fields: { members } };
   const start = commonStart(situation, fresh);
-  if (start !== null) return startWave(situation, start, fresh);
-  const request = evacuationRequest(situation, fresh, {
+  const inNeed = {
+    ...situation,
+    usableSlots: offeredSlots(situation.mapping, situation.evidence),
+  };
+  if (start !== null && !fillsWithdrawn(inNeed, start, fresh)) {
+    return startWave(situation, start, fresh);
+  }
+  const request = evacuationRequest(inNeed, fresh, {
     leavingRanks: [],
+    leavingSlots: closedAt(inNeed, fresh),
     returningRanks: fresh.map(({ rank }) => rank),
     maxIncomingPerRank: new Int32Array(situation.mapping.numRanks),
   });
@@ -233,6 +254,23 @@ function differingEngine(
     if (field !== null) return { lacks: 'members', rank: description.rank, differsIn: field };
   }
   return null;
+}
+
+/** Whether a start mapping has something in closed slots of engines that don't serve it. */
+function fillsWithdrawn(
+  situation: Situation,
+  start: ExpertMapping,
+  fresh: readonly Member[],
+): boolean {
+  const joining = fresh.filter(({ rank }) => {
+    const engine = situation.evidence.witnesses.get(rank)?.engine ?? null;
+    return engine !== null && isJoining(engine);
+  });
+  return closedAt(situation, joining).some((slot) =>
+    Array.from({ length: start.numLayers }, (_, layer) => layer).some(
+      (layer) => start.getLogicalExpert(layer, slot) >= 0,
+    ),
+  );
 }
 
 /** The start mapping that all engines hold, null where they differ or hold something else. */
@@ -303,23 +341,49 @@ export function planJoin(situation: Situation, joiners: readonly Member[]): Memb
 }
 
 /**
+ * All that is to be emptied: drained ranks, and closed slots. Where not all of that can be, what can:
+ * slots before ranks, since their memory is wanted.
+ */
+export function planDrains(situation: Situation): MembershipPlan {
+  const drained = ranksToDrain(situation);
+  const all = planEmptying(situation, drained, false, true);
+  if (all.kind === 'waves' || drained.length === 0) return all;
+  if (ranksToClear(situation).length === 0) return all;
+  const slots = planEmptying(situation, [], false, true);
+  if (slots.kind === 'waves') return slots;
+  const ranks = planEmptying(situation, drained, false, false);
+  return ranks.kind === 'waves' ? ranks : all;
+}
+
+/**
  * Waves that empty ranks which live and give what they hold.
  * @param isLeaving whether the last wave no longer lists them
+ * @param clears closed slots of all members too
  */
 export function planEmptying(
   situation: Situation,
   ranks: readonly number[],
   isLeaving: boolean,
+  clears: boolean,
 ): MembershipPlan {
   const { members, drained } = situation;
   const maxIncomingPerRank = incomingMax(situation, true);
   for (const rank of drained) maxIncomingPerRank[rank] = 0;
-  const leavingRanks = [...ranks];
-  const request = evacuationRequest(situation, members, { leavingRanks, maxIncomingPerRank });
+  const request = evacuationRequest(situation, members, {
+    leavingRanks: [...ranks],
+    leavingSlots: clears ? closedSlotsOf(situation) : new Int32Array(0),
+    maxIncomingPerRank,
+  });
   const plan = planEvacuation(request);
   if (plan.kind === 'degraded') return degraded(plan);
   const change = isLeaving ? 'membership' : 'drain';
-  const reason = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
+  const named = `rank ${ranks.join(', ')} ${isLeaving ? 'leaves' : 'is drained'}`;
+  const limited = clears ? ranksToClear(situation).filter((rank) => !ranks.includes(rank)) : [];
+  const told = [
+    ...(ranks.length === 0 ? [] : [named]),
+    ...(limited.length === 0 ? [] : [describeOffers(situation, limited)]),
+  ];
+  const reason = told.join('; ').slice(0, 1_000);
   const last = isLeaving ? members.filter(({ rank }) => !ranks.includes(rank)) : members;
   const waves = wavesOf(situation, plan.waves, { change, reason, during: members, last });
   return { kind: 'waves', change, waves };

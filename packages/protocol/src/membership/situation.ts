@@ -27,6 +27,8 @@ export interface Situation {
   /** Tokens by expert, [layers × experts]; null while none are known. */
   readonly loads: Float64Array | null;
   readonly drained: readonly number[];
+  /** Slots of each rank that may be used, its first ones, [ranks]. */
+  readonly usableSlots: Int32Array;
   /** Engines that have lately failed to join. */
   readonly shunned: readonly Member[];
   /** Ranks that have lately failed as sources: the backing store takes their place. */
@@ -80,7 +82,7 @@ export function groupDifference(
 type ReportedEngine = NonNullable<RankReport['engine']>;
 
 /**
- * Engines that no record lists and that could be listed next: they have the newest version as
+ * Engines that no record lists and that could be listed next: they don't want to leave, have the newest version as
  * their base, no vote of theirs is open, and they are known to fit. An engine of an entirely new
  * group serves its start mapping, so it is none of a group of which somebody lives.
  * @param standing whom to look for
@@ -91,7 +93,7 @@ export function candidates(
 ): Member[] {
   const { evidence, members, newest, shunned } = situation;
   return [...evidence.witnesses].flatMap(([rank, { engine }]) => {
-    if (engine === null || !isWanted(engine)) return [];
+    if (engine === null || engine.leaving === true || !isWanted(engine)) return [];
     const member = { rank, incarnation: engine.incarnation };
     const isFree = !includesMember(members, member) && !isProvenDead(evidence, member);
     if (!isFree || includesMember(shunned, member)) return [];

@@ -2,6 +2,10 @@ import { recordsBucket, subjectsOf } from '../subjects.js';
 import type { MessageKind } from './refusal-counts.js';
 
 const agentVerbs: Readonly<Record<string, MessageKind>> = { report: 'report', query: 'query' };
+const leaderVerbs: Readonly<Record<string, MessageKind>> = {
+  outcomes: 'outcomes-question',
+  leave: 'leave-question',
+};
 const swapVerbs: Readonly<Record<string, MessageKind>> = {
   prepare: 'prepare',
   outcome: 'outcome',
@@ -28,7 +32,7 @@ export function kindOfSubject(deployment: string, subject: string): MessageKind 
     case 'swap':
       return swapVerbs[rest[0] ?? ''] ?? 'other';
     case 'leader':
-      return rest[0] === 'outcomes' ? 'outcomes-question' : 'other';
+      return leaderVerbs[rest[0] ?? ''] ?? 'other';
     default:
       return 'other';
   }

@@ -15,6 +15,7 @@ export const messageKinds = [
   'cut',
   'outcomes-question',
   'outcomes-answer',
+  'leave-question',
   'command',
   'event',
   'record',
@@ -75,6 +76,7 @@ export const messageBytesMax: Readonly<Partial<Record<MessageKind, number>>> = {
   state: 4_096,
   cut: 4_096,
   'outcomes-question': 4_096,
+  'leave-question': 4_096,
 };
 
 const reasonsByCode: ReadonlyMap<string, RefusalReason> = new Map([

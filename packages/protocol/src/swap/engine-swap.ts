@@ -74,7 +74,13 @@ export function initialEngineSwap(
 /** What the guard does not know of an engine's state. */
 export type EngineHoldings = Pick<
   EngineState,
-  'mappingDigest' | 'physicalToLogical' | 'brokenPeers' | 'freeBuffers' | 'step'
+  | 'mappingDigest'
+  | 'physicalToLogical'
+  | 'brokenPeers'
+  | 'freeBuffers'
+  | 'step'
+  | 'offeredSlots'
+  | 'leaving'
 >;
 
 /** The state as the engine tells it. */

@@ -4,6 +4,8 @@ import type { KnownOutcome } from '../known-outcome.js';
 import type { MapRecord } from '../map-record.js';
 import type {
   Cut,
+  LeaveAnswer,
+  LeaveQuestion,
   OutcomeMessage,
   Prepare,
   Query,
@@ -17,6 +19,7 @@ import type {
 import type { Proposal } from '../proposal.js';
 import type { EngineCommand, StageCommand } from './rank-commands.js';
 import type { DurableRankState, WitnessedEngine, WitnessedProcess } from './rank-durable.js';
+import { notLeaving, type RankLeaving } from './rank-leaving.js';
 
 export interface ConnectedEngine {
   readonly description: EngineDescription;
@@ -43,6 +46,7 @@ export interface RankSwapState {
   readonly asking: boolean;
   /** A version whose outcome the engine refuses; alarmed once. */
   readonly stuckVersion: number | null;
+  readonly leaving: RankLeaving;
   /** A version told with another outcome than the one kept; alarmed once. */
   readonly contradictedVersion: number | null;
   /** The newest order that was not followed, until one of its kind is. */
@@ -104,6 +108,14 @@ export type RankSwapEvent =
       readonly outcomes: readonly KnownOutcome[];
     }
   | { readonly kind: 'outcomes-unanswered' }
+  /** The agent is to stop; first its engine is to leave. */
+  | { readonly kind: 'leave' }
+  | {
+      readonly kind: 'leave-told';
+      readonly question: LeaveQuestion;
+      /** Null where the leader has not answered. */
+      readonly answer: LeaveAnswer | null;
+    }
   | { readonly kind: 'tick' };
 
 export type RankSwapEffect =
@@ -114,6 +126,10 @@ export type RankSwapEffect =
   | { readonly kind: 'send-vote'; readonly vote: Vote }
   | { readonly kind: 'send-report'; readonly report: RankReport }
   | { readonly kind: 'ask-outcomes'; readonly since: number }
+  /** `leave-told` is to follow. */
+  | { readonly kind: 'ask-leave'; readonly question: LeaveQuestion }
+  /** No version lists the engine any more, or there is none: the agent may stop. */
+  | { readonly kind: 'left'; readonly reason: string }
   | { readonly kind: 'answer'; readonly question: number; readonly answer: RankAnswer }
   | { readonly kind: 'activated'; readonly version: number }
   | {
@@ -143,6 +159,7 @@ export function initialRankSwap(rank: number, durable: DurableRankState): RankSw
     ...nothingWithEngine,
     questions: [],
     asking: false,
+    leaving: notLeaving,
     stuckVersion: null,
     contradictedVersion: null,
     refused: null,

@@ -53,7 +53,7 @@ export function reportOf(state: RankSwapState): RankReport {
     schema: 1,
     rank: state.rank,
     fence: durable.fence,
-    engine: engine === null ? null : reportedEngine(engine),
+    engine: engine === null ? null : reportedEngine(engine, state.leaving.isAsked),
     exited: [...durable.exited],
     progress: state.progress,
     refused: state.refused,
@@ -62,10 +62,11 @@ export function reportOf(state: RankSwapState): RankReport {
   };
 }
 
-function reportedEngine({
-  description,
-  state,
-}: ConnectedEngine): NonNullable<RankReport['engine']> {
+function reportedEngine(
+  { description, state }: ConnectedEngine,
+  isAsked: boolean,
+): NonNullable<RankReport['engine']> {
+  const { offeredSlots } = state;
   return {
     incarnation: description.incarnation,
     committedVersion: state.committedVersion,
@@ -80,6 +81,8 @@ function reportedEngine({
     standing: state.standing,
     cuts: state.cuts,
     brokenPeers: state.brokenPeers,
+    ...(offeredSlots === undefined ? {} : { offeredSlots }),
+    ...(isAsked || state.leaving === true ? { leaving: true } : {}),
   };
 }
 

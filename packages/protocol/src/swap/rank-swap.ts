@@ -5,6 +5,7 @@ import { cutsMax } from './engine-swap.js';
 import { isListed, isMember, type StageCommand } from './rank-commands.js';
 import { type DurableRankState, isDecided, withCut } from './rank-durable.js';
 import { onEngineEvent } from './rank-engine.js';
+import { goOnLeaving, onLeaveTold } from './rank-leaving.js';
 import { followedOrder, refuseOrder, withRefused } from './rank-refusal.js';
 import type { RankSwapEvent, RankSwapResult, RankSwapState } from './rank-state.js';
 import {
@@ -86,13 +87,19 @@ function follow(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
       );
     case 'outcomes-unanswered':
       return unchanged({ ...state, asking: false });
+    case 'leave': {
+      const leaving = { ...state.leaving, isAsked: true };
+      return reported(goOnLeaving({ ...state, leaving }));
+    }
+    case 'leave-told':
+      return onLeaveTold(state, event.question, event.answer);
     case 'order-unreadable': {
       const { order, code, message: reason } = event;
       // Reported with the next tick: whoever sends rubbish must not have every rank answer it.
       return unchanged(withRefused(state, { order, version: null, code, reason }));
     }
     case 'tick':
-      return reported(chain(lookForProcesses(state), advance));
+      return reported(chain(chain(lookForProcesses(state), advance), goOnLeaving));
   }
 }
 

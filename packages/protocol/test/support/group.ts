@@ -44,6 +44,8 @@ export interface TestRank {
   outcomes: readonly KnownOutcome[];
   cuts: readonly Member[];
   brokenPeers: readonly Member[];
+  offeredSlots?: number;
+  leaving?: boolean;
   freeBuffers: number;
   exited: readonly string[];
   /** Hears and says nothing. */
@@ -76,17 +78,9 @@ export function fenceOf(term: number): Fence {
 }
 
 export function controlOf(fields: Partial<ControlRecord> = {}): ControlRecord {
-  const fresh = { mode: 'observe', paused: false, held: null, drained: [], dead: [] } as const;
-  return {
-    schema: 1,
-    fence: fenceOf(1),
-    ...fresh,
-    drained: [],
-    dead: [],
-    parameters: {},
-    requests: [],
-    ...fields,
-  };
+  const fresh = { mode: 'observe', paused: false, held: null } as const;
+  const none = { drained: [], slotLimits: [], dead: [], parameters: {}, requests: [] };
+  return { schema: 1, fence: fenceOf(1), ...fresh, ...none, ...fields };
 }
 
 export function incarnationOf(rank: number, life = 0): string {
@@ -222,6 +216,8 @@ export class Group {
             standing: from.standing,
             cuts: [...from.cuts],
             brokenPeers: [...from.brokenPeers],
+            ...(from.offeredSlots === undefined ? {} : { offeredSlots: from.offeredSlots }),
+            ...(from.leaving === undefined ? {} : { leaving: from.leaving }),
           },
       exited: [...from.exited],
       progress: null,

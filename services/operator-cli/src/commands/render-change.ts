@@ -19,11 +19,13 @@ export function renderChange(answer: ChangeAnswer): string {
 }
 
 function renderControl({ control, version }: ChangeAnswer): string {
-  const { mode, paused, held, drained, dead } = control;
+  const { mode, paused, held, drained, slotLimits, dead } = control;
   const parts = [`mode ${mode}${paused ? ', paused' : ''}`];
   if (version !== null) parts.push(`version ${version} in force`);
   if (held !== null) parts.push(`held: ${held}`);
   if (drained.length > 0) parts.push(`drained: rank ${ranges(drained)}`);
+  const limited = slotLimits.map(({ rank, slots }) => `rank ${rank} to ${slots} slots`);
+  if (limited.length > 0) parts.push(`limited: ${limited.join(', ')}`);
   const told = dead.map(({ rank, incarnation }) => `rank ${rank} (${incarnation})`);
   if (told.length > 0) parts.push(`declared dead: ${told.join(', ')}`);
   return parts.join('; ');

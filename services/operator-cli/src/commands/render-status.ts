@@ -1,4 +1,10 @@
-import type { EconomySummary, PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/protocol';
+import type {
+  EconomySummary,
+  PlanSummary,
+  RankStatus,
+  RebalanceEntry,
+  StatusAnswer,
+} from '@isobar/protocol';
 import { adviceOn } from '@isobar/protocol';
 import { bytes, optional, ranges, seconds, table } from '../table.js';
 
@@ -87,7 +93,7 @@ function rankTable(status: StatusAnswer): string {
   const rows = status.ranks.map((rank) => [
     String(rank.rank),
     rank.engineConnected ? 'up' : 'away',
-    `${rank.standing ?? '-'}${rank.drained ? ', drained' : ''}`,
+    [rank.standing ?? '-', ...wishesOf(rank)].join(', '),
     optional(rank.mappingVersion, 0),
     optional(rank.loadShare, 2),
     optional(rank.freeBuffers, 0),
@@ -95,6 +101,16 @@ function rankTable(status: StatusAnswer): string {
     rank.reportAgeMs === null ? 'never' : `${seconds(rank.reportAgeMs)} ago`,
   ]);
   return table(head, rows);
+}
+
+function wishesOf({ drained, leaving, slots }: RankStatus): string[] {
+  const { own, offered, limit } = slots;
+  const usable = Math.min(offered, limit ?? offered);
+  return [
+    ...(drained ? ['drained'] : []),
+    ...(leaving ? ['leaving'] : []),
+    ...(usable < own ? [`${usable} of ${own} slots`] : []),
+  ];
 }
 
 function historyTable(history: readonly RebalanceEntry[]): string {

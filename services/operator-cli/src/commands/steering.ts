@@ -7,6 +7,7 @@ import { wrongOptions } from './shared.js';
 
 const ranksMax = 65_535;
 const layersMax = 1_024;
+const slotsMax = 262_144;
 
 /** Commands that say what balancing may do. */
 export function addSteering(program: Command): void {
@@ -84,6 +85,16 @@ export function addMembers(program: Command): void {
     .argument('<rank>', 'rank', count(0, ranksMax))
     .description('Moves all experts away from a rank and lets it go: its engine stops.')
     .action((rank: number, _, command: Command) => change(command, 'leave', { rank }));
+  changing(program.command('offer'))
+    .requiredOption('--rank <rank>', 'rank', count(0, ranksMax))
+    .requiredOption('--slots <slots>', 'slots of every layer; all: no limit', slotsOrAll)
+    .description(
+      'Limits the slots that a rank may use, its first ones of every layer; the others are emptied.',
+    )
+    .action((_, command: Command) => {
+      const { rank, slots } = command.opts<{ rank: number; slots: number | 'all' }>();
+      return change(command, 'offer', { rank, slots: slots === 'all' ? null : slots });
+    });
   changing(program.command('declare-dead'))
     .argument('<rank>', 'rank', count(0, ranksMax))
     .argument('<incarnation>', 'of the engine, 16 hex digits, as isobar status tells it', hex)
@@ -122,6 +133,10 @@ function layers(text: string): number[] {
     .map((part) => (/^\d{1,4}$/.test(part) ? Number(part) : layersMax));
   if (numbers.every((layer) => layer < layersMax)) return numbers;
   throw new InvalidArgumentError(`must be layers below ${layersMax}, separated by commas`);
+}
+
+function slotsOrAll(text: string): number | 'all' {
+  return text === 'all' ? text : count(0, slotsMax)(text);
 }
 
 function hex(text: string): string {

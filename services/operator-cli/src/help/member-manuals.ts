@@ -18,6 +18,16 @@ export const memberManuals: Readonly<Record<string, Manual>> = {
     examples: [{ line: 'isobar leave 3', does: 'before the machine is switched off' }],
     seeAlso: ['drain', 'declare-dead'],
   },
+  offer: {
+    details: [
+      'The limit holds until another is set, whatever the engine offers: the fewer of both may be used.',
+    ],
+    examples: [
+      { line: 'isobar offer --rank 3 --slots 24', does: 'memory of rank 3 is wanted elsewhere' },
+      { line: 'isobar offer --rank 3 --slots all', does: 'no limit any more' },
+    ],
+    seeAlso: ['drain', 'status'],
+  },
   'declare-dead': {
     details: [
       'Make sure that no such process runs any more, by the platform or at the machine: silence is no proof. It can not be taken back.',

@@ -10,6 +10,8 @@ export function rankOf(rank: number, changes: Partial<RankStatus> = {}): RankSta
     standing: 'serving',
     member: '0123456789abcdef',
     drained: false,
+    slots: { own: 12, offered: 12, limit: null },
+    leaving: false,
     mappingVersion: 7,
     incarnation: '0123456789abcdef',
     freeBuffers: 20,

@@ -353,6 +353,17 @@ function voidWhereAbsent({ durable }, engine) {
     ],
   },
   {
+    name: 'bring experts into slots that are not offered',
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'membership/membership.js',
+        find: 'closedSlots: closedSlotsOf(situation), pinnedSlots',
+        replace: 'closedSlots: new Int32Array(0), pinnedSlots',
+      },
+    ],
+  },
+  {
     name: 'let two agents open one disk',
     numRanks: 3,
     // Two agents of a rank that both vote are rare.

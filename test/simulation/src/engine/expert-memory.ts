@@ -44,6 +44,9 @@ export class ExpertMemory {
   readonly #contents: Int32Array;
   readonly #versions = new Map<number, VersionTable>();
   #free: number[];
+  /** Given back, since their slots are not offered. */
+  readonly #withheld: number[] = [];
+  #offeredSlots: number;
   /** The start weights count for nothing: the group runs without this engine. */
   #startUncounted = false;
 
@@ -51,6 +54,7 @@ export class ExpertMemory {
     this.#options = options;
     this.#firstSlot = start.slotOffsets[options.rank] ?? 0;
     this.#ownSlots = (start.slotOffsets[options.rank + 1] ?? 0) - this.#firstSlot;
+    this.#offeredSlots = this.#ownSlots;
     const slotBuffers = start.numLayers * this.#ownSlots;
     this.#contents = new Int32Array(slotBuffers + options.spareBuffers).fill(noWeights);
     const buffers = new Int32Array(slotBuffers).fill(-1);
@@ -77,6 +81,34 @@ export class ExpertMemory {
 
   get freeBuffers(): number {
     return this.#free.length;
+  }
+
+  /**
+   * Buffers of slots that are not offered are given back once no version names them.
+   * @returns how many are
+   */
+  offer(slots: number): number {
+    this.#offeredSlots = slots;
+    return this.#fit();
+  }
+
+  #fit(): number {
+    const tables = [...this.#versions.values()];
+    const length = tables[0]?.buffers.length ?? 0;
+    let closed = 0;
+    for (let index = 0; index < length; index += 1) {
+      if (index % this.#ownSlots < this.#offeredSlots) continue;
+      if (tables.every(({ buffers }) => (buffers[index] ?? -1) < 0)) closed += 1;
+    }
+    while (this.#withheld.length < closed && this.#free.length > 0) {
+      this.#withheld.push(this.#free.pop() ?? -1);
+    }
+    while (this.#withheld.length > closed) this.#free.push(this.#withheld.pop() ?? -1);
+    return this.#withheld.length;
+  }
+
+  get numWithheld(): number {
+    return this.#withheld.length;
   }
 
   get liveVersions(): Iterable<number> {
@@ -165,6 +197,7 @@ export class ExpertMemory {
     if (table === undefined) return;
     this.#versions.delete(version);
     this.#freeUnnamed(table);
+    this.#fit();
   }
 
   /** Frees what only versions below `version` name. */

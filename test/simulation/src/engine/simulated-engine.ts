@@ -43,6 +43,9 @@ export class SimulatedEngine implements FabricEnd {
   #connections = 0;
   incarnation = '';
   #agent: { readonly connection: PortConnection; readonly listener: EngineListener } | null = null;
+  /** Null: all slots. */
+  offeredSlots: number | null = null;
+  isLeaving = false;
   #told: { readonly swap: EngineSwapState; readonly state: EngineState } | null = null;
 
   constructor(world: World, process: VirtualProcess, rank: number, station: number, host: number) {
@@ -120,6 +123,9 @@ export class SimulatedEngine implements FabricEnd {
     this.startedAs = this.#world.nextStart();
     this.incarnation = this.#world.drawIncarnation(this.rank, this.startedAs);
     this.port.reset();
+    this.isLeaving = false;
+    this.offeredSlots = this.#world.offers.get(this.rank) ?? null;
+    if (this.offeredSlots !== null) this.memory.offer(this.offeredSlots);
     this.peers.reset();
     this.#agent = null;
     this.#told = null;
@@ -201,9 +207,29 @@ export class SimulatedEngine implements FabricEnd {
       brokenPeers: [...this.peers.broken],
       freeBuffers: this.memory.freeBuffers,
       step: Math.floor(this.#world.scheduler.nowMs / 100),
+      ...(this.offeredSlots === null ? {} : { offeredSlots: this.offeredSlots }),
+      ...(this.isLeaving ? { leaving: true } : {}),
     });
     this.#told = { swap, state };
     return state;
+  }
+
+  /** Offers fewer slots, or all again where null. */
+  offer(slots: number | null): void {
+    this.offeredSlots = slots;
+    this.memory.offer(slots ?? Number.POSITIVE_INFINITY);
+    this.#world.situations.count(slots === null ? 'offer grown' : 'offer shrunk');
+    this.#world.log(() => `${this.name} offers ${slots ?? 'all'} slots`);
+    this.#told = null;
+    this.tellChanged();
+  }
+
+  /** It wants to leave, or does not any more. */
+  wantToLeave(isLeaving: boolean): void {
+    this.isLeaving = isLeaving;
+    this.#world.log(() => `${this.name} wants to ${isLeaving ? 'leave' : 'stay'}`);
+    this.#told = null;
+    this.tellChanged();
   }
 
   #tell(tell: (listener: EngineListener, state: EngineState) => void): void {

@@ -114,6 +114,7 @@ export class SwapPort {
         this.#take(machines.recordRetired(this.swap, fence, command.version), { fence });
         this.memory.retire(command.version);
         this.#forgetMembers(command.version);
+        if (this.memory.numWithheld > 0) this.#world.situations.count('memory given back');
         break;
       case 'cut':
         this.#take(machines.recordCut(this.swap, fence, command.member), { fence });
@@ -148,10 +149,27 @@ export class SwapPort {
       this.stager.join(reply);
       return;
     }
+    this.#assertOffered(proposal.version, proposalBytes);
     if (this.stager.begin(proposal, proposalBytes, reply)) return;
     this.abandon(proposal.version);
     const text = `too few buffers are spare for version ${proposal.version}`;
     throw new machines.IsobarError('ISOBAR_ENGINE_NO_SPARE_BUFFERS', text, {});
+  }
+
+  /** A slot that is not offered may have no memory any more. */
+  #assertOffered(version: number, proposalBytes: Uint8Array): void {
+    const { machines, reader, situations } = this.#world;
+    const { rank, offeredSlots, mapping } = this.#engine;
+    if (offeredSlots === null) return;
+    const base = this.mappingOf(this.swap.committed.version);
+    const held = this.swap.standing === 'joining' ? [base] : [base, mapping];
+    try {
+      machines.assertOffered(rank, offeredSlots, reader.target(base, proposalBytes), held);
+    } catch (error) {
+      situations.count('proposal refused: it fills a slot that is not offered');
+      this.abandon(version);
+      throw error;
+    }
   }
 
   #onStaged(proposal: Proposal, proposalBytes: Uint8Array): void {

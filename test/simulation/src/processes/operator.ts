@@ -1,4 +1,4 @@
-import { revalidateMapping } from '@isobar/eplb';
+import { closedSlots, revalidateMapping } from '@isobar/eplb';
 import type {
   ControlChange,
   IsobarError,
@@ -7,6 +7,7 @@ import type {
   Operation,
   OperationCommand,
 } from '@isobar/protocol';
+import { usableSlots } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import { present } from '../present.js';
 import type { World } from '../world.js';
@@ -22,6 +23,7 @@ export type Wish =
   | { readonly kind: 'drain'; readonly rank: number }
   | { readonly kind: 'undrain'; readonly rank: number }
   | { readonly kind: 'leave'; readonly rank: number }
+  | { readonly kind: 'limit-slots'; readonly rank: number; readonly slots: number | null }
   | { readonly kind: 'pause' | 'resume' }
   | { readonly kind: 'declare-dead'; readonly member: Member }
   | { readonly kind: 'cancel' };
@@ -132,6 +134,12 @@ export class Operator {
         return this.#emptying(wish.kind, wish.rank, base);
       case 'declare-dead':
         return changing({ kind: 'declare-dead', member: wish.member });
+      case 'limit-slots': {
+        const { rank, slots } = wish;
+        const request: Request | null =
+          slots === null ? null : { change: 'limit-slots', ranks: [rank], base };
+        return { change: { kind: 'limit-slots', rank, slots }, request };
+      }
       case 'undrain':
         return changing({ kind: 'undrain', ranks: [wish.rank] });
       case 'pause':
@@ -143,9 +151,10 @@ export class Operator {
   #rebalance(leader: SimulatedCoordinator, view: LeadersView): Pick<Request, 'change' | 'waves'> {
     const { random, shape } = this.#world;
     const drained = leader.control?.drained ?? [];
+    const closed = closedSlotsFor(leader);
     let target = view.mapping;
     for (let attempt = 0; attempt < 20 && target.equals(view.mapping); attempt += 1) {
-      target = rearrange(view.mapping, view.members, drained, random);
+      target = rearrange(view.mapping, view.members, { drained, closedSlots: closed }, random);
     }
     const incomingMax = shape.spareBuffers - shape.reserveBuffers;
     const waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
@@ -167,7 +176,11 @@ export class Operator {
       const now = leader.view;
       if (record.outcome !== 'committed' || now === null || leader.process.life !== life) return;
       const ranks = now.members.map(({ rank }) => rank);
-      const earlier = revalidateMapping(reader.mapping(record), ranks, now.mapping);
+      const earlier = revalidateMapping(
+        reader.mapping(record),
+        { memberRanks: ranks, closedSlots: closedSlotsFor(leader) },
+        now.mapping,
+      );
       if (earlier.kind === 'degraded') return;
       const incomingMax = shape.spareBuffers - shape.reserveBuffers;
       const reason = `back to version ${version}`;
@@ -302,6 +315,14 @@ export class Operator {
       this.#vouch(coordinator, member);
     }
   }
+}
+
+/** As the leader knows them. */
+function closedSlotsFor({ state }: SimulatedCoordinator): Int32Array {
+  if (state.role.kind !== 'leading') return new Int32Array(0);
+  const { mapping, evidence, control } = state.role.leader;
+  const { slotOffsets } = mapping;
+  return closedSlots({ slotOffsets, usableSlots: usableSlots(mapping, evidence, control) });
 }
 
 function changing(change: ControlChange): Omit<Operation, 'token'> {

@@ -9,18 +9,24 @@ export interface PlanningLimits {
   readonly incomingMax: number;
 }
 
+/** Where nothing is to be put. */
+export interface NoRoom {
+  readonly drained: readonly number[];
+  readonly closedSlots: Int32Array;
+}
+
 /** A mapping somewhat like the one in force: a few exchanges, copies made and given up. */
 export function rearrange(
   mapping: ExpertMapping,
   members: readonly Member[],
-  drained: readonly number[],
+  { drained, closedSlots }: NoRoom,
   random: Random,
 ): ExpertMapping {
   const { numLayers, numLogicalExperts, numPhysicalExperts: slots } = mapping;
   const open = new Set(members.map(({ rank }) => rank).filter((rank) => !drained.includes(rank)));
   const usable: number[] = [];
   for (let slot = 0; slot < slots; slot += 1) {
-    if (open.has(mapping.rankOfSlot(slot))) usable.push(slot);
+    if (open.has(mapping.rankOfSlot(slot)) && !closedSlots.includes(slot)) usable.push(slot);
   }
   const rows = mapping.physicalToLogical.slice();
   if (usable.length === 0) return mapping;

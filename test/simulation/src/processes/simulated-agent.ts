@@ -1,6 +1,8 @@
 import type {
   DurableRankState,
   Fence,
+  LeaveAnswer,
+  LeaveQuestion,
   Query,
   RankAnswer,
   RankSwapEffect,
@@ -24,6 +26,7 @@ export interface AgentDisk {
 }
 
 const questionMs = 2_000;
+const leaveDeadlineMs = 60_000;
 
 /** An agent's shell: what services/rank-agent does around `stepRankSwap`. */
 export class SimulatedAgent {
@@ -177,6 +180,40 @@ export class SimulatedAgent {
     }
   }
 
+  /** Told to stop in an orderly way: it ends once its engine has left, or when that takes too long. */
+  leave(): void {
+    const { scheduler, situations } = this.#world;
+    if (!this.process.alive || this.process.paused) return;
+    situations.count('told to leave: agent');
+    this.#world.log(() => `${this.name} is told to leave`);
+    const { life } = this.process;
+    this.step({ kind: 'leave' });
+    scheduler.after(leaveDeadlineMs, () => {
+      if (this.process.alive && this.process.life === life) scheduler.crash(this.process);
+    });
+  }
+
+  #askLeave(question: LeaveQuestion): void {
+    const { scheduler, coordinators, network } = this.#world;
+    let settled = false;
+    const settle = (answer: LeaveAnswer | null) => {
+      if (settled) return;
+      settled = true;
+      this.step({ kind: 'leave-told', question, answer });
+    };
+    scheduler.timer(this.process, questionMs, () => settle(null));
+    const { life } = this.process;
+    for (const coordinator of coordinators) {
+      network.send(this.client, coordinator.client, () => {
+        coordinator.askLeave(question, (answer) => {
+          network.send(coordinator.client, this.client, () => {
+            if (this.process.life === life) settle(answer);
+          });
+        });
+      });
+    }
+  }
+
   #logVote({ version, yes, reason }: Vote): void {
     this.#world.log(() => `${this.name} votes ${yes ? 'yes' : `no (${reason})`} on ${version}`);
   }
@@ -231,6 +268,14 @@ export class SimulatedAgent {
       case 'alarm':
         situations.count(`agent alarm: ${effect.alarm}`);
         this.#world.log(() => `${this.name} ALARM: ${effect.alarm} ${fieldsOf(effect.fields)}`);
+        return;
+      case 'ask-leave':
+        this.#askLeave(effect.question);
+        return;
+      case 'left':
+        situations.count('left by itself');
+        this.#world.log(() => `${this.name}: the engine has left, ${effect.reason}`);
+        if (this.#state.leaving.isAsked) this.#world.scheduler.crash(this.process);
         return;
       case 'activated':
         return;

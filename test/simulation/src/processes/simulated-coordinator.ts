@@ -6,8 +6,11 @@ import type {
   CoordinatorState,
   Fence,
   KnownOutcome,
+  LeaveAnswer,
+  LeaveQuestion,
   MapRecord,
   Member,
+  RankAnswer,
   RankReport,
   RankSwapEvent,
   Vote,
@@ -18,6 +21,7 @@ import { phaseOf } from '../phases.js';
 import { RuleViolation } from '../rules/rule-violation.js';
 import { watchCoordinator } from '../watch-situations.js';
 import type { World } from '../world.js';
+import { LeaveQuestions } from './leave-questions.js';
 import { fieldsOf, type SimulatedAgent } from './simulated-agent.js';
 
 /** What a leading coordinator's shell knows, for planning. */
@@ -38,6 +42,7 @@ export class SimulatedCoordinator {
   #state: CoordinatorState;
   #nextToken = 1_000_000;
   readonly #outcomesReplies = new Map<number, OutcomesReply>();
+  readonly #leaves: LeaveQuestions;
   view: LeadersView | null = null;
   control: ControlRecord | null = null;
 
@@ -45,6 +50,7 @@ export class SimulatedCoordinator {
     this.#world = world;
     this.process = process;
     this.client = client;
+    this.#leaves = new LeaveQuestions(world, this);
     this.#state = world.machines.initialCoordinator(world.coordinatorOptions(process));
   }
 
@@ -74,6 +80,8 @@ export class SimulatedCoordinator {
     this.view = null;
     this.control = null;
     this.#outcomesReplies.clear();
+    this.#leaves.reset();
+    this.#world.rules.offers.forget(this.name);
     scheduler.timer(this.process, random.next() * tickMs.coordinator, () => this.#tick());
   }
 
@@ -113,7 +121,13 @@ export class SimulatedCoordinator {
   }
 
   hearReport(report: RankReport): void {
-    if (this.listens) this.step({ kind: 'report', report });
+    if (!this.listens) return;
+    this.#world.rules.offers.heard(this.name, report.rank, report.engine);
+    this.step({ kind: 'report', report });
+  }
+
+  askLeave(question: LeaveQuestion, reply: (answer: LeaveAnswer) => void): void {
+    if (this.leads) this.#leaves.ask(question, reply);
   }
 
   askOutcomes(since: number, reply: OutcomesReply): void {
@@ -246,7 +260,7 @@ export class SimulatedCoordinator {
         return;
       case 'operation-done':
       case 'operation-refused':
-        this.#world.operator.answered(effect);
+        if (!this.#leaves.answered(effect)) this.#world.operator.answered(effect);
         return;
       case 'request-ended':
         this.#world.operator.ended(effect.token, effect.outcome);
@@ -305,11 +319,24 @@ export class SimulatedCoordinator {
           const fenced = answer.fence !== null && answer.fence.term > fence.term;
           if (fenced) this.#world.situations.count('fenced message: query');
           network.send(agent.client, this.client, () => {
-            if (this.listens) this.step({ kind: 'answer', answer });
+            if (this.listens) this.#hearAnswer(answer);
           });
         });
       });
     }
+  }
+
+  #hearAnswer(answer: RankAnswer): void {
+    const { rank, engine } = answer;
+    const told =
+      engine === null
+        ? null
+        : {
+            incarnation: engine.description.incarnation,
+            offeredSlots: engine.state.offeredSlots,
+          };
+    this.#world.rules.offers.heard(this.name, rank, told);
+    this.step({ kind: 'answer', answer });
   }
 
   #answerOutcomes(token: number, outcomes: readonly KnownOutcome[]): void {

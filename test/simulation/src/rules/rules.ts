@@ -19,6 +19,7 @@ import { CommandRules } from './command-rules.js';
 import { CutMembers } from './cut-members.js';
 import { EngineRules, type SwapCause } from './engine-rules.js';
 import { LeaderRules } from './leader-rules.js';
+import { OfferRules } from './offer-rules.js';
 import { OutcomeRules } from './outcome-rules.js';
 import { ResidencyRules } from './residency-rules.js';
 
@@ -26,6 +27,7 @@ import { ResidencyRules } from './residency-rules.js';
 export class Rules {
   readonly outcomes = new OutcomeRules();
   readonly commands = new CommandRules();
+  readonly offers = new OfferRules();
   readonly #engineRules: EngineRules;
   readonly #agentRules: AgentRules;
   readonly #leaderRules: LeaderRules;
@@ -114,6 +116,7 @@ export class Rules {
     effects: readonly CoordinatorEffect[],
   ): void {
     this.commands.stepped(coordinator.name, before, after);
+    this.offers.stepped(coordinator.name, before, after);
     for (const effect of effects) {
       if (effect.kind !== 'create-record') continue;
       this.#leaderRules.creates(this.#reader.record(effect.bytes), coordinator.name);

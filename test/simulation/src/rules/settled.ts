@@ -1,3 +1,5 @@
+import { closedSlots } from '@isobar/eplb';
+import { type LeaderState, usableSlots } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import type { LeadersView } from '../processes/simulated-coordinator.js';
 import type { World } from '../world.js';
@@ -20,6 +22,8 @@ export function unsettled(world: World): string | null {
     const rank = control.drained.find((drained) => holdsExperts(view, drained));
     const isWanted = !control.paused && !stuck.has('drain');
     if (rank !== undefined && isWanted) return `rank ${rank} is not drained`;
+    const limited = isWanted ? unclearedRank(role.leader) : null;
+    if (limited !== null) return `rank ${limited} holds something in a closed slot`;
   }
   for (let rank = 0; rank < world.numRanks; rank += 1) {
     if (world.supervisor.ranksLeft.has(rank)) continue;
@@ -29,6 +33,20 @@ export function unsettled(world: World): string | null {
     if (missing !== null) return `${engine.name} ${missing}`;
     const listed = view.members.some(({ incarnation }) => incarnation === engine.incarnation);
     if (!listed && view.version > 0) return `${engine.name} is not listed`;
+  }
+  return null;
+}
+
+/** A member with experts beyond what its engine offers and operators let it; null where there is none. */
+function unclearedRank({ mapping, evidence, control, swap }: LeaderState): number | null {
+  const { slotOffsets } = mapping;
+  const usable = usableSlots(mapping, evidence, control);
+  const members = new Set(swap.members.map(({ rank }) => rank));
+  for (const slot of closedSlots({ slotOffsets, usableSlots: usable })) {
+    const rank = mapping.rankOfSlot(slot);
+    for (let layer = 0; layer < mapping.numLayers; layer += 1) {
+      if (members.has(rank) && mapping.getLogicalExpert(layer, slot) >= 0) return rank;
+    }
   }
   return null;
 }
