@@ -15,8 +15,11 @@ const beforeLeading: ReadonlySet<string> = new Set([
   'death-unproven',
 ]);
 
+/** A version that is committed has had the votes of all whom these missed. */
+const missingRanks: ReadonlySet<string> = new Set(['degraded', 'members-silent']);
+
 /**
- * Alarms are events, and nobody tells of their end: it is taken from what came after. One of a version
+ * Alarms are events. The end of a few is told, of most it is taken from what came after: one of a version
  * ends with that version's swap, one of a takeover when somebody leads, one of missing ranks with the
  * next swap that all follow; any other is open for as long as its event is looked at.
  * @param events in their order
@@ -35,8 +38,9 @@ export function openAlarms(events: readonly AuditEvent[]): OpenAlarm[] {
 }
 
 function ends(event: AuditEvent, { alarm, event: raised }: OpenAlarm): boolean {
+  if (event.kind === 'alarm-cleared') return event.alarm === alarm;
   if (event.kind === 'leading') return beforeLeading.has(alarm);
   if (event.kind !== 'swap-finished') return false;
   if (raised.version !== undefined) return event.version === raised.version;
-  return alarm === 'degraded' && event.outcome === 'committed';
+  return missingRanks.has(alarm) && event.outcome === 'committed';
 }

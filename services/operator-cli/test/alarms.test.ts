@@ -30,4 +30,19 @@ describe('an alarm', () => {
     expect(names(again, event(10, 'swap-finished', { outcome: 'void' }))).toEqual(['degraded']);
     expect(names(again, event(10, 'swap-finished', { outcome: 'committed' }))).toEqual([]);
   });
+
+  it('whose end is told is over with that, and no other alarm is', () => {
+    const refused = event(1, 'alarm', { alarm: 'messages-refused' });
+    const behind = event(2, 'alarm', { alarm: 'store-behind' });
+    const cleared = event(3, 'alarm-cleared', { alarm: 'messages-refused' });
+    expect(names(refused, behind, cleared)).toEqual(['store-behind']);
+  });
+
+  it('of members that say nothing is over when they have voted', () => {
+    const silent = event(1, 'alarm', { alarm: 'members-silent', members: [] });
+    expect(names(silent, event(2, 'swap-finished', { outcome: 'void' }))).toEqual([
+      'members-silent',
+    ]);
+    expect(names(silent, event(2, 'swap-finished', { outcome: 'committed' }))).toEqual([]);
+  });
 });
