@@ -19,9 +19,10 @@ const beforeLeading: ReadonlySet<string> = new Set([
 const missingRanks: ReadonlySet<string> = new Set(['degraded', 'members-silent']);
 
 /**
- * Alarms are events. The end of a few is told, of most it is taken from what came after: one of a version
- * ends with that version's swap, one of a takeover when somebody leads, one of missing ranks with the
- * next swap that all follow; any other is open for as long as its event is looked at.
+ * Alarms are events. The end of a few is told, of most it is taken from what came after: a slow phase
+ * ends with its version's swap, one of a takeover when somebody leads, one of missing ranks with the
+ * next swap that all follow, a store that went back when an operator sets the mode again; any other is
+ * open for as long as its event is looked at.
  * @param events in their order
  */
 export function openAlarms(events: readonly AuditEvent[]): OpenAlarm[] {
@@ -40,7 +41,8 @@ export function openAlarms(events: readonly AuditEvent[]): OpenAlarm[] {
 function ends(event: AuditEvent, { alarm, event: raised }: OpenAlarm): boolean {
   if (event.kind === 'alarm-cleared') return event.alarm === alarm;
   if (event.kind === 'leading') return beforeLeading.has(alarm);
+  if (event.kind === 'control') return alarm === 'store-behind' && event.mode !== 'observe';
   if (event.kind !== 'swap-finished') return false;
-  if (raised.version !== undefined) return event.version === raised.version;
+  if (alarm === 'slow-phase') return event.version === raised.version;
   return missingRanks.has(alarm) && event.outcome === 'committed';
 }

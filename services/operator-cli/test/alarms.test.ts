@@ -45,4 +45,12 @@ describe('an alarm', () => {
     ]);
     expect(names(silent, event(2, 'swap-finished', { outcome: 'committed' }))).toEqual([]);
   });
+
+  it('of a store that went back is over when an operator sets the mode, not with a swap', () => {
+    const behind = event(1, 'alarm', { alarm: 'store-behind', version: 39 });
+    const finished = event(2, 'swap-finished', { version: 39, outcome: 'committed' });
+    const observing = event(3, 'control', { mode: 'observe' });
+    expect(names(behind, finished, observing)).toEqual(['store-behind']);
+    expect(names(behind, event(4, 'control', { mode: 'automatic' }))).toEqual([]);
+  });
 });
