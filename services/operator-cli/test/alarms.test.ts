@@ -53,4 +53,16 @@ describe('an alarm', () => {
     expect(names(behind, finished, observing)).toEqual(['store-behind']);
     expect(names(behind, event(4, 'control', { mode: 'automatic' }))).toEqual([]);
   });
+
+  it('of unproven deaths is over when an operator has vouched for all of them', () => {
+    const members = [
+      { rank: 2, incarnation: 'a9' },
+      { rank: 3, incarnation: 'b5' },
+    ];
+    const unproven = event(1, 'alarm', { alarm: 'death-unproven', members });
+    const vouched = (count: number) => event(2, 'control', { dead: members.slice(0, count) });
+    expect(names(unproven, vouched(1))).toEqual(['death-unproven']);
+    expect(names(unproven, vouched(2))).toEqual([]);
+    expect(names(event(1, 'alarm', { alarm: 'death-unproven' }), vouched(2))).toHaveLength(1);
+  });
 });
