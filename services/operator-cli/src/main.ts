@@ -13,7 +13,9 @@ async function main(): Promise<void> {
     if (error instanceof Error && error.name === 'AbortError') return;
     const code = errorCodeOf(error);
     const message = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`isobar: ${code === null ? '' : `${code}: `}${message}\n`);
+    // A coordinator's refusal begins with its code already.
+    const isTold = code === null || message.startsWith(`${code}: `);
+    process.stderr.write(`isobar: ${isTold ? '' : `${code}: `}${message}\n`);
     // What has no code of ours is a bug: show where.
     if (code === null && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = exitCodeOf(error);

@@ -1,25 +1,9 @@
-import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { pathOf } from '../src/help/format-help.js';
 import { manuals } from '../src/help/manuals.js';
 import { createProgram } from '../src/program.js';
+import { leaves, recording } from './support/recording-program.js';
 import { wordsOf } from './support/words.js';
-
-/** Commands that do something themselves. */
-function leaves(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
-}
-
-/** The program with every action replaced by one that only says which it was. */
-function recording(called: string[]): Command {
-  const program = createProgram();
-  for (const command of leaves(program)) {
-    command.action(() => {
-      called.push(pathOf(command));
-    });
-  }
-  return program;
-}
 
 const paths = leaves(createProgram()).map(pathOf);
 

@@ -81,9 +81,10 @@ describe('isobar history', () => {
       reason: 'rank 3 died',
       gain: 0.123456,
       ranks: [1, 2],
+      balancedness: { before: 0.7325431679484771, after: 1 },
     });
     expect(line).toBe(
-      '2026-01-02T03:04:05.000Z  decided             version=7  reason="rank 3 died"  gain=0.1235  ranks=[1,2]',
+      '2026-01-02T03:04:05.000Z  decided             version=7  reason="rank 3 died"  gain=0.1235  ranks=[1,2]  balancedness={"before":0.7325,"after":1}',
     );
   });
 });

@@ -80,7 +80,7 @@ async function readAuthority(folder: string): Promise<Certificate> {
 }
 
 export function renderAuthInit(report: AuthInitReport): string {
-  const { folder, roles, kind, expiresAt } = report;
+  const { deployment, folder, roles, kind, expiresAt } = report;
   return `Wrote ${folder}: ${roles.length} identities (${kind}); certificates end ${expiresAt}.
 
   server/     to every NATS server: nats-server -c server/nats-server.conf
@@ -90,6 +90,6 @@ export function renderAuthInit(report: AuthInitReport): string {
 
 The configuration:   nats: { context: .../{process}/context.json, operatorsAccount: ${report.operatorsAccount} }
 A coordinator:       ISOBAR_COORDINATOR_HOLDER=coordinator-N
-An operator:         isobar --context .../operator-NAME/context.json status
+An operator:         isobar -d ${deployment} --context .../operator-NAME/context.json status
 `;
 }

@@ -59,5 +59,11 @@ export function renderEvent({ at, kind, schema: _, ...fields }: AuditEvent): str
 function renderValue(value: unknown): string {
   if (typeof value === 'number' && !Number.isInteger(value)) return value.toPrecision(4);
   if (typeof value === 'string') return /^[\w.:-]+$/.test(value) ? value : JSON.stringify(value);
-  return JSON.stringify(value);
+  return JSON.stringify(value, rounded);
+}
+
+function rounded(_name: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value)
+    ? Number(value.toPrecision(4))
+    : value;
 }

@@ -14,6 +14,12 @@ const alarmAdvice: Readonly<Record<string, string>> = {
   'cannot-lead': 'see its code in docs/errors.md; the coordinator tries again by itself',
   'death-unproven': 'see whether that engine lives; if not, isobar declare-dead',
   degraded: 'bring ranks back: fewer slots than experts are live',
+  'engines-disagree': 'start that engine with the model and settings of its group',
+  'leader-unreadable': 'upgrade this coordinator, or see who wrote the record leader',
+  'members-silent': 'start the agents of the ranks that it names, or see what keeps them',
+  'message-too-large': 'raise max_payload of the NATS servers',
+  'messages-refused': 'see docs/SECURITY.md, "What is refused, counted and alarmed"',
+  'parameters-unusable': 'isobar parameters names them; isobar set each anew',
   'record-contradicted': 'read docs/PROTOCOL.md, "What has it shown"; the ranks outrank the store',
   'slow-phase': 'look at the ranks that it names',
   'store-behind': 'check the NATS servers: acknowledged records were lost; then isobar mode',
@@ -68,7 +74,7 @@ function balancing({ mode, paused, held, heldBack, backOff, pendingPlan }: Statu
     return warn(name, `plan ${pendingPlan.id} waits`, 'isobar approve, or isobar refuse');
   }
   if (mode === 'observe')
-    return warn(name, 'mode observe: nothing is changed', 'isobar mode automatic');
+    return warn(name, 'mode observe: nothing is changed', 'isobar plan, then isobar mode approve');
   return ok(name, mode);
 }
 
@@ -103,8 +109,8 @@ function alarms({ events }: Facts): Check[] {
   if (open.length === 0)
     return [ok(name, `none open among the last ${events.answer.length} events`)];
   return open.map(({ alarm, atMs, event }) => {
-    const { code, version, missingRanks } = event;
-    const told = { code, version, missingRanks };
+    const { code, version, missingRanks, members } = event;
+    const told = { code, version, missingRanks, members };
     const found = `${alarm}, ${new Date(atMs).toISOString()} ${JSON.stringify(told)}`;
     const byCode = typeof code === 'string' ? codeAdvice[code] : undefined;
     const advice = byCode ?? alarmAdvice[alarm] ?? 'isobar history tells more';

@@ -61,7 +61,8 @@ function members({ ranks, dead, suspected }: StatusAnswer): Check {
   const name = 'members';
   if (dead.length > 0) {
     const told = dead.map(({ rank, proof }) => `rank ${rank} (${proof})`).join(', ');
-    return warn(name, `proven dead and still listed: ${told}`, 'wait for the version without them');
+    const advice = 'experts move away by themselves; start engine and agent anew';
+    return warn(name, `proven dead: ${told}`, advice);
   }
   if (suspected.length > 0) {
     const told = suspected.map(({ rank, lostBy }) => `rank ${rank} by rank ${ranges(lostBy)}`);
