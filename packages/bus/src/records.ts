@@ -165,6 +165,18 @@ export class Records {
     return Object.keys(info.state.subjects ?? {}).map((key) => key.slice(this.#prefix.length));
   }
 
+  /**
+   * Removes a record and all traces of it: a write that expects none would create it again.
+   * @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED, ISOBAR_BUS_NOT_PERMITTED
+   */
+  async purge(key: string): Promise<void> {
+    try {
+      await this.#manager.streams.purge(this.#stream, { filter: `${this.#prefix}${key}` });
+    } catch (cause) {
+      throw coded(`record ${key}`, cause);
+    }
+  }
+
   /** Records in the order of their keys; those that are not there are left out. */
   async getAll(keys: readonly string[]): Promise<StoredRecord[]> {
     const records: StoredRecord[] = [];

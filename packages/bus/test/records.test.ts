@@ -180,6 +180,20 @@ describe('a store that has gone back', () => {
   });
 });
 
+describe('a purged record', () => {
+  it('leaves nothing behind: no key, and no space that it takes', async () => {
+    for (const key of ['map.1', 'map.2', 'map.10']) await records.createOnce(key, text(key));
+    await records.purge('map.1');
+    expect(await records.get('map.1')).toBeNull();
+    expect((await records.keys('map.')).sort()).toEqual(['map.10', 'map.2']);
+    await onStreams(async (streams) => {
+      expect((await streams.info(streamName())).state.messages).toBe(2);
+    });
+    await records.purge('map.1');
+    expect((await records.get('map.10'))?.value).toEqual(text('map.10'));
+  });
+});
+
 describe('keys', () => {
   it('are listed by whole tokens, and read many at a time', async () => {
     const names = Array.from({ length: 40 }, (_, index) => `map.${index}`);

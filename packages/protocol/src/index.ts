@@ -74,6 +74,7 @@ export type {
   Operation,
   OperationCommand,
 } from './coordinator/coordinator-types.js';
+export { oldestKept, type RecordOutcome } from './coordinator/kept-records.js';
 export {
   knownRequest,
   notLeading,

@@ -253,6 +253,9 @@ export class Coordinator implements CommandTarget {
       case 'send-cut':
         this.#broadcast(effect);
         return;
+      case 'prune-records':
+        this.#prune(effect.retiredUpTo);
+        return;
       case 'ask':
         this.#ranks.ask(effect.ranks, effect.fence);
         return;
@@ -345,6 +348,12 @@ export class Coordinator implements CommandTarget {
       (event) => void this.#send(event),
       (cause: unknown) => this.#fail('the store failed in a way that is not known', cause),
     );
+  }
+
+  #prune(retiredUpTo: number): void {
+    this.#store?.prune(retiredUpTo).catch((cause: unknown) => {
+      this.#fail('records could not be pruned, in a way that is not known', cause);
+    });
   }
 
   #broadcast(effect: Broadcast): void {

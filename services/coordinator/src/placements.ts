@@ -59,7 +59,7 @@ export class Placements {
   async record(version: number): Promise<MapRecord> {
     const bytes = await this.#context.readVersion(version);
     if (bytes !== null) return readDecidedVersion(bytes).record;
-    const text = `version ${version} has no record`;
+    const text = `version ${version} has no record: it never came about, or it is older than the records that are kept (coordinator.recordsKept)`;
     throw new IsobarError('ISOBAR_COORDINATOR_NO_VERSION', text, { version });
   }
 
