@@ -221,6 +221,7 @@ async function answerHostile(count: number, pace: () => Promise<void>): Promise<
     },
     onSample: () => undefined,
     onReport: () => undefined,
+    onFailure: (cause) => cluster.bus.failures.push(cause),
   });
   for (const payload of hostileMessages('answer', valid, count)) {
     bus.answerInstead = () => payload;

@@ -276,6 +276,7 @@ export {
   recordsBucket,
   type Subjects,
   type SwapVerb,
+  senderOfSubject,
   subjectsOf,
   voteOfSubject,
 } from './subjects.js';

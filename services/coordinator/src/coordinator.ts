@@ -150,6 +150,7 @@ export class Coordinator implements CommandTarget {
         this.#reportedAtMs.set(rank, nowMs);
         this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
       },
+      onFailure: (cause) => this.#fail('a message of a rank could not be read', cause),
     });
     this.#commands = new CommandServer({
       bus,

@@ -113,6 +113,7 @@ describe('messages of ranks', () => {
       send: (event: CoordinatorEvent) => note(heard, event.kind),
       onSample: ({ rank }) => note(heard, `load of ${rank}`),
       onReport: () => undefined,
+      onFailure: (cause) => note(refused, String(cause)),
     });
     messages.listen();
   });
