@@ -101,6 +101,10 @@ export class MemoryBus {
         Promise.resolve([...this.records.keys()].filter((key) => key.startsWith(prefix))),
       getAll: (keys: readonly string[]) =>
         Promise.resolve(keys.flatMap((key) => this.records.get(key) ?? [])),
+      purge: (key: string) => {
+        this.records.delete(key);
+        return Promise.resolve();
+      },
       compareAndSet: (key: string, value: Uint8Array, expected: number) =>
         Promise.resolve(this.#set(key, value, expected)),
       createOnce: (key: string, value: Uint8Array) => {

@@ -225,6 +225,7 @@ async function answerHostile(count: number, pace: () => Promise<void>): Promise<
     onSample: () => undefined,
     onReport: () => undefined,
     onLeave: () => Promise.resolve({ schema: 1, state: 'refused', code: null, reason: '' }),
+    onFailure: (cause) => cluster.bus.failures.push(cause),
   });
   for (const payload of hostileMessages('answer', valid, count)) {
     bus.answerInstead = () => payload;

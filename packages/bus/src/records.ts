@@ -41,6 +41,9 @@ export interface StoredRecord {
  */
 const wrongLastSequence: ReadonlySet<number | null> = new Set([10071, 10164]);
 const messageNotFound = 10037;
+/** By this header a message marks the record as deleted, by whatever client. */
+const operationHeader = 'KV-Operation';
+const deletions: ReadonlySet<string> = new Set(['DEL', 'PURGE']);
 /** Reads under way at a time. */
 const readsMax = 16;
 
@@ -67,9 +70,8 @@ export class Records {
   }
 
   /**
-   * Creates a record that has never existed. A put that expects sequence 0: the client's own
-   * `create` would overwrite a deleted record. What was refused as existing is read, and where it
-   * can't be, nothing is known.
+   * Creates a record that is not there. What was refused as existing is read, and where it can't be,
+   * nothing is known.
    */
   async createOnce(key: string, value: Uint8Array): Promise<CreateResult> {
     const result = await this.compareAndSet(key, value, 0);
@@ -86,10 +88,27 @@ export class Records {
   }
 
   /**
-   * Writes once, never again by itself: each outcome is told, and none is thrown.
-   * @param expectedRevision 0 where the record must not exist
+   * Lands once at most: each outcome is told, and none is thrown.
+   * @param expectedRevision 0 where the record must not exist, which a deleted one does not
    */
   async compareAndSet(
+    key: string,
+    value: Uint8Array,
+    expectedRevision: number,
+  ): Promise<CompareAndSetResult> {
+    const result = await this.#publish(key, value, expectedRevision);
+    if (result.kind !== 'conflict' || expectedRevision !== 0) return result;
+    try {
+      const found = await this.#newest(key);
+      // The first write was refused for good: this one lands only where nothing came after the deletion.
+      return found?.isDeleted === true ? await this.#publish(key, value, found.revision) : result;
+    } catch {
+      // Why it was refused is not known, but refused it was.
+      return result;
+    }
+  }
+
+  async #publish(
     key: string,
     value: Uint8Array,
     expectedRevision: number,
@@ -107,14 +126,25 @@ export class Records {
     }
   }
 
-  /** @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED */
+  /**
+   * Null where it never was or is deleted.
+   * @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED
+   */
   async get(key: string): Promise<StoredRecord | null> {
+    const newest = await this.#newest(key);
+    if (newest === null || newest.isDeleted) return null;
+    const { value, revision } = newest;
+    return { key, value, revision };
+  }
+
+  async #newest(key: string): Promise<(StoredRecord & { readonly isDeleted: boolean }) | null> {
     try {
       const subject = `${this.#prefix}${key}`;
-      const stored = await this.#manager.streams.getMessage(this.#stream, {
+      const { data, seq, header } = await this.#manager.streams.getMessage(this.#stream, {
         last_by_subj: subject,
       });
-      return { key, value: stored.data, revision: stored.seq };
+      const isDeleted = deletions.has(header.get(operationHeader));
+      return { key, value: data, revision: seq, isDeleted };
     } catch (cause) {
       if (apiErrorCode(cause) === messageNotFound) return null;
       throw coded(`record ${key}`, cause);
@@ -133,6 +163,18 @@ export class Records {
         throw coded(`records ${prefix}`, cause);
       });
     return Object.keys(info.state.subjects ?? {}).map((key) => key.slice(this.#prefix.length));
+  }
+
+  /**
+   * Removes a record and all traces of it: a write that expects none would create it again.
+   * @throws IsobarError ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_FAILED, ISOBAR_BUS_NOT_PERMITTED
+   */
+  async purge(key: string): Promise<void> {
+    try {
+      await this.#manager.streams.purge(this.#stream, { filter: `${this.#prefix}${key}` });
+    } catch (cause) {
+      throw coded(`record ${key}`, cause);
+    }
   }
 
   /** Records in the order of their keys; those that are not there are left out. */

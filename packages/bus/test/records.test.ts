@@ -126,14 +126,43 @@ describe('a write', () => {
       cause: { code: 'ISOBAR_BUS_FAILED', message: expect.stringMatching(/JetStream 10077/) },
     });
   });
+});
 
-  it('of a deleted record is no creation', async () => {
-    await records.createOnce('map.1', text('one'));
+describe.each(['delete', 'purge'] as const)('a record after a %s', (deletion) => {
+  async function removeRecord(key: string): Promise<void> {
     await operate(async (connection) => {
       const store = await connection.jetstream().views.kv(`bucket-${bucket}`);
-      await store.delete('map.1');
+      await store[deletion](key);
     });
-    expect((await records.createOnce('map.1', text('again'))).kind).toBe('exists');
+  }
+
+  it('is absent, not empty', async () => {
+    await records.createOnce('map.1', text('one'));
+    await removeRecord('map.1');
+    expect(await records.get('map.1')).toBeNull();
+    expect(await records.getAll(['map.1'])).toEqual([]);
+  });
+
+  it('is created again, once', async () => {
+    await records.createOnce('map.1', text('one'));
+    await removeRecord('map.1');
+    const created = await Promise.all(
+      ['two', 'three'].map((value) => records.createOnce('map.1', text(value))),
+    );
+    expect(created.filter(({ kind }) => kind === 'created')).toHaveLength(1);
+    const value = (await records.get('map.1'))?.value;
+    expect([text('two'), text('three')]).toContainEqual(value);
+    expect(await records.createOnce('map.1', text('four'))).toEqual({ kind: 'exists', value });
+  });
+
+  it('is written by who expects none, and by nobody who expects the revision it had', async () => {
+    const first = await records.compareAndSet('leader', text('one'), 0);
+    if (first.kind !== 'set') throw new Error('not written');
+    await removeRecord('leader');
+    const renewed = await records.compareAndSet('leader', text('two'), first.revision);
+    expect(renewed).toEqual({ kind: 'conflict' });
+    expect(await records.compareAndSet('leader', text('two'), 0)).toMatchObject({ kind: 'set' });
+    expect((await records.get('leader'))?.value).toEqual(text('two'));
   });
 });
 
@@ -148,6 +177,20 @@ describe('a store that has gone back', () => {
       kind: 'conflict',
     });
     expect(await records.get('leader')).toBeNull();
+  });
+});
+
+describe('a purged record', () => {
+  it('leaves nothing behind: no key, and no space that it takes', async () => {
+    for (const key of ['map.1', 'map.2', 'map.10']) await records.createOnce(key, text(key));
+    await records.purge('map.1');
+    expect(await records.get('map.1')).toBeNull();
+    expect((await records.keys('map.')).sort()).toEqual(['map.10', 'map.2']);
+    await onStreams(async (streams) => {
+      expect((await streams.info(streamName())).state.messages).toBe(2);
+    });
+    await records.purge('map.1');
+    expect((await records.get('map.10'))?.value).toEqual(text('map.10'));
   });
 });
 

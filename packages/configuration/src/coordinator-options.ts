@@ -31,6 +31,14 @@ const identity = {
     atRunTime: 'restart',
     meaning: 'Copies that the NATS cluster keeps of each record: 3 where it has three servers.',
   }),
+  recordsKept: count({
+    least: 8,
+    most: 4_096,
+    default: 64,
+    atRunTime: 'restart',
+    meaning:
+      'Committed versions whose records are kept, the newest: `rollback` and `explain` reach back so far. Older ones are deleted.',
+  }),
 };
 
 const balancing = {

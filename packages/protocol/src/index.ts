@@ -74,6 +74,7 @@ export type {
   Operation,
   OperationCommand,
 } from './coordinator/coordinator-types.js';
+export { oldestKept, type RecordOutcome } from './coordinator/kept-records.js';
 export {
   knownRequest,
   notLeading,
@@ -287,6 +288,7 @@ export {
   recordsBucket,
   type Subjects,
   type SwapVerb,
+  senderOfSubject,
   subjectsOf,
   voteOfSubject,
 } from './subjects.js';

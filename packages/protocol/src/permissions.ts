@@ -142,8 +142,9 @@ function coordinatorPermissions(deployment: string): OwnPermissions {
 
 /**
  * What reading and writing the records takes, as packages/bus does it: the bucket is looked up and
- * made, a record is read as the stream's last message of its subject, and written by publishing.
- * Nothing deletes, purges or changes the stream, and nothing consumes it.
+ * made, a record is read as the stream's last message of its subject, and written by publishing;
+ * those of old versions are purged. Who may write could roll the stream up to one message anyway.
+ * Nothing deletes or changes the stream, and nothing consumes it.
  */
 function recordsApi(deployment: string): string[] {
   const bucket = recordsBucket(deployment);
@@ -153,6 +154,7 @@ function recordsApi(deployment: string): string[] {
     `$JS.API.STREAM.INFO.${stream}`,
     `$JS.API.STREAM.CREATE.${stream}`,
     `$JS.API.STREAM.MSG.GET.${stream}`,
+    `$JS.API.STREAM.PURGE.${stream}`,
     `$KV.${bucket}.map.*`,
     `$KV.${bucket}.${leaderRecordKey}`,
     `$KV.${bucket}.${controlRecordKey}`,

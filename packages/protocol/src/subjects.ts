@@ -82,13 +82,18 @@ export function voteOfSubject(subject: string): { version: number; rank: number 
   return version === null || rank === null ? null : { version, rank };
 }
 
+/** The rank that a load, report, question or vote subject names, null where it names none. */
+export function senderOfSubject(subject: string): number | null {
+  return voteOfSubject(subject)?.rank ?? rankOfSubject(subject);
+}
+
 /**
  * A rank may speak only of itself: the subject is what a server permits it, the message is not.
  * @param subject of a load sample, a report, a vote, a wish to leave or the question that a rank answers
  * @throws IsobarError ISOBAR_PROTOCOL_WRONG_RANK where the subject names another rank, or none
  */
 export function assertRankOfSubject(subject: string, rank: number): void {
-  if ((voteOfSubject(subject)?.rank ?? rankOfSubject(subject)) === rank) return;
+  if (senderOfSubject(subject) === rank) return;
   const text = `a message of rank ${rank} came on ${subject}`;
   throw new IsobarError('ISOBAR_PROTOCOL_WRONG_RANK', text, { field: 'rank', subject });
 }

@@ -153,6 +153,7 @@ export class Coordinator implements CommandTarget {
         this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
       },
       onLeave: (question) => leaves.answer(question),
+      onFailure: (cause) => this.#fail('a message of a rank could not be read', cause),
     });
     this.#commands = new CommandServer({
       bus,
@@ -256,6 +257,9 @@ export class Coordinator implements CommandTarget {
       case 'send-cut':
         this.#broadcast(effect);
         return;
+      case 'prune-records':
+        this.#prune(effect.retiredUpTo);
+        return;
       case 'ask':
         this.#ranks.ask(effect.ranks, effect.fence);
         return;
@@ -348,6 +352,12 @@ export class Coordinator implements CommandTarget {
       (event) => void this.#send(event),
       (cause: unknown) => this.#fail('the store failed in a way that is not known', cause),
     );
+  }
+
+  #prune(retiredUpTo: number): void {
+    this.#store?.prune(retiredUpTo).catch((cause: unknown) => {
+      this.#fail('records could not be pruned, in a way that is not known', cause);
+    });
   }
 
   #broadcast(effect: Broadcast): void {

@@ -46,6 +46,7 @@ interface Wanted {
 
 /** Versions before one that are looked through for the one that it was made on: voids lie between. */
 const versionsBackMax = 64;
+const readAtATime = 16;
 
 /** Mappings of versions, and going to one that operators want. */
 export class Placements {
@@ -61,7 +62,7 @@ export class Placements {
   async record(version: number): Promise<MapRecord> {
     const bytes = await this.#context.readVersion(version);
     if (bytes !== null) return readDecidedVersion(bytes).record;
-    const text = `version ${version} has no record`;
+    const text = `version ${version} has no record: it never came about, or it is older than the records that are kept (coordinator.recordsKept)`;
     throw new IsobarError('ISOBAR_COORDINATOR_NO_VERSION', text, { version });
   }
 
@@ -75,10 +76,13 @@ export class Placements {
   /** The mapping that was in force before a version, null where no record tells. */
   async mappingBefore(version: number): Promise<ExpertMapping | null> {
     const last = Math.max(1, version - versionsBackMax);
-    for (let earlier = version - 1; earlier >= last; earlier -= 1) {
-      const bytes = await this.#context.readVersion(earlier);
-      const record = bytes === null ? null : readDecidedVersion(bytes).record;
-      if (record?.outcome === 'committed') return mappingOfRecord(record);
+    for (let newest = version - 1; newest >= last; newest -= readAtATime) {
+      const length = Math.min(readAtATime, 1 + newest - last);
+      const reads = Array.from({ length }, (_, back) => this.#context.readVersion(newest - back));
+      for (const bytes of await Promise.all(reads)) {
+        const record = bytes === null ? null : readDecidedVersion(bytes).record;
+        if (record?.outcome === 'committed') return mappingOfRecord(record);
+      }
     }
     return null;
   }

@@ -19,9 +19,11 @@ import {
   rankAnswerSchema,
   rankReportSchema,
   type Subjects,
+  senderOfSubject,
   voteSchema,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
+import { RankInboxes, type RankMessage, type RankMessageKind } from './rank-inboxes.js';
 
 export interface RankMessagesOptions {
   readonly bus: Bus;
@@ -36,6 +38,8 @@ export interface RankMessagesOptions {
   readonly onSample: (sample: LoadSample) => void;
   readonly onReport: (report: RankReport) => void;
   readonly onLeave: (question: LeaveQuestion) => Promise<LeaveAnswer>;
+  /** Reading failed in a way that is not known. */
+  readonly onFailure: (cause: unknown) => void;
 }
 
 /** Questions of ranks that wait for the machine; the oldest are dropped, they are asked again. */
@@ -51,6 +55,7 @@ const askedAtATime = 32;
 export class RankMessages {
   readonly #options: RankMessagesOptions;
   readonly #subscriptions: BusSubscription[] = [];
+  readonly #inboxes: RankInboxes;
   readonly #questions = new Map<number, (payload: Uint8Array) => void>();
   readonly #asking = new Set<number>();
   /** Ranks to be asked, and under which fence. */
@@ -59,26 +64,19 @@ export class RankMessages {
 
   constructor(options: RankMessagesOptions) {
     this.#options = options;
+    const { intake, onFailure } = options;
+    this.#inboxes = new RankInboxes({
+      read: (message) => this.#read(message),
+      onDropped: ({ kind, subject }) => intake.refuse(kind, overflow(kind, subject)),
+      onFailure,
+    });
   }
 
   listen(): void {
-    const { subjects, send, onSample, onReport, onLeave, logger } = this.#options;
-    this.#hear('vote', subjects.vote('*', '*'), (payload, subject) => {
-      const vote = decode('vote', payload, voteSchema);
-      this.#assertRank(subject, vote.rank);
-      send({ kind: 'vote', vote });
-    });
-    this.#hear('report', subjects.report('*'), (payload, subject) => {
-      const report = decode('rank report', payload, rankReportSchema);
-      this.#assertRank(subject, report.rank);
-      onReport(report);
-      send({ kind: 'report', report });
-    });
-    this.#hear('load', subjects.load('*'), (payload, subject) => {
-      const sample = decode('load sample', payload, loadSampleSchema);
-      this.#assertRank(subject, sample.rank);
-      onSample(sample);
-    });
+    const { subjects, send, onLeave, logger } = this.#options;
+    this.#hearRanks('vote', subjects.vote('*', '*'));
+    this.#hearRanks('report', subjects.report('*'));
+    this.#hearRanks('load', subjects.load('*'));
     this.#hear('leave-question', subjects.leave('*'), (payload, subject, respond) => {
       const question = decode('leave question', payload, leaveQuestionSchema);
       this.#assertRank(subject, question.rank);
@@ -97,6 +95,46 @@ export class RankMessages {
       }
       send({ kind: 'outcomes-question', token: this.#lastToken, since });
     });
+  }
+
+  #hearRanks(kind: RankMessageKind, pattern: string): void {
+    const subscription = this.#options.bus.subscribe(pattern, ({ subject, payload }) => {
+      const rank = senderOfSubject(subject);
+      const message = { kind, subject, payload };
+      // Of a rank that the deployment has not nothing waits: it is refused.
+      if (rank === null || rank >= this.#options.numRanks) this.#read(message);
+      else this.#inboxes.add(rank, message);
+    });
+    this.#subscriptions.push(subscription);
+  }
+
+  #read({ kind, subject, payload }: RankMessage): void {
+    this.#options.intake.read(kind, payload, () => this.#take(kind, subject, payload));
+  }
+
+  #take(kind: RankMessageKind, subject: string, payload: Uint8Array): void {
+    const { send, onSample, onReport } = this.#options;
+    switch (kind) {
+      case 'vote': {
+        const vote = decode('vote', payload, voteSchema);
+        this.#assertRank(subject, vote.rank);
+        send({ kind: 'vote', vote });
+        return;
+      }
+      case 'report': {
+        const report = decode('rank report', payload, rankReportSchema);
+        this.#assertRank(subject, report.rank);
+        onReport(report);
+        send({ kind: 'report', report });
+        return;
+      }
+      case 'load': {
+        const sample = decode('load sample', payload, loadSampleSchema);
+        this.#assertRank(subject, sample.rank);
+        onSample(sample);
+        return;
+      }
+    }
   }
 
   /** @throws IsobarError ISOBAR_PROTOCOL_WRONG_RANK, also for a rank that the deployment has not */
@@ -123,6 +161,7 @@ export class RankMessages {
   /** Hears nothing from now on. */
   stop(): void {
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
+    this.#inboxes.clear();
     this.#questions.clear();
     this.#toAsk.clear();
   }
@@ -144,10 +183,12 @@ export class RankMessages {
       if (this.#asking.has(rank)) continue;
       this.#toAsk.delete(rank);
       this.#asking.add(rank);
-      void this.#askOne(rank, fence).finally(() => {
-        this.#asking.delete(rank);
-        this.#askNext();
-      });
+      this.#askOne(rank, fence)
+        .catch(this.#options.onFailure)
+        .finally(() => {
+          this.#asking.delete(rank);
+          this.#askNext();
+        });
     }
   }
 
@@ -158,6 +199,7 @@ export class RankMessages {
       const question = encode({ schema: 1, fence });
       payload = await bus.request(subjects.query(rank), question, queryDeadlineMs);
     } catch (error) {
+      if (!(error instanceof IsobarError)) throw error;
       logger.debug({ err: error, rank }, 'rank has not answered');
       return;
     }
@@ -168,6 +210,11 @@ export class RankMessages {
       send({ kind: 'answer', answer });
     });
   }
+}
+
+function overflow(kind: RankMessageKind, subject: string): IsobarError {
+  const text = `a ${kind} was dropped: too many of this rank wait already`;
+  return new IsobarError('ISOBAR_BUS_OVERFLOW', text, { subject });
 }
 
 /**

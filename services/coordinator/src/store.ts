@@ -7,14 +7,15 @@ import {
   IsobarError,
   leaderRecordKey,
   mapRecordKey,
-  readDecidedVersion,
   recordsBucket,
   type StoredBytes,
   type WriteResult,
 } from '@isobar/protocol';
 import type { Logger } from '@isobar/telemetry';
+import { RecordPruner } from './record-pruner.js';
 import type { CoordinatorSettings } from './settings.js';
 import { StorePatience } from './store-patience.js';
+import { isCommittedRecord, storedVersions } from './stored-versions.js';
 
 export type StoreEffect = Extract<
   CoordinatorEffect,
@@ -29,18 +30,17 @@ export type StoreEffect = Extract<
   }
 >;
 
-const mapPrefix = 'map.';
 /**
  * Committed versions that a new leader reads, the newest: one in force, those whose buffers may
- * still be retained, and some to show what has been lost.
+ * still be retained, and some to show what has been lost. As many are always kept.
  */
-const committedRead = 8;
+const committedReadMax = 8;
 const readAtATime = 16;
 
 /** Opens the deployment's records: tries for as long as it takes, and says once what is wrong. */
 export async function openStore(
   bus: Bus,
-  { deployment, replicas, retryMs, renewDeadlineMs }: CoordinatorSettings,
+  { deployment, replicas, retryMs, renewDeadlineMs, recordsKept }: CoordinatorSettings,
   logger: Logger,
   signal: AbortSignal,
 ): Promise<Store> {
@@ -49,7 +49,8 @@ export async function openStore(
   let told = '';
   for (;;) {
     try {
-      return new Store(await bus.openRecords(options), patience, logger);
+      const records = await bus.openRecords(options);
+      return new Store(records, new RecordPruner(records, recordsKept), patience, logger);
     } catch (error) {
       signal.throwIfAborted();
       patience.failed();
@@ -64,13 +65,15 @@ export async function openStore(
 /** What the machine asks of the store, carried out; every outcome comes back as an event. */
 export class Store {
   readonly #records: Records;
+  readonly #pruner: RecordPruner;
   readonly #patience: StorePatience;
   readonly #logger: Logger;
   /** By kind of access the newest failure, until one succeeds: told once, it may last long. */
   readonly #failures = new Map<string, string>();
 
-  constructor(records: Records, patience: StorePatience, logger: Logger) {
+  constructor(records: Records, pruner: RecordPruner, patience: StorePatience, logger: Logger) {
     this.#records = records;
+    this.#pruner = pruner;
     this.#patience = patience;
     this.#logger = logger;
   }
@@ -105,8 +108,19 @@ export class Store {
     }
   }
 
-  /** The outcome of one version, null where there is none. @throws IsobarError of the bus */
+  /** What fails is done at the next time. */
+  async prune(retiredUpTo: number): Promise<void> {
+    try {
+      await this.#pruner.prune(retiredUpTo);
+      this.#reached('prune');
+    } catch (error) {
+      this.#tell('prune', error);
+    }
+  }
+
+  /** The outcome of one version, null where none is kept. @throws IsobarError of the bus */
   async readVersion(version: number): Promise<Uint8Array | null> {
+    if (version < this.#pruner.oldestKept) return null;
     return (await this.#records.get(mapRecordKey(version)))?.value ?? null;
   }
 
@@ -167,22 +181,18 @@ export class Store {
 
   /** From the newest down, until enough committed ones are among them. */
   async #newestMaps(): Promise<Uint8Array[]> {
-    const keys = await this.#records.keys(mapPrefix);
-    const versions = keys
-      .map((key) => Number(key.slice(mapPrefix.length)))
-      .filter((version) => Number.isSafeInteger(version) && version >= 0)
-      .sort((a, b) => b - a);
+    const versions = await storedVersions(this.#records);
     const maps: Uint8Array[] = [];
     let committed = 0;
     for (
       let start = 0;
-      start < versions.length && committed < committedRead;
+      start < versions.length && committed < committedReadMax;
       start += readAtATime
     ) {
       const next = versions.slice(start, start + readAtATime).map(mapRecordKey);
       for (const { value } of await this.#records.getAll(next)) {
         maps.push(value);
-        committed += isCommitted(value) ? 1 : 0;
+        committed += isCommittedRecord(value) ? 1 : 0;
       }
     }
     return maps;
@@ -199,15 +209,5 @@ export class Store {
     const isTold = this.#failures.get(access) === error.message;
     this.#failures.set(access, error.message);
     this.#logger[isTold ? 'debug' : 'warn']({ err: error, access }, 'store not reached');
-  }
-}
-
-/** Not for a record that can't be read: the machine finds that out by itself. */
-function isCommitted(bytes: Uint8Array): boolean {
-  try {
-    return readDecidedVersion(bytes).known.outcome === 'committed';
-  } catch (error) {
-    if (error instanceof IsobarError) return false;
-    throw error;
   }
 }

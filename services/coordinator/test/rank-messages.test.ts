@@ -118,6 +118,7 @@ describe('messages of ranks', () => {
         note(heard, `leave of ${question.rank}`);
         return Promise.resolve({ schema: 1, state: 'leaving', code: null, reason: '' });
       },
+      onFailure: (cause) => note(refused, String(cause)),
     });
     messages.listen();
   });

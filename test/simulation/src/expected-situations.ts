@@ -21,6 +21,7 @@ export const expectedSituations: readonly string[] = [
   'in doubt: recovered as void',
   'record created again',
   'leader alarm: record-contradicted',
+  'record pruned',
   'map record lost',
   'control record lost',
   'leader record lost',

@@ -194,6 +194,8 @@ export type CoordinatorEffect =
       readonly version: number;
       readonly bytes: Uint8Array;
     }
+  /** Records that are no longer recent may go: see `oldestKept`. Nobody waits for it. */
+  | { readonly kind: 'prune-records'; readonly retiredUpTo: number }
   | { readonly kind: 'ask'; readonly fence: Fence; readonly ranks: readonly number[] }
   /** It holds the lease: who asks is answered by this process from now on, if only with a refusal. */
   | { readonly kind: 'claimed'; readonly fence: Fence }

@@ -50,10 +50,18 @@ function onLeaderEffect(step: CoordinatorStep, effect: LeaderEffect): void {
     case 'swap-finished':
       onSwapFinished(step, effect);
       step.effects.push(effect);
+      pruneRecords(step);
       return;
     default:
       step.effects.push(effect);
   }
+}
+
+/** Only who has taken over knows what has been retired. */
+export function pruneRecords({ state, effects }: CoordinatorStep): void {
+  if (state.role.kind !== 'leading') return;
+  const { retiredUpTo } = state.role.leader.swap;
+  if (retiredUpTo > 0) effects.push({ kind: 'prune-records', retiredUpTo });
 }
 
 /** Creations are asked for again and again; one of a version is under way at a time. */

@@ -13,7 +13,7 @@ import {
 } from './control-writer.js';
 import { type CoordinatorStep, enterReading, giveWay, toLease } from './coordinator-step.js';
 import type { CoordinatorRole } from './coordinator-types.js';
-import { makeRequest, toLeader } from './leading.js';
+import { makeRequest, pruneRecords, toLeader } from './leading.js';
 import { knownRequest, refusalNow, refuseRecord } from './operation-checks.js';
 import { finishOperation, recordFor, withUndo } from './operations.js';
 import { recoverRequests } from './recover-requests.js';
@@ -173,6 +173,7 @@ function lead(step: CoordinatorStep, fence: Fence, ground: Ground, control: Stor
     cannotLeadTold: null,
   };
   step.effects.push({ kind: 'led', fence, ground, control: record });
+  pruneRecords(step);
   if (ground.storeBehind) {
     const fields = { version: ground.newest.version };
     step.effects.push({ kind: 'alarm', alarm: 'store-behind', fields });

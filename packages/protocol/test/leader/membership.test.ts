@@ -39,6 +39,20 @@ describe('a removal', () => {
     expect(group.rank(0).retiredUpTo).toBe(2);
   });
 
+  it('whose record no message could hold is not begun, and is told once', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.payloadBytesMax = 8_192;
+    group.lead(2);
+    group.settle();
+    group.die(1);
+    for (let ticks = 0; ticks < 40; ticks += 1) group.tick();
+    expect(alarms(group, 'degraded')).toMatchObject([
+      { change: 'evacuation', lacks: 'payload', code: 'ISOBAR_COORDINATOR_TOO_LARGE' },
+    ]);
+    expect(group.version).toBe(1);
+    expect(group.state.swap.open).toBeNull();
+  });
+
   it('waits for a living member that is silent, without a number, and tells once', () => {
     const group = settledGroup(4);
     group.rank(0).isSilent = true;

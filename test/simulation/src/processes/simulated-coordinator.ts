@@ -204,6 +204,9 @@ export class SimulatedCoordinator {
         });
         return;
       }
+      case 'prune-records':
+        this.#prune(effect.retiredUpTo);
+        return;
       case 'ask':
         this.#ask(effect.fence, effect.ranks);
         return;
@@ -309,6 +312,23 @@ export class SimulatedCoordinator {
     });
   }
 
+  #prune(retiredUpTo: number): void {
+    const { cluster, reader, machines, situations } = this.#world;
+    cluster.prune('map.', (maps) => {
+      const newestFirst = maps
+        .map((bytes) => reader.record(bytes))
+        .map(({ version, outcome }) => ({ version, isCommitted: outcome === 'committed' }))
+        .sort((a, b) => b.version - a.version);
+      const oldest = machines.oldestKept(newestFirst, committedKept, retiredUpTo);
+      const old = newestFirst.filter(({ version }) => version < oldest);
+      for (const { version } of old) {
+        situations.count('record pruned');
+        this.#world.log(() => `${this.name} deletes the record of version ${version}`);
+      }
+      return old.map(({ version }) => `map.${version}`);
+    });
+  }
+
   #ask(fence: Fence, ranks: readonly number[]): void {
     const { agents, network } = this.#world;
     const query = { schema: 1, fence } as const;
@@ -359,6 +379,8 @@ export class SimulatedCoordinator {
 }
 
 const storeTimeoutMs = 5_000;
+/** Far fewer than in earnest: a run has few versions. */
+const committedKept = 2;
 
 export function describeRecord(record: MapRecord): string {
   const { version, outcome, fence } = record;

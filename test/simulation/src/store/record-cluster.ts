@@ -242,6 +242,16 @@ export class RecordCluster {
     this.#request(client, timeoutMs, act, (result) => settle(result ?? { kind: 'failed' }));
   }
 
+  /**
+   * Deletes what is chosen of what is there, at once where the stream has a leader. Nothing is drawn for
+   * it: when it happens makes no difference, as what is old is never wanted again.
+   */
+  prune(prefix: string, choose: (values: readonly Uint8Array[]) => readonly string[]): void {
+    if (!this.#answers) return;
+    const { store } = this.#options;
+    for (const key of choose(store.list(prefix, store.lastSequence))) store.purge(key);
+  }
+
   list(client: BusClient, prefix: string, settle: (result: ListResult) => void): void {
     const act = () =>
       ({ kind: 'listed', values: this.#options.store.list(prefix, this.#asOf()) }) as const;

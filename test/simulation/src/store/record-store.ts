@@ -39,6 +39,11 @@ export class RecordStore {
     return { kind: 'set', revision: this.#log.length };
   }
 
+  /** Nothing is left of the key: who expects none may write it. */
+  purge(key: string): void {
+    this.#sequences.delete(key);
+  }
+
   /** @param asOf the last sequence that the reader's server knows; older than the newest: stale */
   read(key: string, asOf: number): StoredValue | null {
     const sequences = this.#sequences.get(key) ?? [];
