@@ -34,7 +34,15 @@ export class MemoryBus {
     return [...new Set([...this.#subscriptions].map(({ pattern }) => pattern))];
   }
 
+  /** Subjects of which no message fits, with how many have been refused. */
+  readonly tooLarge = new Map<string, number>();
+
   publish(subject: string, payload: Uint8Array): boolean {
+    const refused = this.tooLarge.get(subject);
+    if (refused !== undefined) {
+      this.tooLarge.set(subject, refused + 1);
+      throw failed('ISOBAR_BUS_PAYLOAD_TOO_LARGE', subject);
+    }
     const kept = this.published.get(subject) ?? [];
     this.published.set(subject, [...kept, payload].slice(-keptMax));
     this.inject(subject, payload, () => undefined);
@@ -157,5 +165,5 @@ function matches(pattern: readonly string[], subject: readonly string[]): boolea
 }
 
 function failed(code: string, subject: string): IsobarError {
-  return new IsobarError(code, `${subject}: no answer`, { subject });
+  return new IsobarError(code, `${subject}: ${code}`, { subject });
 }
