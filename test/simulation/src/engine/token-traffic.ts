@@ -123,7 +123,11 @@ export class TokenTraffic {
     if (!open) return;
     const where = `a token of version ${version} for expert ${expert} of layer ${layer}`;
     const weights = peer.memory.serve(version, layer, slot);
-    if (weights === null) throw new RuleViolation('S4', `${peer.name} refuses ${where}`);
+    if (weights === null) {
+      // Whoever is vouched for as dead may go on routing by what its peers have retired without it.
+      if (this.#world.rules.outcomes.isCountedOut(this.#engine.incarnation)) return;
+      throw new RuleViolation('S4', `${peer.name} refuses ${where}`);
+    }
     if (weights === weightsOf(this.#world.startMapping, layer, expert)) return;
     const rule = weights < -1 ? 'S5' : 'S4';
     throw new RuleViolation(rule, `${peer.name} computes ${where} with weights ${weights}`);
