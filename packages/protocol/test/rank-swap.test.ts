@@ -407,6 +407,24 @@ describe('an outcome', () => {
     expect(world.alarms()).toEqual([]);
   });
 
+  it('is not taken by an agent whose engine may know a later leader than it does', () => {
+    // The disk is new, and the engine has answered the successor through the agent before.
+    world.query(successor);
+    world.settle();
+    world.moveAgent();
+    world.outcome(voided(3), leader);
+    tellMissed(world, leader, [committed(1, 0)]);
+    heartbeat(world, leader, { decidedUpTo: 3 });
+    expect(world.saved.outcomes).toEqual([]);
+    world.connect();
+    world.settle();
+    expect(engineOf(world)).toMatchObject({ fence: successor, outcomes: [], mappingVersion: 0 });
+    // Of the leader that the engine knows it is, as ever.
+    world.outcome(voided(3), successor);
+    world.settle();
+    expect(engineOf(world).outcomes).toEqual([voided(3).known]);
+  });
+
   it('that can not be read is refused', () => {
     const outcomes = [{ version: 3, outcome: 'void' as const, record: Uint8Array.of(1) }];
     world.hear({ kind: 'outcomes-told', fence: leader, outcomes });

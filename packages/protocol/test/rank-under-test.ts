@@ -128,6 +128,14 @@ export class RankUnderTest {
     if (this.engine !== null) this.connect();
   }
 
+  /** The process and its disk are others, and not connected yet. */
+  moveAgent(): void {
+    this.saved = emptyDurableRankState;
+    this.agent = initialRankSwap(rank, this.saved);
+    this.#toAgent = [];
+    this.#toEngine = [];
+  }
+
   startEngine(standing: Exclude<Standing, 'stopped'>, incarnation = firstIncarnation): void {
     this.engine = new Engine(incarnation, standing);
     this.connect();

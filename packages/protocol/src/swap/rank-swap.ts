@@ -1,4 +1,5 @@
 import { type Fence, isFenced, sameFence } from '../fence.js';
+import type { KnownOutcome } from '../known-outcome.js';
 import type { Cut, Prepare, Query, RefusedOrder, SwapState } from '../messages.js';
 import type { Proposal } from '../proposal.js';
 import { cutsMax } from './engine-swap.js';
@@ -59,7 +60,7 @@ function follow(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
       const { version, outcome } = event.record;
       const known = { version, outcome, record: event.message.record };
       return fenced(state, event.message.fence, { order: 'outcome', version }, (raised) =>
-        chain(learn(raised, [known]), advance),
+        hear(raised, [known]),
       );
     }
     case 'retire': {
@@ -83,7 +84,7 @@ function follow(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
         { ...state, asking: false },
         event.fence,
         { order: 'outcomes', version: null },
-        (raised) => chain(learn(raised, event.outcomes), advance),
+        (raised) => hear(raised, event.outcomes),
       );
     case 'outcomes-unanswered':
       return unchanged({ ...state, asking: false });
@@ -151,8 +152,16 @@ function committedUpTo({ outcomes }: DurableRankState): number {
   return outcomes.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
 }
 
+/**
+ * Outcomes are taken only while the engine is there, whose fence the agent then knows. An agent alone
+ * may know less, and an older leader's word would go to the engine under the fence that it brings.
+ */
+function hear(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
+  return state.engine === null ? unchanged(state) : chain(learn(state, told), advance);
+}
+
 function askForMissed(state: RankSwapState): RankSwapResult {
-  if (state.asking) return unchanged(state);
+  if (state.asking || state.engine === null) return unchanged(state);
   const [first] = state.durable.outcomes;
   const since = first?.outcome === 'committed' ? first.version : 0;
   return { state: { ...state, asking: true }, effects: [{ kind: 'ask-outcomes', since }] };

@@ -53,6 +53,17 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     ],
   },
   {
+    name: 'take outcomes without the engine',
+    ...few,
+    edits: [
+      {
+        file: 'swap/rank-swap.js',
+        find: '    return state.engine === null ? unchanged(state) : chain(learn(state, told), advance);',
+        replace: '    return chain(learn(state, told), advance);',
+      },
+    ],
+  },
+  {
     name: 'activate before the record',
     ...few,
     edits: [

@@ -1,6 +1,7 @@
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import type { World } from '../world.js';
 import type { Fault, FaultClock } from './fault.js';
+import { loseWrites } from './lose-writes.js';
 
 /* A member is vouched for as dead that alone knows an outcome, and that its peers may still hear. */
 
@@ -71,8 +72,7 @@ export const deadMemberHeard: Fault = {
         if (engine.process.life === life) scheduler.pause(engine.process, 120_000);
         const mendAgent = isolate(world, world.agentAt(station).client.host);
         clock.later(100_000, mendAgent);
-        const keys = store.lose(store.depthOf('map.'));
-        world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
+        loseWrites(world, store.depthOf('map.'));
         crashLeader(world);
         mendTelling();
         const last = (station + 1) % numRanks;

@@ -1,4 +1,5 @@
 import type { Fault } from './fault.js';
+import { loseWrites } from './lose-writes.js';
 import { currentPhase } from './process-faults.js';
 
 /** Nobody is answered, as after the loss of the stream's leader or with a full disk. */
@@ -20,14 +21,10 @@ export function recordsLost(more: number, withStall: boolean): Fault {
     name: 'records lost',
     strike: (world) => {
       const depth = world.store.depthOf('map.');
-      const keys = world.store.lose(depth + more);
+      const keys = loseWrites(world, depth + more);
       if (keys.some((key) => key.startsWith('map.'))) world.situations.count('map record lost');
-      if (keys.includes('control')) {
-        world.situations.count('control record lost');
-        world.rules.commands.forget();
-      }
+      if (keys.includes('control')) world.situations.count('control record lost');
       if (keys.includes('leader')) world.situations.count('leader record lost');
-      world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
       if (withStall) world.cluster.stall(2_000 + world.random.next() * 6_000);
     },
   };

@@ -1,5 +1,6 @@
 import type { World } from '../world.js';
 import type { Fault, FaultClock } from './fault.js';
+import { loseWrites } from './lose-writes.js';
 import { movedElsewhere } from './network-faults.js';
 import { groupRestart, secondAgent } from './process-faults.js';
 
@@ -37,8 +38,7 @@ export const claimLost: Fault = {
       const claimant = coordinators.find(({ process, listens }) => process.alive && listens);
       if (claimant === undefined) return;
       world.situations.count('a claim is lost');
-      const keys = store.lose(store.depthOf('leader'));
-      world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
+      loseWrites(world, store.depthOf('leader'));
       if (random.next() < 0.5) {
         scheduler.crash(claimant.process);
         return;
@@ -71,8 +71,7 @@ export const voidOvertaken: Fault = {
     cluster.delayNext('map.', 60_000);
     clock.next(18_500 + random.next() * 1_000, () => crashLeader(world));
     clock.next(70_000, () => {
-      const keys = store.lose(store.depthOf('map.'));
-      world.log(() => `the store loses its newest writes: ${keys.join(' ')}`);
+      loseWrites(world, store.depthOf('map.'));
     });
     clock.next(80_000 + random.next() * 10_000, () => crashLeader(world));
   },
