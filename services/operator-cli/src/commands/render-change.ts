@@ -14,7 +14,8 @@ export function renderChange(answer: ChangeAnswer): string {
     lines.push(`${moves} moves (${bytes(effect.bytes)}) in ${waves} waves${where}`);
   }
   if (plan !== null) lines.push(renderPlan(plan));
-  lines.push(renderControl(answer));
+  // Of a refusal it says what would hold had it not been refused.
+  if (outcome !== 'would-be-refused') lines.push(renderControl(answer));
   return lines.join('\n');
 }
 
