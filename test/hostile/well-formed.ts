@@ -28,7 +28,11 @@ export function isForgedOrder(kind: MessageKind, payload: Uint8Array, termNow: n
 /** Whether a command may be one that an operator gives: only dry runs are asked. */
 export function mayChange(payload: Uint8Array): boolean {
   try {
-    const { dryRun } = decode('question', payload, z.looseObject({ dryRun: z.unknown() }));
+    const { dryRun } = decode(
+      'question',
+      payload,
+      z.looseObject({ dryRun: z.unknown().optional() }),
+    );
     return dryRun !== true;
   } catch {
     // What is no MessagePack may be JSON; an empty body is an empty question.
