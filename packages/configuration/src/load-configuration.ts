@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { IsobarError } from '@isobar/protocol';
+import { readBoundedText } from '@isobar/topology';
 import {
   type Environment,
   type EnvironmentValues,
@@ -132,19 +132,8 @@ export async function loadConfiguration(
 
 /** @throws IsobarError ISOBAR_CONFIGURATION_UNREADABLE */
 export async function readText(file: string): Promise<string> {
-  // A character is at most 4 bytes; one byte more shows that there is more.
-  const bytesMax = textLengthMax * 4 + 1;
   try {
-    const handle = await open(file, 'r');
-    try {
-      const chunks: Buffer[] = [];
-      for await (const chunk of handle.createReadStream({ end: bytesMax - 1, autoClose: false })) {
-        chunks.push(chunk as Buffer);
-      }
-      return Buffer.concat(chunks).toString('utf8');
-    } finally {
-      await handle.close();
-    }
+    return await readBoundedText(file, textLengthMax);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     const text = `${file}: can't be read: ${why}`;

@@ -1,5 +1,6 @@
 export { formatTopology } from './format-topology.js';
 export { parseTopology } from './parse-topology.js';
+export { readBoundedText } from './read-bounded-text.js';
 export { readTopology } from './read-topology.js';
 export { Topology } from './topology.js';
 export { TopologyError } from './topology-error.js';
