@@ -8,6 +8,7 @@ import {
   type OutcomeTaken,
   raiseFence,
   recordActivated,
+  recordCut,
   recordSwitch,
   recordVote,
 } from '@isobar/protocol';
@@ -17,8 +18,10 @@ import {
   fenceOf,
   incarnation,
   mappingOf,
+  otherPeer,
   others,
   type Proposed,
+  peer,
   proposed,
   rank,
   startMapping,
@@ -84,11 +87,30 @@ describe('a vote', () => {
   it('is released by a peer that has acted on the outcome, whatever its fence', () => {
     const open = raiseFence(vote(member, proposed(2, 1)), fenceOf(9));
     const { record, bytes } = committed(2, 1);
-    expect(applyPeerOutcome(open, record, bytes)).toMatchObject({
+    expect(applyPeerOutcome(open, peer, record, bytes)).toMatchObject({
       action: 'switch',
       state: { fence: fenceOf(9), switchingTo: 2 },
     });
     expect(() => take(open, committed(2, 1))).toThrow(coded('ISOBAR_ENGINE_FENCED'));
+  });
+
+  it('is released by the word of members alone, of its own version or the one before (S1)', () => {
+    const { rank: peerRank } = peer;
+    const returned = { rank: peerRank, incarnation: 'c'.repeat(16) };
+    const members = [otherPeer, { rank, incarnation }, returned];
+    const joins = vote(member, proposed(2, 1, { members }));
+    const { record, bytes } = voided(2);
+    for (const from of [peer, otherPeer, returned]) {
+      expect(applyPeerOutcome(joins, from, record, bytes).action).toBe('discard');
+    }
+    const refused = coded('ISOBAR_ENGINE_PEER_NOT_A_MEMBER');
+    const stranger = { rank: peerRank, incarnation: 'd'.repeat(16) };
+    const cut = recordCut(joins, fence, peer);
+    expect(() => applyPeerOutcome(joins, stranger, record, bytes)).toThrow(refused);
+    expect(() => applyPeerOutcome(cut, peer, record, bytes)).toThrow(refused);
+    const settled = take(joins, voided(2)).state;
+    expect(applyPeerOutcome(settled, stranger, record, bytes).action).toBe('none');
+    expect(() => applyPeerOutcome(start, peer, record, bytes)).toThrow(refused);
   });
 });
 
@@ -142,7 +164,7 @@ describe('a member that a version does not list', () => {
     expect(state).toMatchObject({ standing: 'stopped', mappingVersion: 1, vote: { version: 2 } });
     expect(state.outcomes.map(({ version }) => version)).toEqual([3]);
     const { record, bytes } = committed(3, 1, { members: others });
-    expect(applyPeerOutcome(member, record, bytes).action).toBe('stop');
+    expect(applyPeerOutcome(member, peer, record, bytes).action).toBe('stop');
   });
 
   it('returns no more under its incarnation', () => {
@@ -203,7 +225,7 @@ describe('a joining engine', () => {
   it('routes by no version without it, though that has the number and digest of its vote', () => {
     const open = vote(adopt(joining, committed(5, 4, without)).state, proposed(6, 5));
     const other = committed(6, 5, without);
-    expect(applyPeerOutcome(open, other.record, other.bytes)).toMatchObject({
+    expect(applyPeerOutcome(open, peer, other.record, other.bytes)).toMatchObject({
       action: 'discard',
       discarded: 6,
       state: { vote: null, standing: 'joining', switchingTo: null, committed: { version: 5 } },

@@ -361,15 +361,43 @@ describe('an outcome', () => {
     expect(world.votes).toEqual([]);
   });
 
-  it('is kept durably before the engine acts on it, and told again after a restart', () => {
+  it('is kept durably before the engine acts on it; after a restart a leader tells it anew', () => {
     world.prepare(proposed(3, 0), leader);
     world.settle();
     // Dies after the file is written, before the engine is told.
     world.effectsToLive = 1;
     world.outcome(committed(3, 0), leader);
     expect(world.deaths).toBe(1);
+    expect(world.saved.outcomes).toEqual([committed(3, 0).known]);
+    world.settle();
+    expect(engineOf(world).mappingVersion).toBe(0);
+    heartbeat(world, leader, { decidedUpTo: 3 });
+    tellMissed(world, leader, [committed(3, 0)]);
     world.settle();
     expect(engineOf(world).mappingVersion).toBe(3);
+  });
+
+  it('kept from before is a word for leaders, and no order to another engine (S1)', () => {
+    becomeMember();
+    world.prepare(proposed(2, 1), leader);
+    world.settle();
+    world.outcome(voided(2), leader);
+    world.settle();
+    world.killEngine();
+    world.startEngine('joining', laterIncarnation);
+    world.settle();
+    expect(engineOf(world).outcomes).toEqual([]);
+    world.query(successor);
+    world.settle();
+    const kept = [committed(1, 0).known, voided(2).known];
+    expect(world.answers.at(-1)).toMatchObject({ outcomes: kept });
+    // Who leads now has decided otherwise, without the word of the engine that has ended.
+    heartbeat(world, successor, { decidedUpTo: 2 });
+    tellMissed(world, successor, [committed(2, 1)]);
+    world.settle();
+    expect(engineOf(world).committed.version).toBe(2);
+    expect(world.saved.outcomes).toEqual([committed(2, 1).known]);
+    expect(world.alarms()).toEqual([]);
   });
 
   it('may come late, twice and out of order', () => {
@@ -483,11 +511,14 @@ describe('a joining engine', () => {
     expect(world.report?.engine).toMatchObject({ mappingVersion: 6, standing: 'serving' });
   });
 
-  it('adopts what its agent knows already, and follows later versions', () => {
+  it('adopts what a leader tells again, and follows later versions', () => {
     const outcomes = [committed(5, 4, without).known];
     const durable: DurableRankState = { ...emptyDurableRankState, fence: leader, outcomes };
     world = new RankUnderTest(durable);
     world.startEngine('joining', laterIncarnation);
+    world.settle();
+    expect(engineOf(world).committed.version).toBe(0);
+    world.outcome(committed(5, 4, without), leader);
     world.settle();
     expect(engineOf(world).committed.version).toBe(5);
     world.outcome(committed(6, 5, without), leader);
@@ -578,6 +609,9 @@ describe('an engine that is a member no more', () => {
     world.settle();
     world.killEngine();
     world.startEngine('joining', laterIncarnation);
+    world.settle();
+    heartbeat(world, leader, { decidedUpTo: 2 });
+    tellMissed(world, leader, [committed(2, 1, without)]);
     world.settle();
     expect(engineOf(world)).toMatchObject({ standing: 'joining', committed: { version: 2 } });
     world.prepare(proposed(3, 2, { members: [...others, later] }), leader);

@@ -18,6 +18,7 @@ import {
   initialEngineSwap,
   initialRankSwap,
   isFenced,
+  type Member,
   type Proposal,
   type RankAnswer,
   type RankReport,
@@ -39,6 +40,7 @@ import {
   incarnation as firstIncarnation,
   mappingOf,
   type Proposed,
+  peer,
   rank,
   startMapping,
   type Told,
@@ -172,9 +174,9 @@ export class RankUnderTest {
   }
 
   /** A peer tells the engine an outcome that it has acted on. */
-  peerTells({ record, bytes }: Told): void {
+  peerTells({ record, bytes }: Told, from: Member = peer): void {
     const engine = this.#present();
-    engine.swap = applyPeerOutcome(engine.swap, record, bytes).state;
+    engine.swap = applyPeerOutcome(engine.swap, from, record, bytes).state;
     this.#tell({ kind: 'engine-changed', state: engine.state });
   }
 

@@ -6,6 +6,7 @@ import {
   type KnownOutcome,
   knownOutcomesSchema,
   type MapRecord,
+  type Member,
 } from '@isobar/protocol';
 import { z } from 'zod';
 import type { PeerLink } from './peer-link.js';
@@ -30,7 +31,7 @@ export interface PeerOutcomesOptions {
   /** Whether an agent is there and has brought a leader's word of late. */
   readonly isLeaderHeard: () => boolean;
   /** Takes what a peer tells. @throws IsobarError where this engine refuses it */
-  readonly take: (record: MapRecord, recordBytes: Uint8Array) => void;
+  readonly take: (from: Member, record: MapRecord, recordBytes: Uint8Array) => void;
   readonly onRefused: (error: IsobarError, link: PeerLink) => void;
 }
 
@@ -78,7 +79,7 @@ export class PeerOutcomes {
 
   #take(link: PeerLink, record: MapRecord, recordBytes: Uint8Array): void {
     try {
-      this.#options.take(record, recordBytes);
+      this.#options.take(link, record, recordBytes);
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
       this.#options.onRefused(error, link);

@@ -69,8 +69,8 @@ export class Peers {
       outcomes: () => this.#swap.outcomes,
       awaited: () => (options.asksForOutcomes ? (this.#swap.vote?.version ?? null) : null),
       isLeaderHeard: () => this.#isLeaderHeard(),
-      take: (record, bytes) => {
-        if (!options.port().takePeerOutcome(record, bytes)) return;
+      take: (from, record, bytes) => {
+        if (!options.port().takePeerOutcome(from, record, bytes)) return;
         const { version, outcome } = record;
         options.logger.info({ version, outcome }, 'outcome told by a peer');
         options.onChanged('outcome');

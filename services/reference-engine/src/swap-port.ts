@@ -260,8 +260,8 @@ export class SwapPort {
    * @returns whether it was of any consequence
    * @throws IsobarError the guard's refusals
    */
-  takePeerOutcome(record: MapRecord, recordBytes: Uint8Array): boolean {
-    const taken = applyPeerOutcome(this.#swap, record, recordBytes);
+  takePeerOutcome(from: Member, record: MapRecord, recordBytes: Uint8Array): boolean {
+    const taken = applyPeerOutcome(this.#swap, from, record, recordBytes);
     this.#take(record, taken);
     return taken.action !== 'none';
   }

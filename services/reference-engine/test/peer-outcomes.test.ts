@@ -18,7 +18,7 @@ describe('outcomes between peers', () => {
   let awaited: number | null;
   let leaderHeard: boolean;
   let known: KnownOutcome[];
-  let taken: MapRecord[];
+  let taken: { from: number; record: MapRecord }[];
   let refused: { rank: number; code: string }[];
   let outcomes: PeerOutcomes;
 
@@ -34,9 +34,9 @@ describe('outcomes between peers', () => {
       outcomes: () => known,
       awaited: () => awaited,
       isLeaderHeard: () => leaderHeard,
-      take: (record) => {
+      take: (from, record) => {
         if (record.version === 13) throw new IsobarError('ISOBAR_ENGINE_NOT_STAGED', 'never');
-        taken.push(record);
+        taken.push({ from: from.rank, record });
       },
       onRefused: (error, { rank }: PeerLink) => refused.push({ rank, code: error.code }),
     });
@@ -62,9 +62,9 @@ describe('outcomes between peers', () => {
     outcomes.receive(ignorant.link, asked[0] ?? new Uint8Array(0));
     const [told = new Uint8Array(0)] = ignorant.sent;
     outcomes.receive(knowing.link, told);
-    expect(taken.map(({ version, outcome }) => [version, outcome])).toEqual([
-      [4, 'void'],
-      [5, 'void'],
+    expect(taken).toMatchObject([
+      { from: 2, record: { version: 4, outcome: 'void' } },
+      { from: 2, record: { version: 5, outcome: 'void' } },
     ]);
   });
 
@@ -73,7 +73,7 @@ describe('outcomes between peers', () => {
     outcomes.receive(ignorant.link, asked[0] ?? new Uint8Array(0));
     outcomes.receive(knowing.link, ignorant.sent[0] ?? new Uint8Array(0));
     expect(refused).toEqual([{ rank: 2, code: 'ISOBAR_ENGINE_NOT_STAGED' }]);
-    expect(taken.map(({ version }) => version)).toEqual([14]);
+    expect(taken).toMatchObject([{ record: { version: 14 } }]);
   });
 
   it('whose record is of another version are malformed', () => {

@@ -1,8 +1,14 @@
 import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { newestOutcomes } from '../known-outcome.js';
-import type { CommittedRecord, MapRecord, VoidRecord } from '../map-record.js';
-import { includesMember } from '../member.js';
+import {
+  type CommittedRecord,
+  decodeMapRecord,
+  type MapRecord,
+  type VoidRecord,
+} from '../map-record.js';
+import { includesMember, type Member } from '../member.js';
+import { decodeProposal } from '../proposal.js';
 import { sameVersion } from '../version-in-force.js';
 import { type EngineSwapState, isLeaving, raiseFence } from './engine-swap.js';
 
@@ -45,15 +51,48 @@ export function applyOutcome(
 }
 
 /**
- * Takes an outcome that a peer tells which has acted on it. Needs no fence (rule S6).
- * @throws IsobarError as `applyOutcome`, never ISOBAR_ENGINE_FENCED
+ * Takes an outcome that a peer tells which has acted on it. Needs no fence (rule S6), but a member's
+ * word: a takeover hears members, and has those cut that it does without. Who is none may have
+ * heard one of these, and what that one alone knew may have been decided otherwise.
+ * @param from the engine at the other end of the connection
+ * @throws IsobarError ISOBAR_ENGINE_PEER_NOT_A_MEMBER where no version that this engine holds as
+ *   committed or has voted for lists the peer, or it is cut; else as `applyOutcome`, never
+ *   ISOBAR_ENGINE_FENCED
  */
 export function applyPeerOutcome(
   state: EngineSwapState,
+  from: Member,
   record: MapRecord,
   recordBytes: Uint8Array,
 ): OutcomeTaken {
+  if (isNews(state, record) && !isHeard(state, from)) {
+    throw new IsobarError(
+      'ISOBAR_ENGINE_PEER_NOT_A_MEMBER',
+      `rank ${state.rank} takes no outcome of version ${record.version} from rank ${from.rank}: no version that it follows or has voted for lists that incarnation`,
+      { rank: state.rank, version: record.version, peer: from.rank, incarnation: from.incarnation },
+    );
+  }
   return takeOutcome(state, record, recordBytes);
+}
+
+function isNews({ committed, outcomes }: EngineSwapState, { version }: MapRecord): boolean {
+  return version > committed.version && outcomes.every((known) => known.version !== version);
+}
+
+function isHeard(state: EngineSwapState, peer: Member): boolean {
+  if (includesMember(state.cuts, peer)) return false;
+  return includesMember(committedMembers(state), peer) || includesMember(votedMembers(state), peer);
+}
+
+/** None in an engine that holds no recorded version. */
+function committedMembers({ outcomes }: EngineSwapState): readonly Member[] {
+  const newest = outcomes.findLast(({ outcome }) => outcome === 'committed');
+  const record = newest === undefined ? null : decodeMapRecord(newest.record);
+  return record?.outcome === 'committed' ? record.members : [];
+}
+
+function votedMembers({ vote }: EngineSwapState): readonly Member[] {
+  return vote === null ? [] : decodeProposal(vote.proposal).members;
 }
 
 function takeOutcome(

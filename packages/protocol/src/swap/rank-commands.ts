@@ -28,15 +28,16 @@ export type EngineCommand =
 export interface Telling {
   readonly engine: { readonly description: EngineDescription; readonly state: EngineState };
   readonly durable: DurableRankState;
+  readonly heard: readonly KnownOutcome[];
   readonly stuckVersion: number | null;
 }
 
-/** The next outcome or cut that the agent knows and its engine has not acted on. */
+/** The next outcome that leaders have told, or cut, that the engine has not acted on. */
 export function nextTelling(telling: Telling): Exclude<EngineCommand, StageCommand> | null {
-  const { engine, durable, stuckVersion } = telling;
+  const { engine, durable, heard, stuckVersion } = telling;
   const { fence } = durable;
   if (fence === null) return null;
-  const outcome = durable.outcomes.find((known) => isOutstanding(engine.state, known));
+  const outcome = heard.find((known) => isOutstanding(engine.state, known));
   if (outcome !== undefined && outcome.version !== stuckVersion) {
     const { version, record } = outcome;
     return { kind: tellingOf(engine, outcome), fence, version, record };

@@ -146,49 +146,63 @@ function newerVote(
 
 export interface OutcomesLearnt {
   readonly durable: DurableRankState;
+  /** What of the told is not refused. */
+  readonly taken: readonly KnownOutcome[];
   /** Versions told that contradict what is kept, which stays. */
   readonly contradicted: readonly number[];
   /** Refusals of what could not be read. */
   readonly malformed: readonly IsobarError[];
 }
 
-/** Outcomes may come in any order, again, and late. */
+/**
+ * Outcomes may come in any order, again, and late.
+ * @param givesWay whether this, which is kept, falls where it contradicts what is told now
+ */
 export function learnOutcomes(
   durable: DurableRankState,
   told: readonly KnownOutcome[],
+  givesWay: (kept: KnownOutcome) => boolean = () => false,
 ): OutcomesLearnt {
   const contradicted: number[] = [];
   const malformed: IsobarError[] = [];
+  const taken: KnownOutcome[] = [];
   let kept: readonly KnownOutcome[] = durable.outcomes;
   for (const known of told) {
-    if (kept.some(({ record }) => sameBytes(record, known.record))) continue;
+    if (kept.some(({ record }) => sameBytes(record, known.record))) {
+      taken.push(known);
+      continue;
+    }
     try {
-      if (isContradicted(kept, known)) contradicted.push(known.version);
-      else kept = newestOutcomes([...kept, known]);
+      const against = contradicting(kept, known);
+      if (!against.every(givesWay)) {
+        contradicted.push(known.version);
+        continue;
+      }
+      taken.push(known);
+      kept = newestOutcomes([...kept.filter((one) => !against.includes(one)), known]);
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
       malformed.push(error);
     }
   }
-  if (versionsOf(kept) === versionsOf(durable.outcomes)) {
-    return { durable, contradicted, malformed };
-  }
+  const refused = { taken, contradicted, malformed };
+  if (isSame(kept, durable.outcomes)) return { durable, ...refused };
   const votedUpTo = Math.max(durable.votedUpTo, kept.at(-1)?.version ?? 0);
-  return { durable: { ...durable, outcomes: [...kept], votedUpTo }, contradicted, malformed };
+  return { durable: { ...durable, outcomes: [...kept], votedUpTo }, ...refused };
 }
 
-function isContradicted(kept: readonly KnownOutcome[], told: KnownOutcome): boolean {
+function contradicting(kept: readonly KnownOutcome[], told: KnownOutcome): readonly KnownOutcome[] {
   const record = decodeKnownOutcome(told);
-  return kept.some((earlier) => contradicts(decodeKnownOutcome(earlier), record));
+  return kept.filter((earlier) => contradicts(decodeKnownOutcome(earlier), record));
 }
 
-function versionsOf(outcomes: readonly KnownOutcome[]): string {
-  return outcomes.map((known) => known.version).join();
+function isSame(left: readonly KnownOutcome[], right: readonly KnownOutcome[]): boolean {
+  return left.length === right.length && left.every((known, index) => known === right[index]);
 }
 
-/** Whether the version has an outcome, for all that this rank knows. */
-export function isDecided(durable: DurableRankState, version: number): boolean {
-  const [first] = durable.outcomes;
+/** Whether the version has an outcome, for all that these tell: as a rank keeps them. */
+export function isDecided(outcomes: readonly KnownOutcome[], version: number): boolean {
+  const [first] = outcomes;
   if (first?.outcome === 'committed' && version < first.version) return true;
-  return durable.outcomes.some((known) => known.version === version);
+  return outcomes.some((known) => known.version === version);
 }

@@ -114,7 +114,7 @@ function takeEngineState(state: RankSwapState, engineState: EngineState): RankSw
   const { incarnation } = state.engine.description;
   const known = { ...state, engine: { ...state.engine, state: engineState } };
   return chain(keep(known, withEngineState(known.durable, incarnation, engineState)), (kept) =>
-    learn(kept, engineState.outcomes),
+    learn(kept, engineState.outcomes, 'engine'),
   );
 }
 
@@ -180,7 +180,7 @@ function castNo(state: RankSwapState, proposal: Proposal, reason: string): RankS
   const { durable, engine } = state;
   const { version, digest, base } = proposal;
   const voted = durable.vote?.version === version || durable.votedUpTo > version;
-  if (engine === null || voted || isDecided(durable, version)) return unchanged(state);
+  if (engine === null || voted || isDecided(durable.outcomes, version)) return unchanged(state);
   const vote: CastVote = {
     version,
     digest,

@@ -40,6 +40,12 @@ export interface RankSwapState {
   /** Besides staging one command at a time is with the engine. */
   readonly command: Exclude<EngineCommand, StageCommand> | null;
   readonly progress: RankReport['progress'];
+  /**
+   * What leaders have told since this engine is connected: the newest committed outcome and every
+   * later one. It alone is given to the engine, under the fence that it came under. What was kept before is for
+   * leaders to weigh: since then the engine, or others without its word, may have gone on.
+   */
+  readonly heard: readonly KnownOutcome[];
   /** Leaders' questions that wait for the engine. */
   readonly questions: readonly number[];
   /** A question for missed outcomes is under way. */
@@ -148,8 +154,13 @@ export interface RankSwapResult {
   readonly effects: readonly RankSwapEffect[];
 }
 
-/** With nothing under way at the engine. */
-export const nothingWithEngine = { command: null, staging: null, progress: null } as const;
+/** With nothing under way at the engine, and nothing heard for it. */
+export const nothingWithEngine = {
+  command: null,
+  staging: null,
+  progress: null,
+  heard: [],
+} as const;
 
 export function initialRankSwap(rank: number, durable: DurableRankState): RankSwapState {
   return {

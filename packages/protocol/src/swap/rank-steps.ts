@@ -1,11 +1,12 @@
 import { sameBytes } from '../decided-version.js';
 import { sameFence } from '../fence.js';
-import type { KnownOutcome } from '../known-outcome.js';
+import { type KnownOutcome, newestOutcomes } from '../known-outcome.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import type { Proposal } from '../proposal.js';
 import { softwareVersion } from '../software-version.js';
 import {
   type EngineCommand,
+  isListed,
   isSameCommand,
   nextTelling,
   type StageCommand,
@@ -103,7 +104,7 @@ export function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapRe
     vote?.version === proposal.version &&
     vote.digest === proposal.digest &&
     vote.incarnation === engine?.description.incarnation &&
-    !isDecided(durable, vote.version);
+    !isDecided(durable.outcomes, vote.version);
   if (!stands || fence === null) return unchanged(state);
   return {
     state,
@@ -111,15 +112,41 @@ export function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapRe
   };
 }
 
-/** Keeps outcomes durably. One that contradicts what is kept changes nothing, and is alarmed. */
-export function learn(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
-  const { durable, contradicted, malformed } = learnOutcomes(state.durable, told);
+/**
+ * Keeps outcomes durably, and those of leaders for the engine. One that contradicts what is kept
+ * changes nothing, and is alarmed; but what is kept for engines that have ended gives way.
+ */
+export function learn(
+  state: RankSwapState,
+  told: readonly KnownOutcome[],
+  by: 'leader' | 'engine',
+): RankSwapResult {
+  const kept = learnOutcomes(state.durable, told, isForOthers(state.engine));
+  const { durable, taken, contradicted, malformed } = kept;
   const learnt = malformed.reduce(
     (result, { code, message: reason }) =>
       chain(result, (next) => refuseOrder(next, { order: 'outcome', version: null, code, reason })),
-    keep(state, durable),
+    keep(by === 'leader' ? withHeard(state, taken) : state, durable),
   );
   return chain(learnt, (next) => alarmContradiction(next, contradicted));
+}
+
+function withHeard(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapState {
+  // The later word comes first: it stays.
+  return told.length === 0 ? state : { ...state, heard: newestOutcomes([...told, ...state.heard]) };
+}
+
+/**
+ * Whether an outcome is kept for engines that have ended: no version lists this one or may do so,
+ * and it has not acted on that itself.
+ */
+function isForOthers(engine: ConnectedEngine | null): (kept: KnownOutcome) => boolean {
+  if (engine === null || engine.state.mappingVersion > 0 || engine.state.vote !== null) {
+    return () => false;
+  }
+  const { outcomes } = engine.state;
+  return (kept) =>
+    !isListed(engine) && outcomes.every(({ record }) => !sameBytes(record, kept.record));
 }
 
 function alarmContradiction(state: RankSwapState, versions: readonly number[]): RankSwapResult {
@@ -155,7 +182,8 @@ export function advance(state: RankSwapState, done: EngineCommand | null = null)
   const next = answered.state;
   if (fence === null || next.command !== null) return answered;
   const query = next.questions.length > 0 ? ({ kind: 'query', fence } as const) : null;
-  const command = query ?? nextTelling({ engine, durable, stuckVersion: next.stuckVersion });
+  const command =
+    query ?? nextTelling({ engine, durable, heard: next.heard, stuckVersion: next.stuckVersion });
   if (command === null || (done !== null && isSameCommand(command, done))) return answered;
   return chain(answered, (free) => give(free, command));
 }

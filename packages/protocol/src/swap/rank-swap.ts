@@ -1,14 +1,19 @@
 import { type Fence, isFenced, sameFence } from '../fence.js';
-import type { KnownOutcome } from '../known-outcome.js';
+import { type KnownOutcome, newestOutcomes } from '../known-outcome.js';
 import type { Cut, Prepare, Query, RefusedOrder, SwapState } from '../messages.js';
 import type { Proposal } from '../proposal.js';
 import { cutsMax } from './engine-swap.js';
 import { isListed, isMember, type StageCommand } from './rank-commands.js';
-import { type DurableRankState, isDecided, withCut } from './rank-durable.js';
+import { isDecided, withCut } from './rank-durable.js';
 import { onEngineEvent } from './rank-engine.js';
 import { goOnLeaving, onLeaveTold } from './rank-leaving.js';
 import { followedOrder, refuseOrder, withRefused } from './rank-refusal.js';
-import type { RankSwapEvent, RankSwapResult, RankSwapState } from './rank-state.js';
+import type {
+  ConnectedEngine,
+  RankSwapEvent,
+  RankSwapResult,
+  RankSwapState,
+} from './rank-state.js';
 import {
   advance,
   answerTo,
@@ -129,7 +134,8 @@ function onPrepare(state: RankSwapState, message: Prepare, proposal: Proposal): 
   if (version <= durable.votedUpTo || state.staging !== null) return unchanged(state);
   if (!isMember(engine, proposal.members) && !isListed(engine)) return unchanged(state);
   if (engine.state.committedVersion < base.version) {
-    const told = isDecided(durable, base.version) ? unchanged(state) : askForMissed(state);
+    const isHeard = isDecided(knownHere(engine, state.heard), base.version);
+    const told = isHeard ? unchanged(state) : askForMissed(state);
     return chain(told, advance);
   }
   const command: StageCommand = {
@@ -144,11 +150,19 @@ function onPrepare(state: RankSwapState, message: Prepare, proposal: Proposal): 
   };
 }
 
-function decidedUpTo(durable: DurableRankState): number {
-  return durable.outcomes.at(-1)?.version ?? 0;
+/** What the engine has acted on, and what has been heard for it. */
+function knownHere(
+  engine: ConnectedEngine,
+  heard: readonly KnownOutcome[],
+): readonly KnownOutcome[] {
+  return newestOutcomes([...engine.state.outcomes, ...heard]);
 }
 
-function committedUpTo({ outcomes }: DurableRankState): number {
+function decidedUpTo(outcomes: readonly KnownOutcome[]): number {
+  return outcomes.at(-1)?.version ?? 0;
+}
+
+function committedUpTo(outcomes: readonly KnownOutcome[]): number {
   return outcomes.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
 }
 
@@ -157,12 +171,12 @@ function committedUpTo({ outcomes }: DurableRankState): number {
  * may know less, and an older leader's word would go to the engine under the fence that it brings.
  */
 function hear(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapResult {
-  return state.engine === null ? unchanged(state) : chain(learn(state, told), advance);
+  return state.engine === null ? unchanged(state) : chain(learn(state, told, 'leader'), advance);
 }
 
 function askForMissed(state: RankSwapState): RankSwapResult {
   if (state.asking || state.engine === null) return unchanged(state);
-  const [first] = state.durable.outcomes;
+  const [first] = knownHere(state.engine, state.heard);
   const since = first?.outcome === 'committed' ? first.version : 0;
   return { state: { ...state, asking: true }, effects: [{ kind: 'ask-outcomes', since }] };
 }
@@ -192,21 +206,19 @@ function onCut(state: RankSwapState, { member }: Cut): RankSwapResult {
 }
 
 function onSwapState(state: RankSwapState, leader: SwapState): RankSwapResult {
-  const { durable } = state;
-  const missed =
-    leader.decidedUpTo > decidedUpTo(durable) ||
-    // A later void may be all that an agent with an empty disk has heard.
-    leader.newest.version > committedUpTo(durable) ||
-    isVoteUndecided(state, leader);
-  const asked = missed ? askForMissed(state) : unchanged(state);
+  const asked = hasMissed(state, leader) ? askForMissed(state) : unchanged(state);
   return chain(chain(asked, advance), (next) => retire(next, leader.retiredUpTo));
 }
 
-/** The engine waits for an outcome that the leader knows: it was lost, and a later one not. */
-function isVoteUndecided({ engine, durable }: RankSwapState, leader: SwapState): boolean {
-  const vote = engine?.state.vote;
-  if (vote == null || vote.version > leader.decidedUpTo) return false;
-  return !isDecided(durable, vote.version);
+function hasMissed({ engine, heard }: RankSwapState, leader: SwapState): boolean {
+  if (engine === null) return false;
+  const known = knownHere(engine, heard);
+  if (leader.decidedUpTo > decidedUpTo(known)) return true;
+  // A later void may be all that has come.
+  if (leader.newest.version > committedUpTo(known)) return true;
+  // The engine waits for an outcome that the leader knows: it was lost, and a later one not.
+  const vote = engine.state.vote?.version ?? null;
+  return vote !== null && vote <= leader.decidedUpTo && !isDecided(known, vote);
 }
 
 function onQuery(state: RankSwapState, query: Query, question: number): RankSwapResult {

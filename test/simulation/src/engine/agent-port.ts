@@ -136,12 +136,20 @@ export class AgentPort {
     for (const settle of [...this.#pending]) settle(null);
     if (connection.replaced) {
       this.#world.log(() => `${name} ends: another agent has its engine`);
-      this.#world.supervisor.hold(process);
+      // Who is told late of another that has ended meanwhile is started again, as any.
+      if (this.#hasRival()) this.#world.supervisor.hold(process);
       this.#world.scheduler.crash(process);
       return;
     }
     if (wasGreeted) this.#user.step({ kind: 'engine-lost' });
     this.#dialSoon(dialMs.again);
+  }
+
+  #hasRival(): boolean {
+    const { engine, process } = this.#user;
+    return this.#world.agents.some(
+      (agent) => agent.engine === engine && agent.process !== process && agent.process.alive,
+    );
   }
 
   /** The engine's process, if it runs on this very machine. */

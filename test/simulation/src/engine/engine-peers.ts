@@ -98,9 +98,11 @@ export class EnginePeers {
     const { fabric } = this.#world;
     fabric.send(this.#engine, peer, () => {
       if (peer.phase !== 'running') return;
+      const { rank, incarnation } = peer;
       const { outcomes } = peer.swap;
       fabric.send(peer, this.#engine, () => {
-        for (const { record } of outcomes) this.#engine.port.hearFromPeer(record);
+        for (const { record } of outcomes)
+          this.#engine.port.hearFromPeer({ rank, incarnation }, record);
       });
     });
   }

@@ -69,7 +69,7 @@ function agreeOnHighest(group: readonly SimulatedEngine[]): void {
   const ahead = group.find((engine) => versionOf(engine) === highest);
   for (const engine of group) {
     if (ahead === undefined || !engine.routes || engine.swap.mappingVersion === highest) continue;
-    for (const { record } of ahead.swap.outcomes) engine.port.hearFromPeer(record);
+    for (const { record } of ahead.swap.outcomes) engine.port.hearFromPeer(ahead, record);
     if (engine.swap.switchingTo === highest) engine.port.switchNow();
   }
 }

@@ -264,14 +264,14 @@ export class SwapPort {
   }
 
   /** An outcome that a peer has acted on: needs no fence (rule S6). */
-  hearFromPeer(recordBytes: Uint8Array): void {
+  hearFromPeer(from: Member, recordBytes: Uint8Array): void {
     const { machines, reader, situations } = this.#world;
     const record = reader.record(recordBytes);
     const before = this.swap;
     this.#guarded(
       () => {},
       () => {
-        const taken = machines.applyPeerOutcome(before, record, recordBytes);
+        const taken = machines.applyPeerOutcome(before, from, record, recordBytes);
         if (taken.state === before) return;
         if (taken.action !== 'none') situations.count(`peer tells: ${taken.action}`);
         this.#follow(taken, { record, peer: true });
