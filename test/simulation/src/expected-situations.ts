@@ -42,6 +42,7 @@ export const expectedSituations: readonly string[] = [
   'committed: a removal',
   'member cut',
   'a member vouched for as dead is heard',
+  'a member vouched for as dead starts anew',
   'peer tells: switch',
   'peer tells: discard',
   'expert missing',

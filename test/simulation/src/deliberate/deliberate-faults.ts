@@ -18,6 +18,35 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     ],
   },
   {
+    name: 'an agent orders its engine what it kept, and any peer is heard',
+    numRanks: 4,
+    seedsMax: 400,
+    edits: [
+      {
+        file: 'swap/rank-commands.js',
+        find: '    const outcome = heard.find(',
+        replace: '    const outcome = [...durable.outcomes, ...heard].find(',
+      },
+      {
+        file: 'swap/engine-outcomes.js',
+        find: '    if (isNews(state, record) && !isHeard(state, from)) {',
+        replace: '    if (false) {',
+      },
+    ],
+  },
+  {
+    name: 'an agent orders its engine what it kept',
+    numRanks: 4,
+    seedsMax: 400,
+    edits: [
+      {
+        file: 'swap/rank-commands.js',
+        find: '    const outcome = heard.find(',
+        replace: '    const outcome = [...durable.outcomes, ...heard].find(',
+      },
+    ],
+  },
+  {
     name: 'skip the fence',
     ...few,
     edits: [

@@ -49,7 +49,8 @@ function loseMachine(world: World, engine: SimulatedEngine): void {
 /**
  * One rank alone hears that a version is void, and stands still; the store forgets the record, the
  * leader dies, and an operator vouches for the rank's death. It wakes, and a peer that has asked it hears
- * it, while the next leader has some answers and waits for the last, of a rank that does not.
+ * it, while the next leader has some answers and waits for the last, of a rank that does not. Or its
+ * engine is started anew beside an agent that has kept the void, and peers hear that engine.
  */
 export const deadMemberHeard: Fault = {
   name: 'a member vouched for as dead is heard',
@@ -62,6 +63,7 @@ export const deadMemberHeard: Fault = {
     if (!engine.process.alive || engine.process.paused) return;
     situations.count('a member vouched for as dead is heard');
     const { life } = engine.process;
+    const startsAnew = random.next() < 0.5;
     // Its no comes once the others have voted.
     engine.faults.failNext = true;
     clock.next(25, () => {
@@ -85,13 +87,17 @@ export const deadMemberHeard: Fault = {
           world.operator.vouchFor(engine);
           world.engineAt((station + 2) % numRanks).peers.ask(engine);
           clock.next(1_800, () => {
-            if (engine.process.life === life && engine.process.paused) {
-              scheduler.resume(engine.process);
-            }
+            if (engine.process.life !== life) return;
+            if (startsAnew) startAnew(world, clock, engine);
+            else if (engine.process.paused) scheduler.resume(engine.process);
           });
-          clock.next(2_300, mendLast);
+          clock.next(startsAnew ? 12_000 : 2_300, mendLast);
         });
         clock.later(70_000, () => {
+          if (startsAnew) {
+            mendAgent();
+            return;
+          }
           // What it alone has acted on goes with its disk, vouched for or not.
           const own = world.agents.filter((agent) => agent.engine === engine);
           const names = [engine.name, ...own.map(({ name }) => name)];
@@ -106,6 +112,14 @@ export const deadMemberHeard: Fault = {
     });
   },
 };
+
+/** Its agent lives on, and hears no leader. */
+function startAnew(world: World, clock: FaultClock, engine: SimulatedEngine): void {
+  world.situations.count('a member vouched for as dead starts anew');
+  world.supervisor.hold(engine.process);
+  world.scheduler.crash(engine.process);
+  clock.next(300, () => world.supervisor.release(engine.process, 0));
+}
 
 function crashLeader(world: World): void {
   const leader = world.coordinators.find(({ process, listens }) => process.alive && listens);
