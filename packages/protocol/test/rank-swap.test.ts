@@ -13,6 +13,7 @@ import {
   incarnation,
   laterIncarnation,
   mappingOf,
+  otherPeer,
   others,
   peer,
   proposed,
@@ -672,6 +673,24 @@ describe('a cut', () => {
     world.startEngine('joining', laterIncarnation);
     world.settle();
     expect(engineOf(world).cuts).toEqual([peer]);
+  });
+
+  it('is forgotten by engine and agent once no version lists the member any more', () => {
+    becomeMember();
+    cut(leader);
+    cut(leader, otherPeer);
+    world.settle();
+    const members = [self, otherPeer];
+    world.prepare(proposed(2, 1, { members }), leader);
+    world.settle();
+    world.outcome(committed(2, 1, { members }), leader);
+    world.settle();
+    expect(world.saved.cuts).toEqual([peer, otherPeer]);
+    heartbeat(world, leader, { retiredUpTo: 2 });
+    world.settle();
+    expect(engineOf(world).cuts).toEqual([otherPeer]);
+    expect(world.saved.cuts).toEqual([otherPeer]);
+    expect(world.underWay).toEqual([]);
   });
 
   it('survives an agent that dies before it tells the engine', () => {

@@ -15,10 +15,12 @@ import {
   engineStateOf,
   type Fence,
   IsobarError,
+  includesMember,
   initialEngineSwap,
   initialRankSwap,
   isFenced,
   type Member,
+  membersWithout,
   type Proposal,
   type RankAnswer,
   type RankReport,
@@ -282,7 +284,7 @@ export class RankUnderTest {
   #perform(effect: RankSwapEffect): void {
     switch (effect.kind) {
       case 'persist':
-        assertKept(this.saved, effect.durable);
+        assertKept(this.saved, effect.durable, this.engine?.swap.cuts ?? []);
         this.saved = effect.durable;
         return;
       case 'send-report':
@@ -328,12 +330,19 @@ function carriedOut(
 }
 
 /** Rule S3: nothing that was promised is taken back. */
-function assertKept(before: DurableRankState, after: DurableRankState): void {
+function assertKept(
+  before: DurableRankState,
+  after: DurableRankState,
+  cutsOfEngine: readonly Member[],
+): void {
   if (before.fence !== null && (after.fence === null || isFenced(before.fence, after.fence))) {
     throw new Error(`the agent forgets term ${before.fence.term}`);
   }
   if (after.votedUpTo < before.votedUpTo) throw new Error('the agent forgets a vote');
-  if (after.cuts.length < before.cuts.length) throw new Error('the agent forgets a cut');
+  const forgotten = membersWithout(before.cuts, after.cuts);
+  if (forgotten.some((cut) => includesMember(cutsOfEngine, cut))) {
+    throw new Error('the agent forgets a cut');
+  }
 }
 
 function assertSaved(isSaved: boolean, what: string): void {

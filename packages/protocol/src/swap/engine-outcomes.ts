@@ -1,16 +1,16 @@
 import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { newestOutcomes } from '../known-outcome.js';
-import {
-  type CommittedRecord,
-  decodeMapRecord,
-  type MapRecord,
-  type VoidRecord,
-} from '../map-record.js';
+import type { CommittedRecord, MapRecord, VoidRecord } from '../map-record.js';
 import { includesMember, type Member } from '../member.js';
-import { decodeProposal } from '../proposal.js';
 import { sameVersion } from '../version-in-force.js';
-import { type EngineSwapState, isLeaving, raiseFence } from './engine-swap.js';
+import {
+  committedMembers,
+  type EngineSwapState,
+  isLeaving,
+  raiseFence,
+  votedMembers,
+} from './engine-swap.js';
 
 /*
  * How an engine takes outcomes: told by its agent under a fence, or by a peer that has acted on
@@ -82,17 +82,6 @@ function isNews({ committed, outcomes }: EngineSwapState, { version }: MapRecord
 function isHeard(state: EngineSwapState, peer: Member): boolean {
   if (includesMember(state.cuts, peer)) return false;
   return includesMember(committedMembers(state), peer) || includesMember(votedMembers(state), peer);
-}
-
-/** None in an engine that holds no recorded version. */
-function committedMembers({ outcomes }: EngineSwapState): readonly Member[] {
-  const newest = outcomes.findLast(({ outcome }) => outcome === 'committed');
-  const record = newest === undefined ? null : decodeMapRecord(newest.record);
-  return record?.outcome === 'committed' ? record.members : [];
-}
-
-function votedMembers({ vote }: EngineSwapState): readonly Member[] {
-  return vote === null ? [] : decodeProposal(vote.proposal).members;
 }
 
 function takeOutcome(

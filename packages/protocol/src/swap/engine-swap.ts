@@ -2,8 +2,9 @@ import type { EngineState, OpenVote, Standing } from '../engine-description.js';
 import { type Fence, isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
+import { decodeMapRecord } from '../map-record.js';
 import { includesMember, type Member, sameMember } from '../member.js';
-import type { Proposal } from '../proposal.js';
+import { decodeProposal, type Proposal } from '../proposal.js';
 import { sameVersion, type VersionInForce } from '../version-in-force.js';
 
 /**
@@ -270,11 +271,36 @@ export function recordRetired(
       { rank: raised.rank, version, activatedVersion: raised.activatedVersion },
     );
   }
-  return { ...raised, retiredUpTo: Math.max(raised.retiredUpTo, version) };
+  const retired = { ...raised, retiredUpTo: Math.max(raised.retiredUpTo, version) };
+  return { ...retired, cuts: cutsNeeded(retired) };
 }
 
 /**
- * Refuses that incarnation from now on, for good.
+ * Who is listed by no version that this engine holds or has voted for is heard by it no more, cut
+ * or not: a retired version's dead may be forgotten.
+ */
+function cutsNeeded(state: EngineSwapState): readonly Member[] {
+  const { cuts } = state;
+  if (cuts.length === 0) return cuts;
+  const members = [...committedMembers(state), ...votedMembers(state)];
+  const needed = cuts.filter((cut) => includesMember(members, cut));
+  return needed.length === cuts.length ? cuts : needed;
+}
+
+/** Of the newest version acted on or adopted as committed; none where that has no record. */
+export function committedMembers({ outcomes }: EngineSwapState): readonly Member[] {
+  const newest = outcomes.findLast(({ outcome }) => outcome === 'committed');
+  const record = newest === undefined ? null : decodeMapRecord(newest.record);
+  return record?.outcome === 'committed' ? record.members : [];
+}
+
+/** Of the version voted for; none where there is no open vote. */
+export function votedMembers({ vote }: EngineSwapState): readonly Member[] {
+  return vote === null ? [] : decodeProposal(vote.proposal).members;
+}
+
+/**
+ * Refuses that incarnation from now on, for good: where it is forgotten (`recordRetired`), nothing lists it.
  * @throws IsobarError ISOBAR_ENGINE_FENCED; ISOBAR_ENGINE_CUT_SELF where it is the engine's own;
  *   ISOBAR_ENGINE_CUTS_FULL at `cutsMax`
  */

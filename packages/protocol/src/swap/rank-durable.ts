@@ -10,7 +10,7 @@ import {
   knownOutcomesSchema,
   newestOutcomes,
 } from '../known-outcome.js';
-import { includesMember, type Member, memberSchema } from '../member.js';
+import { includesMember, type Member, memberSchema, membersWithout } from '../member.js';
 import { voteSchema } from '../messages.js';
 import { incarnationSchema, versionSchema } from '../schemas.js';
 import { cutsMax } from './engine-swap.js';
@@ -112,6 +112,15 @@ export function withCut(durable: DurableRankState, member: Member): DurableRankS
   if (includesMember(durable.cuts, member)) return durable;
   if (durable.cuts.length >= cutsMax) return null;
   return { ...durable, cuts: [...durable.cuts, { rank, incarnation }] };
+}
+
+/** Cuts that the engine has forgotten, since no version lists those members any more. */
+export function withoutCuts(
+  durable: DurableRankState,
+  forgotten: readonly Member[],
+): DurableRankState {
+  const cuts = membersWithout(durable.cuts, forgotten);
+  return cuts.length === durable.cuts.length ? durable : { ...durable, cuts };
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { EngineDescription, EngineState } from '../engine-description.js';
+import { membersWithout } from '../member.js';
 import type { Proposal } from '../proposal.js';
 import type { EngineCommand } from './rank-commands.js';
 import {
@@ -6,6 +7,7 @@ import {
   isDecided,
   withEngineState,
   withExited,
+  withoutCuts,
   withWitnessed,
 } from './rank-durable.js';
 import { followedOrder, refuseOrder } from './rank-refusal.js';
@@ -113,7 +115,9 @@ function takeEngineState(state: RankSwapState, engineState: EngineState): RankSw
   if (state.engine === null) return unchanged(state);
   const { incarnation } = state.engine.description;
   const known = { ...state, engine: { ...state.engine, state: engineState } };
-  return chain(keep(known, withEngineState(known.durable, incarnation, engineState)), (kept) =>
+  const forgotten = membersWithout(state.engine.state.cuts, engineState.cuts);
+  const durable = withEngineState(known.durable, incarnation, engineState);
+  return chain(keep(known, withoutCuts(durable, forgotten)), (kept) =>
     learn(kept, engineState.outcomes, 'engine'),
   );
 }

@@ -84,6 +84,9 @@ export const deadMemberHeard: Fault = {
         clock.later(60_000, once(world, mendPair));
         world.linksChanged();
         awaitTakeover(world, clock, 300, () => {
+          clock.next(startsAnew ? 12_000 : 2_300, mendLast);
+          // Another fault may have ended it meanwhile: its successor is not dead.
+          if (engine.process.life !== life) return;
           world.operator.vouchFor(engine);
           world.engineAt((station + 2) % numRanks).peers.ask(engine);
           clock.next(1_800, () => {
@@ -91,7 +94,6 @@ export const deadMemberHeard: Fault = {
             if (startsAnew) startAnew(world, clock, engine);
             else if (engine.process.paused) scheduler.resume(engine.process);
           });
-          clock.next(startsAnew ? 12_000 : 2_300, mendLast);
         });
         clock.later(70_000, () => {
           if (startsAnew) {

@@ -3,6 +3,7 @@ import {
   type Fence,
   isFenced,
   type MapRecord,
+  type Member,
   type Proposal,
 } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
@@ -148,9 +149,10 @@ function checkMemory(engine: SimulatedEngine, before: EngineSwapState, after: En
     throw new RuleViolation('S3', `${engine.name} goes back in its committed version`);
   }
   if (after.cuts !== before.cuts) {
-    const forgotten = before.cuts.find(
-      (cut) => !after.cuts.some(({ incarnation }) => incarnation === cut.incarnation),
-    );
+    const members = engine.membersOf(after.committed.version);
+    const isIn = (list: readonly Member[], { incarnation }: Member) =>
+      list.some((other) => other.incarnation === incarnation);
+    const forgotten = before.cuts.find((cut) => isIn(members, cut) && !isIn(after.cuts, cut));
     if (forgotten !== undefined) {
       throw new RuleViolation('S3', `${engine.name} forgets the cut of rank ${forgotten.rank}`);
     }
