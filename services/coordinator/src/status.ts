@@ -1,4 +1,4 @@
-import { balancedness, imbalance } from '@isobar/eplb';
+import { balancedness, imbalance, numServingRanks } from '@isobar/eplb';
 import {
   type CoordinatorState,
   decodeTransfers,
@@ -47,6 +47,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
   const { leader, rebalancing } = leadership;
   const { control } = leader;
   const { mapping } = rebalancing;
+  const shares = loadShares(leadership);
   return {
     deployment: settings.deployment,
     leader: leaderStatus(sources),
@@ -68,7 +69,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     swap: swapStatus(leadership, sources.nowMs),
     load: loadStatus(leadership),
     ranks: Array.from({ length: sources.topology.numRanks }, (_, rank) =>
-      rankStatus(sources, rank),
+      rankStatus(sources, rank, shares?.[rank] ?? null),
     ),
     economy: rebalancing.economy,
     pendingPlan: rebalancing.pendingPlan,
@@ -142,9 +143,11 @@ function swapStatus(leadership: Leadership, nowMs: number): StatusAnswer['swap']
 function loadStatus(leadership: Leadership): StatusAnswer['load'] {
   const { lastPass, rebalancing, window } = leadership;
   const { numLayers, numRanks } = rebalancing.mapping;
-  const perLayer = lastPass === null ? null : imbalance(lastPass.rankLoads, numLayers, numRanks);
+  const rankLoads = lastPass?.rankLoads ?? null;
+  const out = leadership.unavailableRanks;
+  const perLayer = rankLoads === null ? null : imbalance(rankLoads, numLayers, numRanks, out);
   return {
-    balancedness: lastPass === null ? null : balancedness(lastPass.rankLoads, numLayers, numRanks),
+    balancedness: rankLoads === null ? null : balancedness(rankLoads, numLayers, numRanks, out),
     imbalance:
       perLayer === null ? null : perLayer.reduce((sum, at) => sum + at, 0) / perLayer.length,
     meanStepMillis: lastPass?.meanStepMillis ?? null,
@@ -170,7 +173,7 @@ function worstLayers(
     });
 }
 
-function rankStatus(sources: StatusSources, rank: number): RankStatus {
+function rankStatus(sources: StatusSources, rank: number, loadShare: number | null): RankStatus {
   const { leadership, topology, reportedAtMs, sampledAtMs, nowMs } = sources;
   const { swap, control } = leadership.leader;
   const report = swap.reports.get(rank);
@@ -190,7 +193,7 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     incarnation: engine?.incarnation ?? null,
     freeBuffers: engine?.freeBuffers ?? null,
     step: engine?.step ?? null,
-    loadShare: loadShare(leadership, rank),
+    loadShare,
     staged: report?.progress ?? null,
     refused: report?.refused ?? null,
     node: topology.domainName(
@@ -218,15 +221,20 @@ function engineStatus({ leader }: Leadership, rank: number): RankStatus['engine'
   return { name, modelRevision, spareBuffers, reserveBuffers, ownBalancer };
 }
 
-/** Tokens that the rank served in the last pass ÷ the mean of all. */
-function loadShare({ lastPass, rebalancing }: Leadership, rank: number): number | null {
+/** Tokens that each rank served in the last pass ÷ the mean of those that serve, [ranks]. */
+function loadShares({
+  lastPass,
+  rebalancing,
+  unavailableRanks,
+}: Leadership): readonly number[] | null {
   if (lastPass === null) return null;
+  const { rankLoads } = lastPass;
   const { numRanks } = rebalancing.mapping;
-  let own = 0;
-  let all = 0;
-  lastPass.rankLoads.forEach((load, index) => {
-    all += load;
-    if (index % numRanks === rank) own += load;
+  const byRank = Array.from({ length: numRanks }, () => 0);
+  rankLoads.forEach((load, index) => {
+    byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
   });
-  return all === 0 ? 0 : (own * numRanks) / all;
+  const all = byRank.reduce((sum, load) => sum + load, 0);
+  const mean = all / numServingRanks(rankLoads, numRanks, unavailableRanks);
+  return byRank.map((load) => (all === 0 ? 0 : load / mean));
 }

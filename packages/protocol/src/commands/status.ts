@@ -33,7 +33,7 @@ export const rankStatusSchema = z.object({
   loadShare: z
     .number()
     .nullable()
-    .describe('Tokens served in the last pass ÷ the mean of all ranks.'),
+    .describe('Tokens served in the last pass ÷ the mean of all ranks that serve.'),
   staged: z
     .object({ version: z.number(), staged: z.number(), total: z.number() })
     .nullable()
@@ -107,11 +107,16 @@ const swapUnderWaySchema = z.object({
 });
 
 const loadSchema = z.object({
-  balancedness: z.number().nullable().describe('Of the last pass, null before the first.'),
+  balancedness: z
+    .number()
+    .nullable()
+    .describe(
+      'Of the last pass, null before the first. Over the ranks that serve: members that are not drained and may use a slot, and whoever has load still.',
+    ),
   imbalance: z
     .number()
     .nullable()
-    .describe('Mean over layers of largest ÷ mean rank load, last pass.'),
+    .describe('Mean over layers of largest ÷ mean rank load, last pass, over the same ranks.'),
   meanStepMillis: z.number().nullable().describe('Milliseconds.'),
   passes: z.number(),
   missingRanks: z.array(z.number()).describe('Live ranks not yet heard in the pass under way.'),
