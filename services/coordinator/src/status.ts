@@ -15,6 +15,7 @@ import {
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
 import type { Leadership } from './leadership.js';
+import type { RankClocks } from './rank-clocks.js';
 import type { CoordinatorSettings } from './settings.js';
 
 /** Sources, kinds and reasons told. */
@@ -33,6 +34,7 @@ export interface StatusSources {
   readonly reportedAtMs: ReadonlyMap<number, number>;
   /** Likewise its newest load sample. */
   readonly sampledAtMs: ReadonlyMap<number, number>;
+  readonly clocks: RankClocks;
   readonly messagesRefused: number;
   /** Refused lately, here and by ranks. */
   readonly refusals: readonly RefusalTelling[];
@@ -202,6 +204,7 @@ function rankStatus(sources: StatusSources, rank: number, loadShare: number | nu
     ),
     engine: engineStatus(leadership, rank),
     software: report?.software ?? null,
+    clockSkewMs: sources.clocks.skewMs(rank),
   };
 }
 

@@ -22,6 +22,9 @@ const stream = {
   messages: 12,
   bytesMax: 2 ** 28,
   ageMaxMs: 30 * 86_400_000,
+  server: 'nats-2',
+  atMs: null,
+  newest: null,
 };
 const server = {
   url: 'nats-1:4222',
@@ -44,6 +47,7 @@ function factsOf(changes: Partial<Facts> = {}): Facts {
     recordsStream: answer(stream),
     status: answer(statusOf(8)),
     clock: { skewMs: 12, roundTripMs: 4 },
+    serverClock: { server: 'nats-2', against: 'this machine', skewMs: -3, roundTripMs: 2 },
     record: answer({}),
     dryRun: answer({}),
     events: answer([]),
@@ -113,6 +117,22 @@ describe('a doctor', () => {
       { 'account limits': 'skip' },
     ],
     ['another clock', factsOf({ clock: { skewMs: -5_000, roundTripMs: 4 } }), { clocks: 'warn' }],
+    [
+      "a server's clock",
+      factsOf({
+        serverClock: { server: null, against: 'this machine', skewMs: 9_000, roundTripMs: 2 },
+      }),
+      { 'server clock': 'warn' },
+    ],
+    [
+      'an event that was stored much later than it was written',
+      factsOf({
+        serverClock: { server: null, against: 'the newest event', skewMs: 9_000, roundTripMs: 0 },
+      }),
+      { 'server clock': 'warn' },
+    ],
+    ["a rank's clock", withRank(3, { clockSkewMs: -1_200 }), { 'rank clocks': 'warn' }],
+    ['an agent that tells no time', withRank(3, { clockSkewMs: null }), {}],
     ['a clock within what is known', factsOf({ clock: { skewMs: 1_400, roundTripMs: 1_000 } }), {}],
     [
       'a viewer',
@@ -191,7 +211,8 @@ describe('a doctor', () => {
   });
 
   it('names the cause where nobody leads, from the alarms', () => {
-    const alarm: AuditEvent = {
+    const alarm: AuditEvent & { readonly sequence: number } = {
+      sequence: 9,
       kind: 'alarm',
       at: 1,
       alarm: 'cannot-lead',

@@ -60,6 +60,13 @@ export const rankStatusSchema = z.object({
     .nullable()
     .optional()
     .describe("Version of the rank's agent; null where it does not tell."),
+  clockSkewMs: z
+    .number()
+    .nullable()
+    .optional()
+    .describe(
+      "The agent's clock less the leader's, milliseconds, by the least delayed of its newest reports: too low by that delay. Null where it does not tell.",
+    ),
   refused: refusedOrderSchema
     .nullable()
     .optional()

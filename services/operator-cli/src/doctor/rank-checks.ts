@@ -1,6 +1,7 @@
 import type { RankStatus, StatusAnswer } from '@isobar/protocol';
 import { ranges, seconds } from '../table.js';
 import { type Check, fail, ok, skip, warn } from './check.js';
+import { setClocks, signed, skewMsMax } from './clock-tolerance.js';
 
 /** Ranks report every second. */
 const reportLateMs = 5_000;
@@ -16,6 +17,7 @@ export function rankChecks(status: StatusAnswer): Check[] {
     members(status),
     mappingVersions(status),
     software(status),
+    clocks(status),
     models(status),
     ownBalancers(status),
     buffers(status),
@@ -97,6 +99,23 @@ function software({ ranks, leader }: StatusAnswer): Check {
   ];
   const found = `coordinator ${leader.software}; ${numbers(others)}: ${versions.join(', ')}`;
   return warn(name, found, 'upgrade the older ones');
+}
+
+function clocks({ ranks }: StatusAnswer): Check {
+  const name = 'rank clocks';
+  const skews = ranks.flatMap(({ rank, clockSkewMs }) =>
+    clockSkewMs == null ? [] : [{ rank, skewMs: clockSkewMs }],
+  );
+  if (skews.length === 0) return skip(name, 'no agent that is heard tells its time');
+  const furthest = skews.reduce((far, next) =>
+    Math.abs(next.skewMs) > Math.abs(far.skewMs) ? next : far,
+  );
+  const off = skews.filter(({ skewMs }) => Math.abs(skewMs) > skewMsMax);
+  const most = `${signed(furthest.skewMs)} from the leader's on rank ${furthest.rank}`;
+  if (off.length === 0) return ok(name, `at most ${most}, of ${skews.length} ranks`);
+  const found = `${most}; too far: rank ${ranges(off.map(({ rank }) => rank))}`;
+  // A report under way for so long looks like a clock that is behind.
+  return warn(name, found, `${setClocks}; where a clock is right, its reports are late`);
 }
 
 function models({ ranks }: StatusAnswer): Check {
