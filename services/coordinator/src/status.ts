@@ -2,6 +2,7 @@ import { balancedness, imbalance, numServingRanks } from '@isobar/eplb';
 import {
   type CoordinatorState,
   decodeTransfers,
+  includesMember,
   type LeaderState,
   type Member,
   membersWithout,
@@ -59,7 +60,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     heldBack: leadership.heldBack,
     backOff: backOffStatus(leader, sources.nowMs),
     drained: [...control.drained],
-    dead: leader.evidence.proven.map(({ member, proof }) => ({ ...member, proof })),
+    dead: deadOf(leader),
     suspected: suspectedOf(leader),
     mapping: {
       ...rebalancing.inForce,
@@ -110,6 +111,14 @@ function backOffStatus({ backOff }: LeaderState, nowMs: number): StatusAnswer['b
   if (backOff === null || nowMs >= backOff.untilMs) return null;
   const { untilMs, version, reason } = backOff;
   return { remainingMs: untilMs - nowMs, version, reason };
+}
+
+/** Members proven dead; of who is listed no more, nothing is left to be done. */
+function deadOf({ swap, evidence }: LeaderState): StatusAnswer['dead'] {
+  const listed = [...swap.members, ...(swap.open?.voters ?? [])];
+  return evidence.proven
+    .filter(({ member }) => includesMember(listed, member))
+    .map(({ member, proof }) => ({ ...member, proof }));
 }
 
 /** Members with which others have lost their connection: no proof of anything. */

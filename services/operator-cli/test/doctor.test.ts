@@ -131,6 +131,22 @@ describe('a doctor', () => {
       }),
       { 'server clock': 'warn' },
     ],
+    ['a rank that leaves', withRank(3, { leaving: true }), { leaving: 'warn' }],
+    [
+      'a limit of operators',
+      withRank(3, { slots: { own: 12, offered: 12, limit: 8 } }),
+      { slots: 'warn' },
+    ],
+    ["an engine's own offer", withRank(3, { slots: { own: 12, offered: 8, limit: null } }), {}],
+    [
+      'fewer slots than experts',
+      withStatus({
+        ranks: statusOf(8).ranks.map(({ rank }) =>
+          rankOf(rank, { slots: { own: 12, offered: 7, limit: null } }),
+        ),
+      }),
+      { slots: 'fail' },
+    ],
     ["a rank's clock", withRank(3, { clockSkewMs: -1_200 }), { 'rank clocks': 'warn' }],
     ['an agent that tells no time', withRank(3, { clockSkewMs: null }), {}],
     ['a clock within what is known', factsOf({ clock: { skewMs: 1_400, roundTripMs: 1_000 } }), {}],

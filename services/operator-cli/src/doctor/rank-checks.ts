@@ -1,5 +1,6 @@
 import type { RankStatus, StatusAnswer } from '@isobar/protocol';
-import { ranges, seconds } from '../table.js';
+import { usableSlotsOf } from '../drawing/rank-wishes.js';
+import { counted, ranges, seconds } from '../table.js';
 import { type Check, fail, ok, skip, warn } from './check.js';
 import { setClocks, signed, skewMsMax } from './clock-tolerance.js';
 
@@ -15,6 +16,8 @@ export function rankChecks(status: StatusAnswer): Check[] {
     reports(status),
     engines(status),
     members(status),
+    leaving(status),
+    offers(status),
     mappingVersions(status),
     software(status),
     clocks(status),
@@ -75,6 +78,33 @@ function members({ ranks, dead, suspected }: StatusAnswer): Check {
   if (outside.length === 0) return ok(name, 'every engine that runs is a member');
   const advice = 'one that joins is listed by itself; one that has stopped must be started anew';
   return warn(name, `no members: ${numbers(outside)}`, advice);
+}
+
+function leaving({ ranks }: StatusAnswer): Check {
+  const name = 'leaving';
+  const going = ranks.filter((rank) => rank.leaving);
+  if (going.length === 0) return ok(name, 'no rank wants to leave');
+  const advice = 'they are emptied and stop; where that takes long, isobar status tells why';
+  return warn(name, numbers(going), advice);
+}
+
+function offers({ ranks, mapping }: StatusAnswer): Check {
+  const name = 'slots';
+  const serving = ranks.filter(({ member, drained }) => member !== null && !drained);
+  const usable = serving.reduce((sum, rank) => sum + usableSlotsOf(rank), 0);
+  const fewer = serving.filter((rank) => usableSlotsOf(rank) < rank.slots.own);
+  const experts = counted(mapping.logicalExperts, 'expert');
+  const found = `${usable} of a layer may be used, for ${experts}`;
+  const told = fewer.map((rank) => `rank ${rank.rank} ${usableSlotsOf(rank)} of ${rank.slots.own}`);
+  const all = [found, ...told].join('; ');
+  if (usable < mapping.logicalExperts) {
+    return fail(name, all, 'let ranks use more: isobar offer, isobar undrain, or more ranks');
+  }
+  const limited = fewer.filter(
+    ({ slots: { limit, offered } }) => limit !== null && limit < offered,
+  );
+  if (limited.length === 0) return ok(name, all);
+  return warn(name, all, "operators' limits: isobar offer --slots all lifts one");
 }
 
 function mappingVersions({ ranks, mapping, swap }: StatusAnswer): Check {

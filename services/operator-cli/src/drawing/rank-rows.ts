@@ -3,6 +3,7 @@ import { optional, ranges, seconds } from '../table.js';
 import type { Paint } from '../terminal/paint.js';
 import { oneLine } from './fit.js';
 import { loadBar } from './load-bar.js';
+import { wishesOf } from './rank-wishes.js';
 
 /** Reports come every second. */
 const reportLateMs = 5_000;
@@ -64,7 +65,7 @@ function stateOf(rank: RankStatus, paint: Paint): string {
   if (reportAgeMs > reportLateMs) return paint('red', `silent ${seconds(reportAgeMs)}`);
   if (!rank.engineConnected) return paint('red', 'engine away');
   const parts = [standing === 'serving' ? 'up' : (standing ?? '-')];
-  if (rank.drained) parts.push('drained');
+  parts.push(...wishesOf(rank));
   if (rank.member === null) parts.push('no member');
   if (staged !== null) parts.push(`staged ${staged.staged}/${staged.total}`);
   const text = parts.join(', ');
