@@ -2,6 +2,7 @@ import type { ExplainAnswer } from '@isobar/protocol';
 import { toSglangExpertLocation } from '@isobar/trace';
 import { type Command, Option } from 'commander';
 import type { CoordinatorClient } from '../coordinator-client.js';
+import { printable } from '../drawing/fit.js';
 import { count } from '../option-values.js';
 import { bytes } from '../table.js';
 import { renderEvent } from './history-command.js';
@@ -18,7 +19,7 @@ export function addWatching(program: Command): void {
     .action((_, command: Command) =>
       withClient(command, async (client, { json }) => {
         const status = await client.ask('status', {});
-        print(json ? JSON.stringify(status) : renderStatus(status));
+        print(json ? JSON.stringify(status) : renderStatus(printable(status)));
       }),
     );
   program
@@ -28,7 +29,7 @@ export function addWatching(program: Command): void {
     .action((version: number, _, command: Command) =>
       withClient(command, async (client, { json }) => {
         const answer = await explainWhole(client, version);
-        print(json ? JSON.stringify(answer) : renderExplanation(answer));
+        print(json ? JSON.stringify(answer) : renderExplanation(printable(answer)));
       }),
     );
   addExport(program);
