@@ -289,6 +289,7 @@ describe.each(transports)('every command, by $name', (transport) => {
       async () => expect((await small.status()).ranks[3]?.member).toEqual(expect.any(String)),
       { timeout: waitMs, interval: 200 },
     );
+    await small.idle();
     expect(await raw.done('leave', { rank: 3, waitMs })).toMatchObject({ outcome: 'committed' });
     expect((await small.status()).ranks[3]).toMatchObject({ member: null });
   });
