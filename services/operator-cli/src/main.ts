@@ -16,7 +16,9 @@ async function main(): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
     // A coordinator's refusal begins with its code already.
     const isTold = code === null || message.startsWith(`${code}: `);
-    process.stderr.write(`isobar: ${isTold ? '' : `${code}: `}${oneLine(message)}\n`);
+    process.stderr.write(
+      `isobar: ${isTold ? '' : `${code}: `}${message.split('\n').map(oneLine).join('\n')}\n`,
+    );
     // What has no code of ours is a bug: show where.
     if (code === null && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = exitCodeOf(error);

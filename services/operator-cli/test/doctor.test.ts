@@ -2,7 +2,7 @@ import type { AuditEvent, StatusAnswer } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Asked } from '../src/doctor/check.js';
 import { examine, renderChecks } from '../src/doctor/doctor-command.js';
-import type { Facts } from '../src/doctor/facts.js';
+import { type Facts, serverClockOf } from '../src/doctor/facts.js';
 import { isOldServer } from '../src/doctor/server-checks.js';
 import { plain } from '../src/terminal/paint.js';
 import { rankOf, statusOf, swapUnderWay } from './support/status.js';
@@ -260,6 +260,29 @@ describe('a doctor', () => {
     ['', true],
   ])('takes server version %s for old: %s', (version, isOld) => {
     expect(isOldServer(version)).toBe(isOld);
+  });
+});
+
+describe("a server's clock", () => {
+  const asked = { askedMs: 1_000, heardMs: 1_010 };
+  const event = (sequence: number, at: number) => ({ kind: 'plan', sequence, at });
+
+  it('is told by servers of today, and known to half of what the question took', () => {
+    const eventStream = answer({ ...stream, atMs: 1_505 });
+    expect(serverClockOf({ eventStream, events: answer([]), ...asked })).toEqual({
+      ...{ server: 'nats-2', against: 'this machine', skewMs: 500, roundTripMs: 10 },
+    });
+  });
+
+  it('of an older one shows in when it stored an event', () => {
+    const eventStream = answer({ ...stream, newest: { sequence: 7, atMs: 950 } });
+    const events = answer([event(6, 100), event(7, 900), event(8, 990)]);
+    expect(serverClockOf({ eventStream, events, ...asked })).toMatchObject({
+      ...{ against: 'the newest event', skewMs: 50 },
+    });
+    for (const unknown of [answer([event(6, 100)]), refusal('ISOBAR_BUS_TIMEOUT')]) {
+      expect(serverClockOf({ eventStream, events: unknown, ...asked })).toBeNull();
+    }
   });
 });
 

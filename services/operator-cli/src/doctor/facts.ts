@@ -58,10 +58,11 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
   const status = await asked(() => client.ask('status', {}));
   const clock = clockOf(status, sentMs, Date.now());
   const version = status.kind === 'answer' ? status.answer.mapping.version : null;
-  const events = await asked(() => readEvents(client, deployment));
   const askedMs = Date.now();
   const eventStream = await asked(() => bus.describeStream(eventStreamName(deployment), timeoutMs));
-  const told = { eventStream, events, askedMs, heardMs: Date.now() };
+  const heardMs = Date.now();
+  // After it: the newest event that the server tells of is among them.
+  const events = await asked(() => readEvents(client, deployment));
   return {
     deployment,
     server,
@@ -72,7 +73,7 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
     ),
     status,
     clock,
-    serverClock: serverClockOf(told),
+    serverClock: serverClockOf({ eventStream, events, askedMs, heardMs }),
     record: version === null ? status : await asked(() => client.ask('explain', { version })),
     dryRun: await asked(() => client.ask('pause', { dryRun: true })),
     events,
@@ -98,7 +99,8 @@ function clockOf(
   return { skewMs: atMs - (sentMs + heardMs) / 2, roundTripMs: heardMs - sentMs };
 }
 
-function serverClockOf({
+/** Null where the server tells no time, and keeps no event that could be read. */
+export function serverClockOf({
   eventStream,
   events,
   askedMs,
@@ -113,9 +115,10 @@ function serverClockOf({
     const skewMs = atMs - (askedMs + heardMs) / 2;
     return { server, against: 'this machine', skewMs, roundTripMs: heardMs - askedMs };
   }
-  const last = events.kind === 'answer' ? events.answer.at(-1) : undefined;
-  if (newest === null || last?.sequence !== newest.sequence) return null;
-  const skewMs = newest.atMs - last.at;
+  const read = events.kind === 'answer' ? events.answer : [];
+  const event = read.findLast(({ sequence }) => sequence === newest?.sequence);
+  if (newest === null || event === undefined) return null;
+  const skewMs = newest.atMs - event.at;
   return { server, against: 'the newest event', skewMs, roundTripMs: 0 };
 }
 
