@@ -3,12 +3,13 @@ import { decode, encode } from '@msgpack/msgpack';
 import { connect, type NatsConnection } from 'nats';
 import { z } from 'zod';
 import { natsClientPath } from './go-executables.js';
+import { IsobarTransport } from './isobar-transport.js';
 
 /** More than any command is asked to wait. */
 const requestTimeoutMs = 70_000;
 const answerBytesMax = 16 * 1024 * 1024;
 
-/** How a client that is none of Isobar's asks. */
+/** How a client asks. */
 export interface CommandTransport {
   encode(question: object): Uint8Array;
   /** What a service tells of itself, JSON. */
@@ -102,18 +103,28 @@ interface KnownTransport {
   readonly name: string;
   /** Tried with a current nats-server, where there is one. */
   readonly isCurrent: boolean;
+  /** It sends whatever body it is given, also what is no question. */
+  readonly takesAnyBody: boolean;
   readonly connect: (url: string) => Promise<CommandTransport>;
 }
 
 function transportsOf(natsClient: string | null): KnownTransport[] {
-  const all: KnownTransport[] = (['json', 'message-pack'] as const).map((bodies) => ({
-    name: bodies,
+  const raw = (['json', 'message-pack'] as const).map((bodies) => ({
+    name: `a client that sends ${bodies}`,
     isCurrent: false,
-    connect: (url) => overConnection(url, bodies),
+    takesAnyBody: true,
+    connect: (url: string) => overConnection(url, bodies),
   }));
-  if (natsClient === null) return all;
+  const isobar = {
+    name: 'isobar',
+    isCurrent: false,
+    takesAnyBody: false,
+    connect: async (url: string) => new IsobarTransport(url, await overConnection(url, 'json')),
+  };
+  if (natsClient === null) return [...raw, isobar];
   const connect = async (url: string) => new NatsClientTransport(natsClient, url);
-  return [...all, { name: 'the nats client', isCurrent: true, connect }];
+  const stock = { name: 'the nats client', isCurrent: true, takesAnyBody: true, connect };
+  return [...raw, isobar, stock];
 }
 
 /** Every kind of client there is on this machine. */

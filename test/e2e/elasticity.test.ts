@@ -86,6 +86,25 @@ describe.each(['two-table', 'in-place'] as const)('a rank that is stopped, %s', 
   });
 });
 
+describe.each(['two-table', 'in-place'] as const)(
+  'an engine and its agent that are stopped at once, %s',
+  (activation) => {
+    it('leave together, both end clean, and no token is lost', async () => {
+      const small = await start({
+        activation,
+        coordinator: { mode: 'observe' },
+        agent: { leaveOnStop: true, reportIntervalMs: 200 },
+        engineOfRank: (rank) => ({ leaveOnStop: rank === 3 }),
+      });
+      const both = ['engine-3', 'agent-3'].map((name) => small.cluster.process(name));
+      expect(await Promise.all(both.map((one) => one.stop(stopDeadlineMs)))).toEqual([0, 0]);
+      expect(await members(small)).toEqual([0, 1, 2]);
+      await small.stepsServed(0, 20);
+      expect(await small.conclude()).toMatchObject(noTokenWrong);
+    });
+  },
+);
+
 describe('an agent that is stopped', () => {
   it('stops after all where the others could not hold what it has', async () => {
     const small = await start({

@@ -37,6 +37,7 @@ export type RawAnswer = z.infer<typeof answerSchema>;
 export class RawClient {
   readonly #transport: CommandTransport;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
+  readonly #done = new Set<string>();
 
   private constructor(transport: CommandTransport, endpoints: ReadonlyMap<string, Endpoint>) {
     this.#transport = transport;
@@ -60,6 +61,11 @@ export class RawClient {
     return [...this.#endpoints.keys()];
   }
 
+  /** Commands that have been done, and not only asked what they would do. */
+  get commandsDone(): string[] {
+    return [...this.#done];
+  }
+
   close(): Promise<void> {
     return this.#transport.close();
   }
@@ -77,7 +83,9 @@ export class RawClient {
     if (typeof answered === 'string') return answered;
     const told = violations(endpoint.answer, answered);
     if (told.length > 0) throw new Error(`no answer of ${name}: ${told.join('; ')}`);
-    return answerSchema.parse(answered);
+    const answer = answerSchema.parse(answered);
+    if (answer.outcome?.startsWith('would-be') !== true) this.#done.add(name);
+    return answer;
   }
 
   /** As `ask`, where a refusal is none. */

@@ -25,6 +25,15 @@ export function runIsobar(...args: string[]): Promise<IsobarRun> {
   return startIsobar(...args).ended;
 }
 
+/** As `runIsobar`, with something to read on its standard input. */
+export function runIsobarOn(input: string, ...args: string[]): Promise<IsobarRun> {
+  const child = spawn(process.execPath, [isobarBin, ...args], { stdio: 'pipe' });
+  // It may end without having read.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  return watched(child).ended;
+}
+
 export function startIsobar(...args: string[]): RunningIsobar {
   return watched(
     spawn(process.execPath, [isobarBin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),

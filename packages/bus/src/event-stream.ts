@@ -37,6 +37,8 @@ export interface StoredEvent {
 export interface EventRange {
   /** Begins with the last so many; with the first that is kept where absent. */
   readonly last?: number;
+  /** Ends with the one before this sequence; not where it follows. */
+  readonly before?: number;
   /** Goes on with what is stored from now on; otherwise ends with the newest. */
   readonly follow: boolean;
 }
@@ -119,13 +121,16 @@ export class EventStream {
    * @throws IsobarError ISOBAR_BUS_NO_STREAM where none has been stored yet; ISOBAR_BUS_FAILED;
    *   where it does not follow, ISOBAR_BUS_TIMEOUT, ISOBAR_BUS_NO_RESPONDERS
    */
-  async *read({ last, follow }: EventRange, signal?: AbortSignal): AsyncGenerator<StoredEvent> {
+  async *read(
+    { last, before, follow }: EventRange,
+    signal?: AbortSignal,
+  ): AsyncGenerator<StoredEvent> {
     const isEnded = () => signal?.aborted === true;
     const arrivals = follow ? new Arrivals(this.#connection, this.#options.subjects, signal) : null;
     try {
       const { first_seq, last_seq } = await this.#state();
-      let next = Math.max(1, first_seq, last === undefined ? 1 : last_seq - last + 1);
-      let newest = last_seq;
+      let newest = before === undefined || follow ? last_seq : Math.min(last_seq, before - 1);
+      let next = Math.max(1, first_seq, last === undefined ? 1 : newest - last + 1);
       while (!isEnded()) {
         const through = Math.min(newest, next + readAtATime - 1);
         const events = await this.#readRange(next, through).catch(orNullIf(follow));

@@ -27,6 +27,12 @@ export interface StreamDescription {
   readonly messages: number;
   readonly bytesMax: number | null;
   readonly ageMaxMs: number | null;
+  /** Server that answered: the stream's leader; null of a server alone. */
+  readonly server: string | null;
+  /** Milliseconds since 1970 by its clock; null of a server before 2.10, which does not tell. */
+  readonly atMs: number | null;
+  /** The newest message, and when it was stored by that clock; null where there is none. */
+  readonly newest: { readonly sequence: number; readonly atMs: number } | null;
 }
 
 /** JetStream's limits for the account; where there is no limit it is null. */
@@ -75,7 +81,9 @@ export async function describeStreamOn(
   }
 }
 
-function streamDescription({ config, state, cluster }: StreamInfo): StreamDescription {
+function streamDescription(info: StreamInfo): StreamDescription {
+  const { config, state, cluster } = info;
+  const newestAtMs = millisOf(state.last_ts);
   const followers = cluster?.replicas?.filter(({ current }) => current).length ?? 0;
   return {
     replicas: config.num_replicas,
@@ -85,7 +93,19 @@ function streamDescription({ config, state, cluster }: StreamInfo): StreamDescri
     messages: state.messages,
     bytesMax: orNull(config.max_bytes),
     ageMaxMs: config.max_age > 0 ? config.max_age / nanosPerMs : null,
+    server: cluster?.leader ?? null,
+    atMs: millisOf('ts' in info ? info.ts : undefined),
+    newest:
+      state.messages === 0 || newestAtMs === null
+        ? null
+        : { sequence: state.last_seq, atMs: newestAtMs },
   };
+}
+
+/** Of a time as servers write it; its fractions of a second may have nine digits. */
+function millisOf(time: unknown): number | null {
+  const millis = typeof time === 'string' ? Date.parse(time) : Number.NaN;
+  return Number.isNaN(millis) ? null : millis;
 }
 
 export async function storeLimitsOn(

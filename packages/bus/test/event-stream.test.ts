@@ -50,6 +50,8 @@ describe('an event stream', () => {
     expect(await read(events, { follow: false })).toEqual(['a', 'b', 'c']);
     expect(await read(events, { follow: false, last: 2 })).toEqual(['b', 'c']);
     expect(await read(events, { follow: false, last: 9 })).toEqual(['a', 'b', 'c']);
+    expect(await read(events, { follow: false, last: 1, before: 3 })).toEqual(['b']);
+    expect(await read(events, { follow: false, before: 1 })).toEqual([]);
   });
 
   it('gives back more than are asked for at once', async () => {

@@ -59,6 +59,15 @@ describe('a context', () => {
     expect(shown(context)).not.toContain(seed);
   });
 
+  it.each([{ token: secret }, { user_jwt: secret }, { user_jwt: 'public', user_seed: secret }])(
+    'is refused where others may read a secret in it: %o',
+    async (content) => {
+      const error = await refusal(await write('context.json', content, 0o640));
+      expect(error.code).toBe('ISOBAR_BUS_SECRET_EXPOSED');
+      expect(shown(error) + error.stack).not.toContain(secret);
+    },
+  );
+
   it.each([0o640, 0o604, 0o620, 0o660, 0o644, 0o601])(
     'is refused with mode %o where a password is in it',
     async (mode) => {
@@ -102,7 +111,13 @@ describe('a context', () => {
     ['two identities', { user: 'me', password: secret, creds: 'x' }, 'creds'],
     ['a certificate without its key', { cert: 'x' }, 'key'],
     ['a key without its certificate', { key: 'x' }, 'cert'],
-    ['what is not supported', { token: secret }, 'token'],
+    ['what is not supported', { jetstream_domain: 'hub' }, 'jetstream_domain'],
+    ['a token beside a user', { user: 'me', password: secret, token: secret }, 'token'],
+    ['a seed without its user', { user_seed: secret }, 'user_jwt'],
+    ['a seed of a user that is none', { user_jwt: 'x', user_seed: secret }, 'user_seed'],
+    ['a token that is elsewhere', { token: `env://${secret}` }, 'token'],
+    ['credentials in itself', { creds: `data:;base64,${secret}` }, 'creds'],
+    ['a reference to nsc that is none', { nsc: 'nsc://--data-dir/x' }, 'nsc'],
     ['a seed that is none', { nkey: 'junk' }, 'nkey'],
     ['credentials that are none', { creds: 'junk' }, 'creds'],
   ])('is refused with %s, and no secret is told', async (_, content, field) => {
@@ -122,6 +137,57 @@ describe('a context', () => {
         fields: { file: join(folder, nkey) },
       });
     }
+  });
+});
+
+describe('a context that refers to nsc', () => {
+  const path = process.env.PATH;
+  afterEach(() => {
+    process.env.PATH = path;
+  });
+
+  /** A stand-in for `nsc`, in a PATH of its own. */
+  async function nsc(script: string): Promise<void> {
+    await write('nsc', `#!/bin/sh\n${script}\n`, 0o755);
+    process.env.PATH = `${folder}:/bin:/usr/bin`;
+  }
+
+  it('asks it for credentials and servers, as the nats client does', async () => {
+    const user = createUser();
+    const seed = new TextDecoder().decode(user.getSeed());
+    const creds = await write('user.creds', credentials('a.token.signed', seed));
+    const profile = { user_creds: creds, operator: { service: ['nats://a:4222', 'nats://b'] } };
+    await nsc(
+      `[ "$*" = "generate profile nsc://o/a/u" ] || exit 7\necho '${JSON.stringify(profile)}'`,
+    );
+    for (const content of [{ nsc: 'nsc://o/a/u' }, { nsc: 'o/a/u' }, { creds: 'nsc://o/a/u' }]) {
+      const context = await readNatsContext(await write('context.json', content));
+      expect(context.servers).toEqual(['nats://a:4222', 'nats://b']);
+      expect(context.secrets().authenticator?.('nonce')).toMatchObject({ jwt: 'a.token.signed' });
+      expect(shown(context)).not.toContain(seed);
+    }
+    await chmod(creds, 0o644);
+    const exposed = await refusal(await write('context.json', { nsc: 'nsc://o/a/u' }));
+    expect(exposed.code).toBe('ISOBAR_BUS_SECRET_EXPOSED');
+  });
+
+  it.each([
+    ['fails', `echo ${secret} >&2; exit 3`, 'has ended with 3'],
+    ['prints something else', `echo ${secret}`, 'names no credentials'],
+    ['prints too much', `while :; do echo ${secret}; done`, 'has ended with'],
+  ])('is refused where it %s, and nothing of that is shown', async (_, script, why) => {
+    await nsc(script);
+    const error = await refusal(await write('context.json', { nsc: 'nsc://o/a/u' }));
+    expect(error).toMatchObject({ code: 'ISOBAR_BUS_CONTEXT', fields: { field: 'nsc' } });
+    expect(error.message).toContain(why);
+    expect(shown(error) + error.stack + shown(error.cause)).not.toContain(secret);
+  });
+
+  it('says what to do where there is no nsc', async () => {
+    process.env.PATH = folder;
+    const error = await refusal(await write('context.json', { creds: 'nsc://o/a/u' }));
+    expect(error).toMatchObject({ code: 'ISOBAR_BUS_CONTEXT', fields: { field: 'creds' } });
+    expect(error.message).toContain("write the user's credentials with 'nsc generate creds'");
   });
 });
 
@@ -162,7 +228,7 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
     await guard.close();
   });
 
-  it('is made with a credentials file', async () => {
+  it('is made with a credentials file, or with what would be in one', async () => {
     const signed = token(account, user, 'user', {
       pub: {},
       sub: {},
@@ -171,14 +237,29 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
       payload: -1,
     });
     const seed = new TextDecoder().decode(user.getSeed());
-    await write(
-      'user.creds',
-      `-----BEGIN NATS USER JWT-----\n${signed}\n------END NATS USER JWT------\n\n` +
-        `-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`,
-    );
-    const bus = await connectAs({ creds: 'user.creds' });
-    await bus.flush();
-    await bus.close();
+    await write('user.creds', credentials(signed, seed));
+    for (const context of [{ creds: 'user.creds' }, { user_jwt: signed, user_seed: seed }]) {
+      const bus = await connectAs(context);
+      await bus.flush();
+      await bus.close();
+    }
+  });
+
+  it('is made with a token', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'isobar-token-'));
+    guard.removeAtEnd(directory);
+    const configuration = join(directory, 'nats-server.conf');
+    await writeFile(configuration, `authorization: { token: "${secret}" }\n`);
+    const own = await startNatsServer({ directory, guard, configuration });
+    try {
+      const bus = await connectAs({ token: secret }, [own.url]);
+      await bus.flush();
+      await bus.close();
+      const failed = await connectAs({ token: 'another' }, [own.url]).catch((error) => error);
+      expect(failed).toMatchObject({ code: 'ISOBAR_BUS_UNAUTHORIZED' });
+    } finally {
+      await own.stop();
+    }
   });
 
   it('that the server refuses is told as such, without a secret', async () => {
@@ -209,6 +290,13 @@ resolver_preload: { ${account.getPublicKey()}: ${accountToken} }
 });
 
 const unlimited = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1 };
+
+function credentials(userToken: string, seed: string): string {
+  return (
+    `-----BEGIN NATS USER JWT-----\n${userToken}\n------END NATS USER JWT------\n\n` +
+    `-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`
+  );
+}
 
 /** A token as operators, accounts and users of NATS have, of the second version. */
 function token(issuer: KeyPair, subject: KeyPair, type: string, claims: object): string {

@@ -87,10 +87,13 @@ export class AsyncExpertRebalancer {
     this.#pending = null;
   }
 
-  /** @param nowMs the caller's monotonic clock */
-  shouldRebalance(nowMs: number): RebalanceDecision {
+  /**
+   * @param nowMs the caller's monotonic clock
+   * @param unavailableRanks may hold no expert: no imbalance that a plan could mend
+   */
+  shouldRebalance(nowMs: number, unavailableRanks: readonly number[] = []): RebalanceDecision {
     const { balancer, intervalMs, passesMin, balancednessMax } = this.#options;
-    const { passes, balancedness } = balancer.stats();
+    const { passes, balancedness } = balancer.stats(unavailableRanks);
     const no = (reason: RebalanceDecision['reason']) => ({
       rebalance: false,
       reason,

@@ -2,13 +2,20 @@
  * Σ over layers of the mean rank load ÷ Σ over layers of the largest rank load: 1 is perfect,
  * 0 when idle.
  * @param rankLoads [layers × ranks]
+ * @param unavailableRanks as for `numServingRanks`
  */
-export function balancedness(rankLoads: Float64Array, numLayers: number, numRanks: number): number {
+export function balancedness(
+  rankLoads: Float64Array,
+  numLayers: number,
+  numRanks: number,
+  unavailableRanks: readonly number[] = [],
+): number {
+  const numServing = numServingRanks(rankLoads, numRanks, unavailableRanks);
   let means = 0;
   let largests = 0;
   for (let layer = 0; layer < numLayers; layer += 1) {
     const { sum, largest } = sumAndLargest(rankLoads, layer * numRanks, numRanks);
-    means += sum / numRanks;
+    means += sum / numServing;
     largests += largest;
   }
   return largests === 0 ? 0 : means / largests;
@@ -17,18 +24,39 @@ export function balancedness(rankLoads: Float64Array, numLayers: number, numRank
 /**
  * Largest rank load ÷ mean rank load, by layer; 1 for an idle layer.
  * @param rankLoads [layers × ranks]
+ * @param unavailableRanks as for `numServingRanks`
  */
 export function imbalance(
   rankLoads: Float64Array,
   numLayers: number,
   numRanks: number,
+  unavailableRanks: readonly number[] = [],
 ): Float64Array {
+  const numServing = numServingRanks(rankLoads, numRanks, unavailableRanks);
   const byLayer = new Float64Array(numLayers);
   for (let layer = 0; layer < numLayers; layer += 1) {
     const { sum, largest } = sumAndLargest(rankLoads, layer * numRanks, numRanks);
-    byLayer[layer] = sum === 0 ? 1 : (largest * numRanks) / sum;
+    byLayer[layer] = sum === 0 ? 1 : (largest * numServing) / sum;
   }
   return byLayer;
+}
+
+/**
+ * Ranks over which load is to be even: those that may hold experts, and those that have load still.
+ * @param rankLoads [layers × ranks]
+ * @param unavailableRanks that are no members, drained, or offer no slot: nobody expects load of them
+ */
+export function numServingRanks(
+  rankLoads: Float64Array,
+  numRanks: number,
+  unavailableRanks: readonly number[],
+): number {
+  const idle = new Set(unavailableRanks);
+  if (idle.size === 0) return numRanks;
+  rankLoads.forEach((load, index) => {
+    if (load > 0) idle.delete(index % numRanks);
+  });
+  return numRanks - idle.size;
 }
 
 function sumAndLargest(values: Float64Array, start: number, length: number) {

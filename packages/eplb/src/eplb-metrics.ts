@@ -146,14 +146,22 @@ export class EplbMetrics {
     return sum;
   }
 
-  /** Of the window under the mapping in force; 0 when idle. */
-  balancedness(): number {
-    return balancedness(this.#rankLoads(), this.numLayers, this.#mapping.numRanks);
+  /**
+   * Of the window under the mapping in force; 0 when idle.
+   * @param unavailableRanks count only where they have load
+   */
+  balancedness(unavailableRanks: readonly number[] = []): number {
+    const { numRanks } = this.#mapping;
+    return balancedness(this.#rankLoads(), this.numLayers, numRanks, unavailableRanks);
   }
 
-  /** Largest ÷ mean rank load by layer, of the window under the mapping in force, [layers]. */
-  imbalance(): Float64Array {
-    return imbalance(this.#rankLoads(), this.numLayers, this.#mapping.numRanks);
+  /**
+   * Largest ÷ mean rank load by layer, of the window under the mapping in force, [layers].
+   * @param unavailableRanks count only where they have load
+   */
+  imbalance(unavailableRanks: readonly number[] = []): Float64Array {
+    const { numRanks } = this.#mapping;
+    return imbalance(this.#rankLoads(), this.numLayers, numRanks, unavailableRanks);
   }
 
   #rankLoads(): Float64Array {

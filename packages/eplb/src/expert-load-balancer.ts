@@ -97,6 +97,11 @@ export class ExpertLoadBalancer {
     return this.forecast()?.loads ?? null;
   }
 
+  /** Loads of the window, summed, [layers × experts]: steadier than a forecast of one pass. */
+  windowLoads(): Float64Array {
+    return this.#metrics.windowSum();
+  }
+
   /** Tokens by logical expert of tokens by slot, under the mapping in force. */
   logicalLoads(physicalLoads: Float64Array): Float64Array {
     const { mapping } = this;
@@ -145,11 +150,12 @@ export class ExpertLoadBalancer {
     return this.#policy.rebalanceExperts(this.request(options));
   }
 
-  stats(): BalancerStats {
-    const imbalance = this.#metrics.imbalance();
+  /** @param unavailableRanks count only where they have load */
+  stats(unavailableRanks: readonly number[] = []): BalancerStats {
+    const imbalance = this.#metrics.imbalance(unavailableRanks);
     return {
       passes: this.#metrics.window.length,
-      balancedness: this.#metrics.balancedness(),
+      balancedness: this.#metrics.balancedness(unavailableRanks),
       imbalance: imbalance.reduce((sum, value) => sum + value, 0) / imbalance.length,
     };
   }

@@ -1,4 +1,4 @@
-import { EplbMetrics, ExpertMapping } from '@isobar/eplb';
+import { EplbMetrics, ExpertMapping, numServingRanks } from '@isobar/eplb';
 import { describe, expect, it } from 'vitest';
 
 function mapping(...rows: number[][]): ExpertMapping {
@@ -62,6 +62,30 @@ describe('EplbMetrics', () => {
     // Rank loads: 2 + 6 and 2 + 2; 2 + 1 and 1.
     expect(metrics.balancedness()).toBeCloseTo((6 + 2) / (8 + 3), 12);
     expect([...metrics.imbalance()]).toEqual([8 / 6, 3 / 2]);
+  });
+
+  it('counts ranks that may hold no expert only where they have load', () => {
+    const metrics = new EplbMetrics(mapping([0, 1, 2, -1], [2, 1, 0, -1]), 2);
+    metrics.add(Float64Array.of(4, 6, 2, 1, 1, 2));
+    metrics.advance();
+    expect(metrics.balancedness([1])).toBe(metrics.balancedness());
+    const apart = new EplbMetrics(
+      ExpertMapping.create({
+        numLayers: 1,
+        numLogicalExperts: 3,
+        slotOffsets: Int32Array.of(0, 2, 4, 6),
+        physicalToLogical: Int32Array.of(0, 1, 2, -1, -1, -1),
+      }),
+      2,
+    );
+    apart.add(Float64Array.of(2, 2, 4));
+    apart.advance();
+    expect(apart.balancedness()).toBeCloseTo(2 / 3, 12);
+    expect([...apart.imbalance()]).toEqual([1.5]);
+    expect(apart.balancedness([2])).toBe(1);
+    expect([...apart.imbalance([2])]).toEqual([1]);
+    expect(numServingRanks(Float64Array.of(4, 4, 0), 3, [1, 2, 2])).toBe(2);
+    expect(numServingRanks(new Float64Array(3), 3, [0, 1, 2])).toBe(0);
   });
 
   it('keeps its loads by expert when the mapping changes', () => {

@@ -166,6 +166,8 @@ export const rankReportSchema = z.object({
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
   /** Version of the agent, for people who look for old ones. */
   software: z.string().max(64).optional(),
+  /** Milliseconds since 1970 when it was sent, by the rank's machine: nothing is decided by it. */
+  atMs: z.number().int().min(0).optional(),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
 

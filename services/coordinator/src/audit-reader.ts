@@ -8,6 +8,15 @@ export interface KeptEvents {
   readonly events: readonly KeptEvent[];
   readonly searched: number;
   readonly isComplete: boolean;
+  /** Older ones are before it; null where there are none. */
+  readonly next: number | null;
+}
+
+export interface EventSearch {
+  /** All where absent. */
+  readonly matches?: (event: KeptEvent) => boolean;
+  /** Of events before this sequence. */
+  readonly before?: number | undefined;
 }
 
 /** Events looked through for those that a question means. */
@@ -28,27 +37,28 @@ export class AuditReader {
   }
 
   /**
-   * The newest events, or of those that are looked through all that `matches`.
+   * The newest events, or of those that are looked through all that match.
    * @throws IsobarError ISOBAR_COORDINATOR_BUSY, those of `EventStream.read`
    */
-  async newest(last: number, matches?: (event: KeptEvent) => boolean): Promise<KeptEvents> {
+  async newest(last: number, search: EventSearch = {}): Promise<KeptEvents> {
     if (this.#readers >= readersMax) {
       const text = `${this.#readers} questions read events already`;
       throw new IsobarError('ISOBAR_COORDINATOR_BUSY', text, { waiting: this.#readers });
     }
     this.#readers += 1;
     try {
-      return await this.#read(last, matches);
+      return await this.#read(last, search);
     } finally {
       this.#readers -= 1;
     }
   }
 
-  async #read(last: number, matches?: (event: KeptEvent) => boolean): Promise<KeptEvents> {
+  async #read(last: number, { matches, before }: EventSearch): Promise<KeptEvents> {
     const found: KeptEvent[] = [];
     let searched = 0;
     let first = 0;
-    const range = { last: matches === undefined ? last : searchedMax, follow: false };
+    const most = matches === undefined ? last : searchedMax;
+    const range = { last: most, follow: false, ...(before === undefined ? {} : { before }) };
     for await (const stored of this.#stream.read(range)) {
       if (searched === 0) first = stored.sequence;
       searched += 1;
@@ -57,7 +67,17 @@ export class AuditReader {
     }
     const fitting = this.#fitting(found.slice(-last));
     const sawAll = matches === undefined || searched < searchedMax || first <= 1;
-    return { events: fitting, searched, isComplete: sawAll && fitting.length === found.length };
+    const isWhole = fitting.length === found.length;
+    // One that fits into no answer is left out: the next question must come past it.
+    const oldestTold = fitting[0] ?? found.at(-1);
+    const oldest = isWhole ? first : (oldestTold?.sequence ?? first);
+    const isAtEnd = isWhole && searched < most;
+    return {
+      events: fitting,
+      searched,
+      isComplete: sawAll && isWhole,
+      next: isAtEnd || oldest <= 1 ? null : oldest,
+    };
   }
 
   /** The newest that fit into one answer. */

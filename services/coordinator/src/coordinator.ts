@@ -33,6 +33,7 @@ import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
 import { LeaveQuestions } from './leave-questions.js';
 import { ParametersInForce } from './parameters-in-force.js';
+import { RankClocks } from './rank-clocks.js';
 import { RankMessages } from './rank-messages.js';
 import { RefusalAlarm } from './refusal-alarm.js';
 import { timingsOf } from './settings.js';
@@ -90,6 +91,7 @@ export class Coordinator implements CommandTarget {
   readonly #outcomes = new CommandOutcomes();
   readonly #reportedAtMs = new Map<number, number>();
   readonly #sampledAtMs = new Map<number, number>();
+  readonly #clocks = new RankClocks();
   /** Subjects of messages that were too large, of this leadership. */
   readonly #unsendable = new Set<string>();
   readonly #released: Promise<void>;
@@ -147,9 +149,10 @@ export class Coordinator implements CommandTarget {
         this.#sampledAtMs.set(sample.rank, performance.now());
         this.#leadership?.addSample(sample);
       },
-      onReport: ({ rank, refusals = [] }) => {
+      onReport: ({ rank, atMs, refusals = [] }) => {
         const nowMs = performance.now();
         this.#reportedAtMs.set(rank, nowMs);
+        this.#clocks.hear(rank, atMs, Date.now());
         this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
       },
       onLeave: (question) => leaves.answer(question),
@@ -505,6 +508,7 @@ export class Coordinator implements CommandTarget {
       leadership: this.leadership(),
       reportedAtMs: this.#reportedAtMs,
       sampledAtMs: this.#sampledAtMs,
+      clocks: this.#clocks,
       messagesRefused: this.#intake.refused,
       refusals: this.#refusalAlarm.open,
       nowMs: performance.now(),

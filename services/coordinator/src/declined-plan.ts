@@ -3,29 +3,29 @@ const changedShareMin = 0.1;
 
 /** A plan that an operator has refused, by what it was made for. */
 export class DeclinedPlan {
-  readonly #loads: Float64Array | null;
+  readonly #loads: Float64Array;
   readonly #changedShare: number;
   readonly #untilMs: number;
 
   /**
-   * @param loads forecast when it was refused, [layers × experts]
-   * @param relativeError of that forecast: by so much forecasts differ although nothing has changed
+   * @param loads of the window when it was refused, [layers × experts]
+   * @param relativeError of the plan's forecast: by so much loads differ although nothing has changed
    */
-  constructor(loads: Float64Array | null, relativeError: number, untilMs: number) {
-    this.#loads = loads?.slice() ?? null;
+  constructor(loads: Float64Array, relativeError: number, untilMs: number) {
+    this.#loads = loads.slice();
     this.#changedShare = Math.max(changedShareMin, relativeError);
     this.#untilMs = untilMs;
   }
 
   /** Whether it still stands: loads are much as they were, and the time is not over. */
-  holds(loads: Float64Array | null, nowMs: number): boolean {
+  holds(loads: Float64Array, nowMs: number): boolean {
     return nowMs < this.#untilMs && differenceOf(this.#loads, loads) < this.#changedShare;
   }
 }
 
 /** Σ |difference| of the shares of both, halved: 0 is the same, 1 has nothing in common. */
-function differenceOf(before: Float64Array | null, after: Float64Array | null): number {
-  if (before === null || after === null || before.length !== after.length) return 1;
+function differenceOf(before: Float64Array, after: Float64Array): number {
+  if (before.length !== after.length) return 1;
   const sum = (loads: Float64Array) => loads.reduce((total, load) => total + load, 0);
   const [all, allAfter] = [sum(before), sum(after)];
   if (all === 0 || allAfter === 0) return all === allAfter ? 0 : 1;

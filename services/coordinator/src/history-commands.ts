@@ -1,4 +1,5 @@
 import {
+  type AuditEvent,
   type CommandQuestion,
   type ExplainAnswer,
   eventsAskedMax,
@@ -9,24 +10,28 @@ import { explainVersion, isOfVersion, planOfReason } from './explain-version.js'
 
 export async function historyOf(
   target: CommandTarget,
-  { last, of: version }: CommandQuestion<'history'>,
+  { last, of: version, before }: CommandQuestion<'history'>,
 ): Promise<HistoryAnswer> {
   const reader = target.audit();
   const kept =
     version === undefined
-      ? await reader.newest(last)
-      : await reader.newest(last, (event) => event.version === version);
+      ? await reader.newest(last, { before })
+      : await reader.newest(last, { before, matches: (event) => event.version === version });
   return { ...kept, events: [...kept.events] };
 }
 
 /** @throws IsobarError ISOBAR_COORDINATOR_NO_VERSION, those of the bus */
-export async function explainOf(target: CommandTarget, version: number): Promise<ExplainAnswer> {
+export async function explainOf(
+  target: CommandTarget,
+  { version, before }: CommandQuestion<'explain'>,
+): Promise<ExplainAnswer> {
   const { placements, bytesPerExpert } = target.leadership();
   const record = await placements.record(version);
   const base = await placements.mappingBefore(version);
   const plan = planOfReason(record.reason);
-  const { events } = await target
+  const matches = (event: AuditEvent) => isOfVersion(event, version, plan);
+  const { events, searched, next } = await target
     .audit()
-    .newest(eventsAskedMax, (event) => isOfVersion(event, version, plan));
-  return explainVersion({ record, base, bytesPerExpert, events });
+    .newest(eventsAskedMax, { before, matches });
+  return { ...explainVersion({ record, base, bytesPerExpert, events }), searched, next };
 }

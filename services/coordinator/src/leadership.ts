@@ -172,13 +172,16 @@ export class Leadership {
       .map(({ rank }) => rank);
   }
 
-  /** Ranks that are no members, or are to hold no expert. */
+  /** Ranks that are no members, are to hold no expert, or may use no slot. */
   get unavailableRanks(): number[] {
     const { swap, control } = this.leader;
+    const { usableSlots: slots } = this;
     const members = new Set(swap.members.map(({ rank }) => rank));
     const { numRanks } = this.#options.topology;
     const all = Array.from({ length: numRanks }, (_, rank) => rank);
-    return all.filter((rank) => !members.has(rank) || control.drained.includes(rank));
+    return all.filter(
+      (rank) => !members.has(rank) || control.drained.includes(rank) || slots[rank] === 0,
+    );
   }
 
   /** Slots that each rank's engine offers and operators let it, [ranks]. */

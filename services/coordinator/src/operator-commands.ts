@@ -17,7 +17,7 @@ export function operatorCommands(target: CommandTarget): CommandHandlers {
     plan: () => target.leadership().rebalancing.explainPlan(),
     export: ({ version }) => target.leadership().placements.exported(version),
     history: (question) => historyOf(target, question),
-    explain: ({ version }) => explainOf(target, version),
+    explain: (question) => explainOf(target, question),
     ...steeringCommands(target),
     ...placingCommands(target),
     ...memberCommands(target),

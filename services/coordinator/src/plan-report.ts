@@ -1,4 +1,4 @@
-import type { ExpertMapping, RebalanceResult } from '@isobar/eplb';
+import { type ExpertMapping, numServingRanks, type RebalanceResult } from '@isobar/eplb';
 import type { PlanSummary, RebalanceEntry } from '@isobar/protocol';
 import type { RebalancePlan } from './rebalance-plan.js';
 
@@ -17,26 +17,28 @@ export function reasonOf(id: string, result: RebalanceResult): string {
   return `plan ${id}: balancedness ${before} to ${after} predicted, ${report.moves} moves`;
 }
 
-/** Each rank's load ÷ the mean of all, as forecast, before and after the plan; [ranks]. */
-export function rankShares({ current, target, loads }: RebalancePlan): {
+/** Each rank's load ÷ the mean of those that serve, as forecast, before and after the plan; [ranks]. */
+export function rankShares({ current, target, loads, unavailableRanks: out }: RebalancePlan): {
   readonly rankShares?: { readonly before: number[]; readonly after: number[] };
 } {
   if (loads.length === 0) return {};
-  const before = sharesOf(current, loads);
-  return { rankShares: { before, after: sharesOf(target, loads) } };
+  const before = sharesOf(current, loads, out);
+  return { rankShares: { before, after: sharesOf(target, loads, out) } };
 }
 
-function sharesOf(mapping: ExpertMapping, loads: Float64Array): number[] {
+function sharesOf(mapping: ExpertMapping, loads: Float64Array, out: readonly number[]): number[] {
   const { numRanks } = mapping;
+  const rankLoads = mapping.rankLoads(loads);
+  const numServing = numServingRanks(rankLoads, numRanks, out);
   const byRank = new Float64Array(numRanks);
   let all = 0;
-  for (const [index, load] of mapping.rankLoads(loads).entries()) {
+  for (const [index, load] of rankLoads.entries()) {
     byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
     all += load;
   }
   // Three digits: it is for people, and there may be thousands of ranks.
   return Array.from(byRank, (load) =>
-    all === 0 ? 0 : Math.round((load * numRanks * 1e3) / all) / 1e3,
+    all === 0 ? 0 : Math.round((load * numServing * 1e3) / all) / 1e3,
   );
 }
 

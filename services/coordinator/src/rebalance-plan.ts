@@ -37,6 +37,8 @@ export interface RebalancePlan {
   readonly layerBenefits: Float64Array;
   /** That it was made for, [layers × experts]. */
   readonly loads: Float64Array;
+  /** Ranks that it was to leave empty. */
+  readonly unavailableRanks: readonly number[];
   readonly balancedness: { readonly before: number; readonly after: number };
   readonly forecast: ForecastSummary;
   readonly economy: EconomySummary;
@@ -109,7 +111,7 @@ export function planOfLayers(
   layers: readonly number[],
   options: Omit<WavesOptions, 'change' | 'reason' | 'layerGains'>,
 ): RebalancePlan {
-  const { current, layerBenefits, loads } = plan;
+  const { current, layerBenefits, loads, unavailableRanks } = plan;
   const chosen = [...new Set(layers)].sort((a, b) => a - b);
   const rows = Int32Array.from(chosen.flatMap((layer) => [...plan.target.row(layer)]));
   const target = current.apply({ layers: Int32Array.from(chosen), rows });
@@ -119,7 +121,7 @@ export function planOfLayers(
   const costSeconds = plan.costSeconds * share;
   const pays = benefitSeconds > costSeconds;
   const { numLayers, numRanks } = target;
-  const after = balancedness(target.rankLoads(loads), numLayers, numRanks);
+  const after = balancedness(target.rankLoads(loads), numLayers, numRanks, unavailableRanks);
   const told = `layer ${chosen.join(', ')} alone: ${moves} moves`;
   return {
     ...plan,

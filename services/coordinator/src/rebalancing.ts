@@ -41,7 +41,7 @@ export interface RebalancingContext {
   heldBack(): string | null;
   /** Nothing is under way, and nothing waits. */
   idle(): boolean;
-  /** Ranks that are no members, or are to hold no expert. */
+  /** Ranks that are no members, are to hold no expert, or may use no slot. */
   unavailableRanks(): number[];
   /** Slots of each rank that may be used, its first ones, [ranks]. */
   usableSlots(): Int32Array;
@@ -163,9 +163,12 @@ export class Rebalancing {
     this.#economy.addPass(pass, this.#swapSeen || !this.#context.idle());
     this.#swapSeen = false;
     if (!this.#mayBegin || now() < this.#notBeforeMs || this.#isDeclined()) return;
-    if (!this.#rebalancer.shouldRebalance(now()).rebalance) return;
+    const out = this.#context.unavailableRanks();
+    if (!this.#rebalancer.shouldRebalance(now(), out).rebalance) return;
     try {
-      await this.#consider(await this.#plan());
+      const plan = await this.#plan();
+      // One may have been refused while this was being made.
+      if (!this.#isDeclined()) await this.#consider(plan);
     } catch (error) {
       if (!(error instanceof EplbError) && !(error instanceof IsobarError)) throw error;
       this.#notBeforeMs = now() + this.#context.settings().backOffMs;
@@ -175,9 +178,10 @@ export class Rebalancing {
 
   /** An operator has refused a plan, and what it was made for is as it was. */
   #isDeclined(): boolean {
-    const loads = this.#balancer.averageLoad();
-    if (this.#declined?.holds(loads, this.#context.now()) !== true) this.#declined = null;
-    return this.#declined !== null;
+    if (this.#declined === null) return false;
+    const isHeld = this.#declined.holds(this.#balancer.windowLoads(), this.#context.now());
+    if (!isHeld) this.#declined = null;
+    return isHeld;
   }
 
   get #mayBegin(): boolean {
@@ -185,9 +189,10 @@ export class Rebalancing {
   }
 
   #measure(pass: LoadPass): void {
-    const { mapping } = this.#balancer;
+    const { numLayers, numRanks } = this.#balancer.mapping;
+    const out = this.#context.unavailableRanks();
     const measured = {
-      balancedness: balancedness(pass.rankLoads, mapping.numLayers, mapping.numRanks),
+      balancedness: balancedness(pass.rankLoads, numLayers, numRanks, out),
       stepMillis: pass.meanStepMillis,
     };
     if (this.#running !== null) return;
@@ -271,6 +276,7 @@ export class Rebalancing {
       bytes: moves * this.#bytesPerExpert,
       layerBenefits: gains,
       loads: expected?.loads ?? new Float64Array(0),
+      unavailableRanks,
       balancedness: { before: balancednessBefore ?? 0, after },
       forecast,
       economy,
@@ -408,7 +414,7 @@ export class Rebalancing {
     this.#pending = null;
     const untilMs = this.#context.now() + this.#context.settings().backOffMs;
     const { relativeError } = plan.forecast;
-    this.#declined = new DeclinedPlan(this.#balancer.averageLoad(), relativeError, untilMs);
+    this.#declined = new DeclinedPlan(this.#balancer.windowLoads(), relativeError, untilMs);
     this.#record(plan, 'declined', 'operator');
   }
 

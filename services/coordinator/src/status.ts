@@ -1,7 +1,8 @@
-import { balancedness, imbalance } from '@isobar/eplb';
+import { balancedness, imbalance, numServingRanks } from '@isobar/eplb';
 import {
   type CoordinatorState,
   decodeTransfers,
+  includesMember,
   type LeaderState,
   type Member,
   membersWithout,
@@ -15,6 +16,7 @@ import {
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
 import type { Leadership } from './leadership.js';
+import type { RankClocks } from './rank-clocks.js';
 import type { CoordinatorSettings } from './settings.js';
 
 /** Sources, kinds and reasons told. */
@@ -33,6 +35,7 @@ export interface StatusSources {
   readonly reportedAtMs: ReadonlyMap<number, number>;
   /** Likewise its newest load sample. */
   readonly sampledAtMs: ReadonlyMap<number, number>;
+  readonly clocks: RankClocks;
   readonly messagesRefused: number;
   /** Refused lately, here and by ranks. */
   readonly refusals: readonly RefusalTelling[];
@@ -47,6 +50,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
   const { leader, rebalancing } = leadership;
   const { control } = leader;
   const { mapping } = rebalancing;
+  const shares = loadShares(leadership);
   return {
     deployment: settings.deployment,
     leader: leaderStatus(sources),
@@ -56,7 +60,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     heldBack: leadership.heldBack,
     backOff: backOffStatus(leader, sources.nowMs),
     drained: [...control.drained],
-    dead: leader.evidence.proven.map(({ member, proof }) => ({ ...member, proof })),
+    dead: deadOf(leader),
     suspected: suspectedOf(leader),
     mapping: {
       ...rebalancing.inForce,
@@ -68,7 +72,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     swap: swapStatus(leadership, sources.nowMs),
     load: loadStatus(leadership),
     ranks: Array.from({ length: sources.topology.numRanks }, (_, rank) =>
-      rankStatus(sources, rank),
+      rankStatus(sources, rank, shares?.[rank] ?? null),
     ),
     economy: rebalancing.economy,
     pendingPlan: rebalancing.pendingPlan,
@@ -109,6 +113,14 @@ function backOffStatus({ backOff }: LeaderState, nowMs: number): StatusAnswer['b
   return { remainingMs: untilMs - nowMs, version, reason };
 }
 
+/** Members proven dead; of who is listed no more, nothing is left to be done. */
+function deadOf({ swap, evidence }: LeaderState): StatusAnswer['dead'] {
+  const listed = [...swap.members, ...(swap.open?.voters ?? [])];
+  return evidence.proven
+    .filter(({ member }) => includesMember(listed, member))
+    .map(({ member, proof }) => ({ ...member, proof }));
+}
+
 /** Members with which others have lost their connection: no proof of anything. */
 function suspectedOf({ swap }: LeaderState): StatusAnswer['suspected'] {
   const lostBy = (member: Member) =>
@@ -142,9 +154,11 @@ function swapStatus(leadership: Leadership, nowMs: number): StatusAnswer['swap']
 function loadStatus(leadership: Leadership): StatusAnswer['load'] {
   const { lastPass, rebalancing, window } = leadership;
   const { numLayers, numRanks } = rebalancing.mapping;
-  const perLayer = lastPass === null ? null : imbalance(lastPass.rankLoads, numLayers, numRanks);
+  const rankLoads = lastPass?.rankLoads ?? null;
+  const out = leadership.unavailableRanks;
+  const perLayer = rankLoads === null ? null : imbalance(rankLoads, numLayers, numRanks, out);
   return {
-    balancedness: lastPass === null ? null : balancedness(lastPass.rankLoads, numLayers, numRanks),
+    balancedness: rankLoads === null ? null : balancedness(rankLoads, numLayers, numRanks, out),
     imbalance:
       perLayer === null ? null : perLayer.reduce((sum, at) => sum + at, 0) / perLayer.length,
     meanStepMillis: lastPass?.meanStepMillis ?? null,
@@ -170,7 +184,7 @@ function worstLayers(
     });
 }
 
-function rankStatus(sources: StatusSources, rank: number): RankStatus {
+function rankStatus(sources: StatusSources, rank: number, loadShare: number | null): RankStatus {
   const { leadership, topology, reportedAtMs, sampledAtMs, nowMs } = sources;
   const { swap, control } = leadership.leader;
   const report = swap.reports.get(rank);
@@ -190,7 +204,7 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     incarnation: engine?.incarnation ?? null,
     freeBuffers: engine?.freeBuffers ?? null,
     step: engine?.step ?? null,
-    loadShare: loadShare(leadership, rank),
+    loadShare,
     staged: report?.progress ?? null,
     refused: report?.refused ?? null,
     node: topology.domainName(
@@ -199,6 +213,7 @@ function rankStatus(sources: StatusSources, rank: number): RankStatus {
     ),
     engine: engineStatus(leadership, rank),
     software: report?.software ?? null,
+    clockSkewMs: sources.clocks.skewMs(rank),
   };
 }
 
@@ -218,15 +233,20 @@ function engineStatus({ leader }: Leadership, rank: number): RankStatus['engine'
   return { name, modelRevision, spareBuffers, reserveBuffers, ownBalancer };
 }
 
-/** Tokens that the rank served in the last pass ÷ the mean of all. */
-function loadShare({ lastPass, rebalancing }: Leadership, rank: number): number | null {
+/** Tokens that each rank served in the last pass ÷ the mean of those that serve, [ranks]. */
+function loadShares({
+  lastPass,
+  rebalancing,
+  unavailableRanks,
+}: Leadership): readonly number[] | null {
   if (lastPass === null) return null;
+  const { rankLoads } = lastPass;
   const { numRanks } = rebalancing.mapping;
-  let own = 0;
-  let all = 0;
-  lastPass.rankLoads.forEach((load, index) => {
-    all += load;
-    if (index % numRanks === rank) own += load;
+  const byRank = Array.from({ length: numRanks }, () => 0);
+  rankLoads.forEach((load, index) => {
+    byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
   });
-  return all === 0 ? 0 : (own * numRanks) / all;
+  const all = byRank.reduce((sum, load) => sum + load, 0);
+  const mean = all / numServingRanks(rankLoads, numRanks, unavailableRanks);
+  return byRank.map((load) => (all === 0 ? 0 : load / mean));
 }

@@ -5,8 +5,8 @@ import { AuditReader, type KeptEvent } from '../src/audit-reader.js';
 
 function streamOf(count: number) {
   return {
-    async *read({ last = count }: EventRange): AsyncGenerator<StoredEvent> {
-      for (let sequence = Math.max(1, count - last + 1); sequence <= count; sequence += 1) {
+    async *read({ last = count, before = count + 1 }: EventRange): AsyncGenerator<StoredEvent> {
+      for (let sequence = Math.max(1, before - last); sequence < before; sequence += 1) {
         const payload =
           sequence === 3
             ? Uint8Array.of(0xc1)
@@ -30,11 +30,39 @@ describe('the reader of events', () => {
 
   it('gives those that match, however far back, and says where it looked no further', async () => {
     const of = (version: number) => (event: KeptEvent) => event.version === version;
-    const found = await new AuditReader(streamOf(40), 10_000).newest(3, of(2));
+    const found = await new AuditReader(streamOf(40), 10_000).newest(3, { matches: of(2) });
     expect(sequences(found.events)).toEqual([30, 34, 38]);
     expect(found).toMatchObject({ searched: 40, isComplete: false });
-    const far = await new AuditReader(streamOf(5_000), 10_000_000).newest(1_000, of(9));
-    expect(far).toMatchObject({ events: [], searched: 4_096, isComplete: false });
+    const far = await new AuditReader(streamOf(5_000), 10_000_000).newest(1_000, {
+      matches: of(9),
+    });
+    expect(far).toMatchObject({ events: [], searched: 4_096, isComplete: false, next: 905 });
+    const rest = await new AuditReader(streamOf(5_000), 10_000_000).newest(1_000, {
+      matches: of(9),
+      before: 905,
+    });
+    expect(rest).toMatchObject({ events: [], searched: 904, isComplete: true, next: null });
+  });
+
+  it('goes through all of them by pages, none twice and none left out', async () => {
+    const reader = new AuditReader(streamOf(40), 10_000);
+    for (const search of [{}, { matches: ({ version }: KeptEvent) => version === 2 }]) {
+      const seen: number[] = [];
+      let before: number | null | undefined;
+      while (before !== null) {
+        const page = await reader.newest(7, { ...search, before });
+        seen.unshift(...sequences(page.events));
+        before = page.next;
+      }
+      const all = Array.from({ length: 40 }, (_, at) => at + 1);
+      const wanted = 'matches' in search ? all.filter((at) => at % 4 === 2) : all;
+      expect(seen).toEqual(wanted.filter((at) => at !== 3));
+    }
+  });
+
+  it('comes past one that fits into no answer', async () => {
+    const page = await new AuditReader(streamOf(5), 10).newest(5);
+    expect(page).toMatchObject({ events: [], isComplete: false, next: 5 });
   });
 
   it('gives no more than fit, the newest', async () => {

@@ -21,7 +21,6 @@ describe('a plan that was refused', () => {
     const declined = new DeclinedPlan(loads, 0, untilMs);
     expect(declined.holds(Float64Array.of(490, 200, 210, 100), 0)).toBe(false);
     expect(declined.holds(loads, untilMs)).toBe(false);
-    expect(declined.holds(null, 0)).toBe(false);
     expect(declined.holds(new Float64Array(4), 0)).toBe(false);
   });
 

@@ -209,6 +209,33 @@ describe('balancing by itself', () => {
     expect(placed).toEqual([]);
   });
 
+  it('makes no plan where all that is uneven is a rank that may hold nothing', async () => {
+    const row = [0, 1, 2, 3, 4, 5, 6, 7, -1, -1, -1, -1];
+    const onThree = ExpertMapping.create({
+      numLayers: 2,
+      numLogicalExperts: 8,
+      slotOffsets: mapping.slotOffsets,
+      physicalToLogical: Int32Array.from([...row, ...row]),
+    });
+    const loads = [20, 20, 20, 20, 20, 20, 30, 30];
+    const logicalLoads = Float64Array.from([...loads, ...loads]);
+    const rankLoads = onThree.rankLoads(logicalLoads);
+    const numPlans = async (unavailableRanks: number[]) => {
+      const { own } = automatic({
+        mode: () => 'observe',
+        unavailableRanks: () => unavailableRanks,
+      });
+      own.applyMapping(onThree, newest);
+      for (let number = 0; number < settings.passesMin; number += 1) {
+        await own.addPass({ ...pass(number), logicalLoads, rankLoads });
+      }
+      await own.stop();
+      return own.history.length;
+    };
+    expect(await numPlans([3])).toBe(0);
+    expect(await numPlans([])).toBe(1);
+  });
+
   it('takes a refusal for one, and tries again later', async () => {
     const refusal = new IsobarError('ISOBAR_COORDINATOR_SWAP_OPEN', 'an evacuation comes first');
     const told: string[] = [];
@@ -256,6 +283,15 @@ describe('a plan that waits for approval', () => {
     own.applyMapping(mapping, { ...newest, version: newest.version + 1 });
     await expect(following).rejects.toBe(refusal);
     expect(own.pendingPlan).toBeNull();
+  });
+
+  it('is not proposed where one was refused while it was being made', async () => {
+    const { own, plan } = await waiting();
+    const making = own.addPass(pass(settings.passesMin));
+    own.decline(plan);
+    await making;
+    expect(own.pendingPlan).toBeNull();
+    expect(own.history.map(({ outcome }) => outcome)).toEqual(['waiting', 'declined']);
   });
 
   it('is none where it never waited', async () => {

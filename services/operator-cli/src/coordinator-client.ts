@@ -4,13 +4,12 @@ import {
   type CommandAnswer,
   type CommandInput,
   type CommandName,
-  commands,
-  IsobarError,
+  type IsobarError,
   type StatusAnswer,
   subjectsOf,
 } from '@isobar/protocol';
-import type { z } from 'zod';
 import { errorCodeOf } from './exit-codes.js';
+import { readAnswer } from './read-answer.js';
 
 /** What is said where nobody leads, and where somebody is about to. */
 const leaderlessCodes: ReadonlySet<string> = new Set([
@@ -87,22 +86,7 @@ export class CoordinatorClient {
     const subject = `${this.#prefix}.${command}`;
     const { waitMs = 0 } = question as { readonly waitMs?: number };
     const answer = await this.#bus.request(subject, payload, this.#timeoutMs + waitMs);
-    let value: unknown;
-    try {
-      value = JSON.parse(new TextDecoder().decode(answer));
-    } catch (cause) {
-      throw new IsobarError(
-        'ISOBAR_CLI_ANSWER',
-        `the answer to ${command} is not JSON`,
-        { command },
-        { cause },
-      );
-    }
-    const parsed = answerSchema(command).safeParse(value);
-    if (parsed.success) return parsed.data;
-    const field = parsed.error.issues[0]?.path.join('.') ?? '';
-    const text = `the answer to ${command} is malformed at field ${field}`;
-    throw new IsobarError('ISOBAR_CLI_ANSWER', text, { command, field });
+    return readAnswer(command, answer);
   }
 
   /**
@@ -125,9 +109,4 @@ export class CoordinatorClient {
   close(): Promise<void> {
     return this.#bus.connected ? this.#bus.drain() : this.#bus.close();
   }
-}
-
-/** The table's entry, as a type that depends on the name alone. */
-function answerSchema<Name extends CommandName>(name: Name): z.ZodType<CommandAnswer<Name>> {
-  return commands[name].answer as unknown as z.ZodType<CommandAnswer<Name>>;
 }

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { oneLine } from './drawing/fit.js';
 import { errorCodeOf, exitCodeOf, exitCodes } from './exit-codes.js';
 import { createProgram } from './program.js';
 
@@ -15,7 +16,9 @@ async function main(): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
     // A coordinator's refusal begins with its code already.
     const isTold = code === null || message.startsWith(`${code}: `);
-    process.stderr.write(`isobar: ${isTold ? '' : `${code}: `}${message}\n`);
+    process.stderr.write(
+      `isobar: ${isTold ? '' : `${code}: `}${message.split('\n').map(oneLine).join('\n')}\n`,
+    );
     // What has no code of ours is a bug: show where.
     if (code === null && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = exitCodeOf(error);

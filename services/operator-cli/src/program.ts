@@ -15,6 +15,7 @@ import type { DemoOptions } from './demo/demo-options.js';
 import { isClean } from './demo/demo-report.js';
 import { renderReport } from './demo/render-report.js';
 import { addDoctor } from './doctor/doctor-command.js';
+import { printable } from './drawing/fit.js';
 import { parseDuration } from './duration.js';
 import { exitCodes } from './exit-codes.js';
 import { formatHelp } from './help/format-help.js';
@@ -88,7 +89,7 @@ function history(command: Command): Promise<void> {
     const ofVersion = version === undefined ? {} : { version };
     const options = { deployment, last, follow, ...ofVersion };
     for await (const event of readHistory(client, options, enough.signal)) {
-      print(json ? JSON.stringify(event) : renderEvent(event));
+      print(json ? JSON.stringify(event) : renderEvent(printable(event)));
     }
     process.off('SIGINT', interrupt);
   });
@@ -142,7 +143,7 @@ function planLive(command: Command): Promise<void> {
   }
   return withClient(command, async (client, { json }) => {
     const plan = await client.ask('plan', {});
-    print(json ? JSON.stringify(plan) : renderPlan(plan));
+    print(json ? JSON.stringify(plan) : renderPlan(printable(plan)));
   });
 }
 

@@ -46,6 +46,11 @@ export function ranges(numbers: readonly number[]): string {
     .join(', ');
 }
 
+/** `1 wave`, `2 waves`: of words whose plural is regular. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 export function seconds(millis: number): string {
   return `${(millis / 1_000).toFixed(1)} s`;
 }

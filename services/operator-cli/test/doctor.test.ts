@@ -2,7 +2,7 @@ import type { AuditEvent, StatusAnswer } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Asked } from '../src/doctor/check.js';
 import { examine, renderChecks } from '../src/doctor/doctor-command.js';
-import type { Facts } from '../src/doctor/facts.js';
+import { type Facts, serverClockOf } from '../src/doctor/facts.js';
 import { isOldServer } from '../src/doctor/server-checks.js';
 import { plain } from '../src/terminal/paint.js';
 import { rankOf, statusOf, swapUnderWay } from './support/status.js';
@@ -22,6 +22,9 @@ const stream = {
   messages: 12,
   bytesMax: 2 ** 28,
   ageMaxMs: 30 * 86_400_000,
+  server: 'nats-2',
+  atMs: null,
+  newest: null,
 };
 const server = {
   url: 'nats-1:4222',
@@ -44,6 +47,7 @@ function factsOf(changes: Partial<Facts> = {}): Facts {
     recordsStream: answer(stream),
     status: answer(statusOf(8)),
     clock: { skewMs: 12, roundTripMs: 4 },
+    serverClock: { server: 'nats-2', against: 'this machine', skewMs: -3, roundTripMs: 2 },
     record: answer({}),
     dryRun: answer({}),
     events: answer([]),
@@ -113,6 +117,38 @@ describe('a doctor', () => {
       { 'account limits': 'skip' },
     ],
     ['another clock', factsOf({ clock: { skewMs: -5_000, roundTripMs: 4 } }), { clocks: 'warn' }],
+    [
+      "a server's clock",
+      factsOf({
+        serverClock: { server: null, against: 'this machine', skewMs: 9_000, roundTripMs: 2 },
+      }),
+      { 'server clock': 'warn' },
+    ],
+    [
+      'an event that was stored much later than it was written',
+      factsOf({
+        serverClock: { server: null, against: 'the newest event', skewMs: 9_000, roundTripMs: 0 },
+      }),
+      { 'server clock': 'warn' },
+    ],
+    ['a rank that leaves', withRank(3, { leaving: true }), { leaving: 'warn' }],
+    [
+      'a limit of operators',
+      withRank(3, { slots: { own: 12, offered: 12, limit: 8 } }),
+      { slots: 'warn' },
+    ],
+    ["an engine's own offer", withRank(3, { slots: { own: 12, offered: 8, limit: null } }), {}],
+    [
+      'fewer slots than experts',
+      withStatus({
+        ranks: statusOf(8).ranks.map(({ rank }) =>
+          rankOf(rank, { slots: { own: 12, offered: 7, limit: null } }),
+        ),
+      }),
+      { slots: 'fail' },
+    ],
+    ["a rank's clock", withRank(3, { clockSkewMs: -1_200 }), { 'rank clocks': 'warn' }],
+    ['an agent that tells no time', withRank(3, { clockSkewMs: null }), {}],
     ['a clock within what is known', factsOf({ clock: { skewMs: 1_400, roundTripMs: 1_000 } }), {}],
     [
       'a viewer',
@@ -191,7 +227,8 @@ describe('a doctor', () => {
   });
 
   it('names the cause where nobody leads, from the alarms', () => {
-    const alarm: AuditEvent = {
+    const alarm: AuditEvent & { readonly sequence: number } = {
+      sequence: 9,
       kind: 'alarm',
       at: 1,
       alarm: 'cannot-lead',
@@ -223,6 +260,29 @@ describe('a doctor', () => {
     ['', true],
   ])('takes server version %s for old: %s', (version, isOld) => {
     expect(isOldServer(version)).toBe(isOld);
+  });
+});
+
+describe("a server's clock", () => {
+  const asked = { askedMs: 1_000, heardMs: 1_010 };
+  const event = (sequence: number, at: number) => ({ kind: 'plan', sequence, at });
+
+  it('is told by servers of today, and known to half of what the question took', () => {
+    const eventStream = answer({ ...stream, atMs: 1_505 });
+    expect(serverClockOf({ eventStream, events: answer([]), ...asked })).toEqual({
+      ...{ server: 'nats-2', against: 'this machine', skewMs: 500, roundTripMs: 10 },
+    });
+  });
+
+  it('of an older one shows in when it stored an event', () => {
+    const eventStream = answer({ ...stream, newest: { sequence: 7, atMs: 950 } });
+    const events = answer([event(6, 100), event(7, 900), event(8, 990)]);
+    expect(serverClockOf({ eventStream, events, ...asked })).toMatchObject({
+      ...{ against: 'the newest event', skewMs: 50 },
+    });
+    for (const unknown of [answer([event(6, 100)]), refusal('ISOBAR_BUS_TIMEOUT')]) {
+      expect(serverClockOf({ eventStream, events: unknown, ...asked })).toBeNull();
+    }
   });
 });
 

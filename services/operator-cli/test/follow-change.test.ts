@@ -65,6 +65,12 @@ describe('a command that is followed', () => {
     }
   });
 
+  it('keeps what it takes, which only the first answer tells', async () => {
+    const effect = { waves: 1, moves: 8, bytes: 4_096, ranks: [0, 3] };
+    const { answer } = follow([{ ...running, effect }, running, done]);
+    expect(await answer).toEqual({ ...done, effect });
+  });
+
   it('is sent again where the answer was lost or the leader was deposed', async () => {
     const lost = [error('ISOBAR_BUS_TIMEOUT'), error('ISOBAR_COORDINATOR_DEPOSED'), done];
     expect(await follow(lost).answer).toEqual(done);

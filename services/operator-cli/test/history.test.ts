@@ -10,6 +10,7 @@ import {
 import { type AuditEvent, encode, eventStreamName, subjectsOf } from '@isobar/protocol';
 import { type NatsServer, ProcessGuard, startNatsServer } from '@isobar/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createProgram } from '../src/program.js';
 
 const guard = new ProcessGuard();
 const subjects = subjectsOf('d');
@@ -86,5 +87,21 @@ describe('isobar history', () => {
     expect(line).toBe(
       '2026-01-02T03:04:05.000Z  decided             version=7  reason="rank 3 died"  gain=0.1235  ranks=[1,2]  balancedness={"before":0.7325,"after":1}',
     );
+  });
+});
+
+describe('a deployment that nobody named', () => {
+  const ask = (...words: string[]) =>
+    createProgram().parseAsync(['node', 'isobar', '--server', server.url, ...words]);
+
+  it('is told of where nobody answers for it, with an example', async () => {
+    await expect(ask('status')).rejects.toMatchObject({
+      code: 'ISOBAR_BUS_NO_RESPONDERS',
+      message: expect.stringContaining(
+        "No deployment was named, so 'default' was asked: name yours, as in isobar -d my-model status",
+      ),
+    });
+    const named = await ask('-d', 'd', 'status').catch((error: unknown) => error);
+    expect(String(named)).not.toContain('No deployment was named');
   });
 });

@@ -29,7 +29,7 @@ const preview: ChangeAnswer = {
 it('a preview says what would be done, and what would hold then', () => {
   expect(renderChange(preview).split('\n')).toEqual([
     'drain (dry run): would be done: rank 2 would hold no expert, and go on serving',
-    '4 moves (4.0 KiB) in 1 waves on rank 0, 2',
+    '4 moves (4.0 KiB) in 1 wave on rank 0, 2',
     'mode automatic; drained: rank 2',
   ]);
 });

@@ -174,4 +174,17 @@ describe('a frame of top', () => {
     const state = withEvents(stateOf(8), [hostile]);
     expect(frame(state, 100, 30).join('\n')).not.toContain('\u001b');
   });
+
+  it('shows ranks that leave, and slots that are not offered', () => {
+    const ranks = [
+      rankOf(0, { leaving: true }),
+      rankOf(1, { slots: { own: 12, offered: 12, limit: 8 } }),
+      rankOf(2, { drained: true, leaving: true }),
+    ];
+    const state = withStatus(initialTop('demo', at), statusOf(3, { ranks }), at);
+    const text = frame(state, 120, 28).join('\n');
+    for (const told of ['up, leaving', 'up, 8 of 12 slots', 'up, drained, leaving']) {
+      expect(text).toContain(told);
+    }
+  });
 });

@@ -211,7 +211,7 @@ export class RankAgent {
     const { code, message } = error;
     const refused = { order: 'state', version: null, code, reason: message.slice(0, 500) };
     const report: RankReport = { ...this.#reported, engine: null, progress: null, refused };
-    bus.publish(this.#subjects.report(settings.rank), encode(report));
+    bus.publish(this.#subjects.report(settings.rank), encode({ ...report, atMs: Date.now() }));
     if (!isFirst) return;
     logger.error({ err: error, alarm: 'disk-full' }, 'alarm');
     this.#engine.stop();
@@ -289,7 +289,7 @@ export class RankAgent {
       case 'send-report': {
         this.#reported = effect.report;
         const refusals = this.#intake.recent();
-        const told = refusals.length === 0 ? {} : { refusals };
+        const told = { ...(refusals.length === 0 ? {} : { refusals }), atMs: Date.now() };
         bus.publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
         return;
       }

@@ -12,6 +12,24 @@ export const auditEventSchema = z.looseObject({
 });
 export type AuditEvent = z.infer<typeof auditEventSchema>;
 
+const pageFields = {
+  before: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('Of events before this sequence alone: the `next` of the answer before.'),
+};
+
+const nextField = z
+  .number()
+  .int()
+  .nullable()
+  .optional()
+  .describe(
+    'Asked again with it as `before`, older events are looked at; null where there are none.',
+  );
+
 /** Events that one question may be answered with. */
 export const eventsAskedMax = 1_000;
 
@@ -24,6 +42,7 @@ export const historyQuestionSchema = z.strictObject({
     .default(50)
     .describe('The newest so many events.'),
   of: versionSchema.optional().describe('Of this version alone.'),
+  ...pageFields,
 });
 
 export const historyAnswerSchema = z.object({
@@ -32,10 +51,11 @@ export const historyAnswerSchema = z.object({
   isComplete: z
     .boolean()
     .describe('False where older ones that were asked for did not fit, or were not looked at.'),
+  next: nextField,
 });
 export type HistoryAnswer = z.infer<typeof historyAnswerSchema>;
 
-export const explainQuestionSchema = z.strictObject({ version: versionSchema });
+export const explainQuestionSchema = z.strictObject({ version: versionSchema, ...pageFields });
 
 export const votesSchema = z.object({ yes: z.number(), needed: z.number() });
 
@@ -71,6 +91,10 @@ export const explainAnswerSchema = z.object({
   votes: votesSchema
     .nullable()
     .describe('Yes votes, and those that it needed; null where no event is kept.'),
-  events: z.array(auditEventSchema).describe('Every event kept of it, newest last.'),
+  events: z
+    .array(auditEventSchema)
+    .describe('Events kept of it among those that were looked at, newest last.'),
+  searched: z.number().int().optional().describe('Events looked through, from the newest back.'),
+  next: nextField,
 });
 export type ExplainAnswer = z.infer<typeof explainAnswerSchema>;

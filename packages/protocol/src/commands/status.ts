@@ -33,7 +33,7 @@ export const rankStatusSchema = z.object({
   loadShare: z
     .number()
     .nullable()
-    .describe('Tokens served in the last pass ÷ the mean of all ranks.'),
+    .describe('Tokens served in the last pass ÷ the mean of all ranks that serve.'),
   staged: z
     .object({ version: z.number(), staged: z.number(), total: z.number() })
     .nullable()
@@ -60,6 +60,13 @@ export const rankStatusSchema = z.object({
     .nullable()
     .optional()
     .describe("Version of the rank's agent; null where it does not tell."),
+  clockSkewMs: z
+    .number()
+    .nullable()
+    .optional()
+    .describe(
+      "The agent's clock less the leader's, milliseconds, by the least delayed of its newest reports: too low by that delay. Null where it does not tell.",
+    ),
   refused: refusedOrderSchema
     .nullable()
     .optional()
@@ -107,11 +114,16 @@ const swapUnderWaySchema = z.object({
 });
 
 const loadSchema = z.object({
-  balancedness: z.number().nullable().describe('Of the last pass, null before the first.'),
+  balancedness: z
+    .number()
+    .nullable()
+    .describe(
+      'Of the last pass, null before the first. Over the ranks that serve: members that are not drained and may use a slot, and whoever has load still.',
+    ),
   imbalance: z
     .number()
     .nullable()
-    .describe('Mean over layers of largest ÷ mean rank load, last pass.'),
+    .describe('Mean over layers of largest ÷ mean rank load, last pass, over the same ranks.'),
   meanStepMillis: z.number().nullable().describe('Milliseconds.'),
   passes: z.number(),
   missingRanks: z.array(z.number()).describe('Live ranks not yet heard in the pass under way.'),

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChangeAnswer, CommandEffect } from '@isobar/protocol';
 import { type CoordinatorClient, isLeaderless } from '../coordinator-client.js';
+import { printable } from '../drawing/fit.js';
 import type { Paint } from '../terminal/paint.js';
 import { RedrawnLines } from '../terminal/redrawn-lines.js';
 import { progressLine, progressLines } from './render-progress.js';
@@ -65,7 +66,7 @@ export class ChangeProgress {
   async #look(): Promise<void> {
     const { command, stream, paint } = this.#options;
     try {
-      const status = await this.#client.ask('status', {});
+      const status = printable(await this.#client.ask('status', {}));
       if (this.#stopping.signal.aborted) return;
       const elapsedMs = performance.now() - this.#beganMs;
       const running = { command, effect: this.#effect, elapsedMs };

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ChangeAnswer, ChangeCommandName, CommandInput } from '@isobar/protocol';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CoordinatorClient } from '../coordinator-client.js';
+import { printable } from '../drawing/fit.js';
 import { parseDuration } from '../duration.js';
 import { exitCodes } from '../exit-codes.js';
 import { confirm, isInteractive } from '../terminal/confirm.js';
@@ -73,11 +74,11 @@ export function change<Name extends ChangeCommandName>(
     const isRefused = failures.has(preview.outcome);
     if (dryRun || isRefused) {
       if (dryRun || options.json) printAnswer(preview, options);
-      else tell(renderChange(preview));
+      else tell(renderChange(printable(preview)));
       if (isRefused) process.exitCode = exitCodes.failed;
       return;
     }
-    tell(renderChange(preview));
+    tell(renderChange(printable(preview)));
     if (!yes && !(await isConfirmed())) return;
     await carryOut({ client, command, options }, name, pinned(command, question, preview));
   });
@@ -171,5 +172,5 @@ function howToGoOn(id: string): string {
 }
 
 function printAnswer(answer: ChangeAnswer, { json }: GlobalOptions): void {
-  print(json ? JSON.stringify(answer) : renderChange(answer));
+  print(json ? JSON.stringify(answer) : renderChange(printable(answer)));
 }

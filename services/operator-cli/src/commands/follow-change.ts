@@ -41,7 +41,10 @@ export async function followChange<Name extends ChangeCommandName>(
     signal.throwIfAborted();
     const waitMs = Math.ceil(Math.min(leftMs(), last === null ? firstWaitMs : nextWaitMs));
     try {
-      last = await untilAborted(client.ask(name, { ...question, waitMs }), signal);
+      const answer = await untilAborted(client.ask(name, { ...question, waitMs }), signal);
+      // What it takes is told once: to whoever began it.
+      const { effect, plan }: Pick<ChangeAnswer, 'effect' | 'plan'> = last ?? answer;
+      last = { ...answer, effect: answer.effect ?? effect, plan: answer.plan ?? plan };
       heardMs = performance.now();
       if (last.outcome !== null || leftMs() === 0) return last;
       onRunning(last);

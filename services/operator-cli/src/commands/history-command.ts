@@ -18,6 +18,9 @@ export interface HistoryOptions {
   readonly follow: boolean;
 }
 
+/** An event, and its place in the trail. */
+export type TrailEvent = AuditEvent & { readonly sequence: number };
+
 /**
  * Events of a deployment in their order.
  * @throws IsobarError ISOBAR_BUS_NO_STREAM, ISOBAR_BUS_TIMEOUT; ISOBAR_CLI_ANSWER where an event
@@ -27,7 +30,7 @@ export async function* readHistory(
   client: CoordinatorClient,
   options: HistoryOptions,
   signal: AbortSignal,
-): AsyncGenerator<AuditEvent> {
+): AsyncGenerator<TrailEvent> {
   const { deployment, last, version, follow } = options;
   const events = await client.bus.openEventStream({
     stream: eventStreamName(deployment),
@@ -37,7 +40,7 @@ export async function* readHistory(
   const range = version === undefined ? { last, follow } : { follow };
   for await (const { payload, subject, sequence } of events.read(range, signal)) {
     const event = readEvent(payload, subject, sequence);
-    if (version === undefined || event.version === version) yield event;
+    if (version === undefined || event.version === version) yield { ...event, sequence };
   }
 }
 
@@ -51,7 +54,7 @@ function readEvent(payload: Uint8Array, subject: string, sequence: number): Audi
 }
 
 /** One line of text: when, what, and every other field. */
-export function renderEvent({ at, kind, schema: _, ...fields }: AuditEvent): string {
+export function renderEvent({ at, kind, schema: _, sequence: __, ...fields }: AuditEvent): string {
   const told = Object.entries(fields).map(([name, value]) => `${name}=${renderValue(value)}`);
   return [new Date(at).toISOString(), kind.padEnd(18), ...told].join('  ').trimEnd();
 }

@@ -1,5 +1,6 @@
 import type { ParameterChanges, ParametersAnswer } from '@isobar/protocol';
 import type { Command } from 'commander';
+import { printable } from '../drawing/fit.js';
 import { table } from '../table.js';
 import { change, changing } from './changing.js';
 import { print, withClient, wrongOptions } from './shared.js';
@@ -12,7 +13,7 @@ export function addParameters(program: Command): void {
     .action((_, command: Command) =>
       withClient(command, async (client, { json }) => {
         const answer = await client.ask('parameters', {});
-        print(json ? JSON.stringify(answer) : renderParameters(answer));
+        print(json ? JSON.stringify(answer) : renderParameters(printable(answer)));
       }),
     );
   changing(program.command('set'))

@@ -1,5 +1,5 @@
 import type { ChangeAnswer } from '@isobar/protocol';
-import { bytes, ranges } from '../table.js';
+import { bytes, counted, ranges } from '../table.js';
 import { renderPlan } from './render-status.js';
 
 /** A command's answer for a person: what it would do, or what became of it. */
@@ -11,7 +11,9 @@ export function renderChange(answer: ChangeAnswer): string {
   if (effect !== null) {
     const { moves, waves, ranks } = effect;
     const where = ranks.length === 0 ? '' : ` on rank ${ranges(ranks)}`;
-    lines.push(`${moves} moves (${bytes(effect.bytes)}) in ${waves} waves${where}`);
+    lines.push(
+      `${counted(moves, 'move')} (${bytes(effect.bytes)}) in ${counted(waves, 'wave')}${where}`,
+    );
   }
   if (plan !== null) lines.push(renderPlan(plan));
   // Of a refusal it says what would hold had it not been refused.
@@ -25,7 +27,7 @@ function renderControl({ control, version }: ChangeAnswer): string {
   if (version !== null) parts.push(`version ${version} in force`);
   if (held !== null) parts.push(`held: ${held}`);
   if (drained.length > 0) parts.push(`drained: rank ${ranges(drained)}`);
-  const limited = slotLimits.map(({ rank, slots }) => `rank ${rank} to ${slots} slots`);
+  const limited = slotLimits.map(({ rank, slots }) => `rank ${rank} to ${counted(slots, 'slot')}`);
   if (limited.length > 0) parts.push(`limited: ${limited.join(', ')}`);
   const told = dead.map(({ rank, incarnation }) => `rank ${rank} (${incarnation})`);
   if (told.length > 0) parts.push(`declared dead: ${told.join(', ')}`);

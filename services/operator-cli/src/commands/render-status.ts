@@ -1,12 +1,7 @@
-import type {
-  EconomySummary,
-  PlanSummary,
-  RankStatus,
-  RebalanceEntry,
-  StatusAnswer,
-} from '@isobar/protocol';
+import type { EconomySummary, PlanSummary, RebalanceEntry, StatusAnswer } from '@isobar/protocol';
 import { adviceOn } from '@isobar/protocol';
-import { bytes, optional, ranges, seconds, table } from '../table.js';
+import { wishesOf } from '../drawing/rank-wishes.js';
+import { bytes, counted, optional, ranges, seconds, table } from '../table.js';
 
 const refusalsShown = 16;
 
@@ -24,7 +19,7 @@ export function renderStatus(status: StatusAnswer): string {
   ];
   if (swap !== null) {
     lines.push(
-      `swap         version ${swap.version} (${swap.change}) ${swap.phase} for ${seconds(swap.ageMs)}, ${swap.wavesWaiting} waves waiting${missing(swap.missingRanks)}`,
+      `swap         version ${swap.version} (${swap.change}) ${swap.phase} for ${seconds(swap.ageMs)}, ${counted(swap.wavesWaiting, 'wave')} waiting${missing(swap.missingRanks)}`,
     );
   }
   lines.push(...troubles(status));
@@ -103,16 +98,6 @@ function rankTable(status: StatusAnswer): string {
   return table(head, rows);
 }
 
-function wishesOf({ drained, leaving, slots }: RankStatus): string[] {
-  const { own, offered, limit } = slots;
-  const usable = Math.min(offered, limit ?? offered);
-  return [
-    ...(drained ? ['drained'] : []),
-    ...(leaving ? ['leaving'] : []),
-    ...(usable < own ? [`${usable} of ${own} slots`] : []),
-  ];
-}
-
 function historyTable(history: readonly RebalanceEntry[]): string {
   const head = ['rebalance', 'outcome', 'predicted', 'measured', 'moves', 'bytes', 'waves'];
   const rows = history.map(({ plan, outcome, measuredBalancedness, wavesCommitted }) => [
@@ -173,7 +158,7 @@ export function renderPlan(plan: PlanSummary): string {
   return [
     `plan ${plan.id} on version ${plan.baseVersion}, by the ${plan.policy} policy in ${plan.planMs.toFixed(0)} ms`,
     `  balancedness  ${gain(plan.balancedness)} predicted`,
-    `  moves         ${plan.moves} experts, ${bytes(plan.bytes)}, in ${plan.waves} waves`,
+    `  moves         ${counted(plan.moves, 'expert')}, ${bytes(plan.bytes)}, in ${counted(plan.waves, 'wave')}`,
     `  worth         ${plan.benefitSeconds.toFixed(2)} s of rank time over the horizon, for ${plan.costSeconds.toFixed(3)} s`,
     `  forecast      ${forecast(plan)}`,
     `  per token     ${perToken(plan.economy)}`,

@@ -1,4 +1,4 @@
-import type { IsobarError } from '@isobar/protocol';
+import { IsobarError } from '@isobar/protocol';
 import type { Command } from 'commander';
 import { type ConnectionOptions, connectionOf } from '../connection.js';
 import { CoordinatorClient } from '../coordinator-client.js';
@@ -42,9 +42,31 @@ export async function withClient(
   });
   try {
     await act(client, options);
+  } catch (error) {
+    throw isUnnamed(command) ? withHint(error, command) : error;
   } finally {
     await client.close();
   }
+}
+
+/** Neither an option nor the environment names the deployment. */
+function isUnnamed(command: Command): boolean {
+  return command.getOptionValueSourceWithGlobals('deployment') === 'default';
+}
+
+/** What is said where there is no such deployment, or where the credentials are of another. */
+const codesOfAbsence: ReadonlySet<string> = new Set([
+  'ISOBAR_BUS_NO_RESPONDERS',
+  'ISOBAR_BUS_NO_STREAM',
+  'ISOBAR_BUS_NOT_PERMITTED',
+]);
+
+function withHint(error: unknown, command: Command): unknown {
+  if (!(error instanceof IsobarError) || !codesOfAbsence.has(error.code)) return error;
+  const { code, fields, message } = error;
+  const { deployment } = command.optsWithGlobals<GlobalOptions>();
+  const hint = `No deployment was named, so '${deployment}' was asked: name yours, as in isobar -d my-model ${command.name()}, or in ISOBAR_DEPLOYMENT`;
+  return new IsobarError(code, `${message}. ${hint}`, fields, { cause: error });
 }
 
 /** @throws CommanderError, for exit code 2 */

@@ -1,6 +1,8 @@
 import type { ExplainAnswer } from '@isobar/protocol';
 import { toSglangExpertLocation } from '@isobar/trace';
 import { type Command, Option } from 'commander';
+import type { CoordinatorClient } from '../coordinator-client.js';
+import { printable } from '../drawing/fit.js';
 import { count } from '../option-values.js';
 import { bytes } from '../table.js';
 import { renderEvent } from './history-command.js';
@@ -17,7 +19,7 @@ export function addWatching(program: Command): void {
     .action((_, command: Command) =>
       withClient(command, async (client, { json }) => {
         const status = await client.ask('status', {});
-        print(json ? JSON.stringify(status) : renderStatus(status));
+        print(json ? JSON.stringify(status) : renderStatus(printable(status)));
       }),
     );
   program
@@ -26,8 +28,8 @@ export function addWatching(program: Command): void {
     .description('Why a version is as it is: who asked, loads, forecast, gain, bytes, durations.')
     .action((version: number, _, command: Command) =>
       withClient(command, async (client, { json }) => {
-        const answer = await client.ask('explain', { version });
-        print(json ? JSON.stringify(answer) : renderExplanation(answer));
+        const answer = await explainWhole(client, version);
+        print(json ? JSON.stringify(answer) : renderExplanation(printable(answer)));
       }),
     );
   addExport(program);
@@ -63,6 +65,36 @@ function addExport(program: Command): void {
     );
 }
 
+/** Questions for one version: each looks through as many events as a coordinator does at once. */
+const pagesMax = 64;
+
+/**
+ * A version's story. Its events lie close together: what is older than a page without any is not looked at,
+ * and its `next` is null where all were.
+ */
+export async function explainWhole(
+  client: Pick<CoordinatorClient, 'ask'>,
+  version: number,
+): Promise<ExplainAnswer> {
+  let whole = await client.ask('explain', { version });
+  for (let page = 1; page < pagesMax && whole.next != null; page += 1) {
+    const older = await client.ask('explain', { version, before: whole.next });
+    whole = {
+      ...whole,
+      askedBy: whole.askedBy ?? older.askedBy,
+      plan: whole.plan ?? older.plan,
+      measured: whole.measured ?? older.measured,
+      durations: whole.durations ?? older.durations,
+      votes: whole.votes ?? older.votes,
+      events: [...older.events, ...whole.events],
+      searched: (whole.searched ?? 0) + (older.searched ?? 0),
+      next: older.next,
+    };
+    if (older.events.length === 0 && whole.events.length > 0) break;
+  }
+  return whole;
+}
+
 /** A version's story for a person. */
 export function renderExplanation(answer: ExplainAnswer): string {
   const { version, outcome, change, reason, term, digest, members, askedBy, durations } = answer;
@@ -87,6 +119,9 @@ export function renderExplanation(answer: ExplainAnswer): string {
   const gain = answer.measured?.balancedness ?? null;
   if (gain !== null) {
     lines.push(`came true    balancedness ${gain.before.toFixed(3)} to ${gain.after.toFixed(3)}`);
+  }
+  if (answer.next != null) {
+    lines.push(`looked at    the newest ${answer.searched} events; older ones may tell more`);
   }
   return [...lines, '', ...answer.events.map(renderEvent)].join('\n');
 }

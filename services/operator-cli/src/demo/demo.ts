@@ -12,6 +12,7 @@ import { formatTopology, uniformTopology } from '@isobar/topology';
 import { generateTrace, readTrace, type Trace } from '@isobar/trace';
 import { z } from 'zod';
 import { CoordinatorClient } from '../coordinator-client.js';
+import { counted } from '../table.js';
 import type { DemoOptions } from './demo-options.js';
 import { type AppliedRebalance, type DemoReport, reportOf } from './demo-report.js';
 import { LiveView } from './live-view.js';
@@ -220,7 +221,7 @@ function tellOf(event: z.infer<typeof eventSchema>): string | null {
     case 'decided':
       return `version ${version} ${outcome}: ${reason}`;
     case 'rebalance-finished':
-      return `rebalance ${outcome} after ${wavesCommitted} waves`;
+      return `rebalance ${outcome} after ${counted(wavesCommitted ?? 0, 'wave')}`;
     case 'rebalance-measured':
       if (measured == null || predicted === undefined) return null;
       return `balancedness ${measured.before.toFixed(3)} → ${measured.after.toFixed(3)} came true (${predicted.after.toFixed(3)} predicted)`;

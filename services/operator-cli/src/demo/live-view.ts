@@ -2,7 +2,7 @@ import type { StatusAnswer } from '@isobar/protocol';
 import { swapLine } from '../commands/render-progress.js';
 import { fit } from '../drawing/fit.js';
 import { rankRows } from '../drawing/rank-rows.js';
-import { optional } from '../table.js';
+import { counted, optional } from '../table.js';
 import { paintFor } from '../terminal/paint.js';
 import { RedrawnLines } from '../terminal/redrawn-lines.js';
 
@@ -43,7 +43,7 @@ export class LiveView {
     const { columns = columnsDefault } = this.#stream;
     const paint = paintFor(this.#stream);
     const step = optional(load.meanStepMillis, 0);
-    const waiting = swap === null ? '' : `  ${swap.wavesWaiting} waves waiting`;
+    const waiting = swap === null ? '' : `  ${counted(swap.wavesWaiting, 'wave')} waiting`;
     return [
       '',
       ...rankRows(ranks, Math.min(columns, widthMax) - 2, paint),

@@ -1,12 +1,6 @@
 import type { ServerDescription, StoreLimits, StreamDescription } from '@isobar/bus';
-import {
-  type AuditEvent,
-  eventStreamName,
-  IsobarError,
-  recordsBucket,
-  type StatusAnswer,
-} from '@isobar/protocol';
-import { readHistory } from '../commands/history-command.js';
+import { eventStreamName, IsobarError, recordsBucket, type StatusAnswer } from '@isobar/protocol';
+import { readHistory, type TrailEvent } from '../commands/history-command.js';
 import type { CoordinatorClient } from '../coordinator-client.js';
 import { errorCodeOf } from '../exit-codes.js';
 import type { Asked } from './check.js';
@@ -14,12 +8,20 @@ import type { Asked } from './check.js';
 /** Alarms are looked for among so many. */
 const eventsRead = 200;
 
-/** The leader's clock against this machine's. */
+/** A clock against another. */
 export interface ClockReading {
-  /** Leader's minus own, milliseconds. */
+  /** Its time less the other's, milliseconds. */
   readonly skewMs: number;
-  /** The skew is known to half of it. */
+  /** Of the question; the skew is known to half of it. */
   readonly roundTripMs: number;
+}
+
+/** The clock of the NATS server that keeps the events. */
+export interface ServerClock extends ClockReading {
+  /** Null of a server alone. */
+  readonly server: string | null;
+  /** What it is compared with: servers before 2.10 only tell when they have stored an event. */
+  readonly against: 'this machine' | 'the newest event';
 }
 
 /** All that a doctor has asked; what could not be answered says why. */
@@ -31,12 +33,14 @@ export interface Facts {
   readonly eventStream: Asked<StreamDescription | null>;
   readonly recordsStream: Asked<StreamDescription | null>;
   readonly status: Asked<StatusAnswer>;
+  /** The leader's against this machine's. */
   readonly clock: ClockReading | null;
+  readonly serverClock: ServerClock | null;
   /** The record of the version in force, read by the leader. */
   readonly record: Asked<unknown>;
   /** Asked what it would do, a command that changes something. */
   readonly dryRun: Asked<unknown>;
-  readonly events: Asked<readonly AuditEvent[]>;
+  readonly events: Asked<readonly TrailEvent[]>;
 }
 
 export interface Gathering {
@@ -54,24 +58,30 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
   const status = await asked(() => client.ask('status', {}));
   const clock = clockOf(status, sentMs, Date.now());
   const version = status.kind === 'answer' ? status.answer.mapping.version : null;
+  const askedMs = Date.now();
+  const eventStream = await asked(() => bus.describeStream(eventStreamName(deployment), timeoutMs));
+  const heardMs = Date.now();
+  // After it: the newest event that the server tells of is among them.
+  const events = await asked(() => readEvents(client, deployment));
   return {
     deployment,
     server,
     limits: await asked(() => bus.storeLimits(timeoutMs)),
-    eventStream: await asked(() => bus.describeStream(eventStreamName(deployment), timeoutMs)),
+    eventStream,
     recordsStream: await asked(() =>
       bus.describeStream(`KV_${recordsBucket(deployment)}`, timeoutMs),
     ),
     status,
     clock,
+    serverClock: serverClockOf({ eventStream, events, askedMs, heardMs }),
     record: version === null ? status : await asked(() => client.ask('explain', { version })),
     dryRun: await asked(() => client.ask('pause', { dryRun: true })),
-    events: await asked(() => readEvents(client, deployment)),
+    events,
   };
 }
 
-async function readEvents(client: CoordinatorClient, deployment: string): Promise<AuditEvent[]> {
-  const events: AuditEvent[] = [];
+async function readEvents(client: CoordinatorClient, deployment: string): Promise<TrailEvent[]> {
+  const events: TrailEvent[] = [];
   const range = { deployment, last: eventsRead, follow: false };
   for await (const event of readHistory(client, range, new AbortController().signal)) {
     events.push(event);
@@ -87,6 +97,29 @@ function clockOf(
   const atMs = status.kind === 'answer' ? status.answer.leader.atMs : undefined;
   if (atMs === undefined) return null;
   return { skewMs: atMs - (sentMs + heardMs) / 2, roundTripMs: heardMs - sentMs };
+}
+
+/** Null where the server tells no time, and keeps no event that could be read. */
+export function serverClockOf({
+  eventStream,
+  events,
+  askedMs,
+  heardMs,
+}: Pick<Facts, 'eventStream' | 'events'> & {
+  readonly askedMs: number;
+  readonly heardMs: number;
+}): ServerClock | null {
+  if (eventStream.kind === 'refusal' || eventStream.answer === null) return null;
+  const { server, atMs, newest } = eventStream.answer;
+  if (atMs !== null) {
+    const skewMs = atMs - (askedMs + heardMs) / 2;
+    return { server, against: 'this machine', skewMs, roundTripMs: heardMs - askedMs };
+  }
+  const read = events.kind === 'answer' ? events.answer : [];
+  const event = read.findLast(({ sequence }) => sequence === newest?.sequence);
+  if (newest === null || event === undefined) return null;
+  const skewMs = newest.atMs - event.at;
+  return { server, against: 'the newest event', skewMs, roundTripMs: 0 };
 }
 
 /** Refusals are what a doctor is here for; what is no refusal is a bug. */

@@ -1,6 +1,8 @@
 import type { RankStatus, StatusAnswer } from '@isobar/protocol';
-import { ranges, seconds } from '../table.js';
+import { usableSlotsOf } from '../drawing/rank-wishes.js';
+import { counted, ranges, seconds } from '../table.js';
 import { type Check, fail, ok, skip, warn } from './check.js';
+import { setClocks, signed, skewMsMax } from './clock-tolerance.js';
 
 /** Ranks report every second. */
 const reportLateMs = 5_000;
@@ -14,8 +16,11 @@ export function rankChecks(status: StatusAnswer): Check[] {
     reports(status),
     engines(status),
     members(status),
+    leaving(status),
+    offers(status),
     mappingVersions(status),
     software(status),
+    clocks(status),
     models(status),
     ownBalancers(status),
     buffers(status),
@@ -75,6 +80,33 @@ function members({ ranks, dead, suspected }: StatusAnswer): Check {
   return warn(name, `no members: ${numbers(outside)}`, advice);
 }
 
+function leaving({ ranks }: StatusAnswer): Check {
+  const name = 'leaving';
+  const going = ranks.filter((rank) => rank.leaving);
+  if (going.length === 0) return ok(name, 'no rank wants to leave');
+  const advice = 'they are emptied and stop; where that takes long, isobar status tells why';
+  return warn(name, numbers(going), advice);
+}
+
+function offers({ ranks, mapping }: StatusAnswer): Check {
+  const name = 'slots';
+  const serving = ranks.filter(({ member, drained }) => member !== null && !drained);
+  const usable = serving.reduce((sum, rank) => sum + usableSlotsOf(rank), 0);
+  const fewer = serving.filter((rank) => usableSlotsOf(rank) < rank.slots.own);
+  const experts = counted(mapping.logicalExperts, 'expert');
+  const found = `${usable} of a layer may be used, for ${experts}`;
+  const told = fewer.map((rank) => `rank ${rank.rank} ${usableSlotsOf(rank)} of ${rank.slots.own}`);
+  const all = [found, ...told].join('; ');
+  if (usable < mapping.logicalExperts) {
+    return fail(name, all, 'let ranks use more: isobar offer, isobar undrain, or more ranks');
+  }
+  const limited = fewer.filter(
+    ({ slots: { limit, offered } }) => limit !== null && limit < offered,
+  );
+  if (limited.length === 0) return ok(name, all);
+  return warn(name, all, "operators' limits: isobar offer --slots all lifts one");
+}
+
 function mappingVersions({ ranks, mapping, swap }: StatusAnswer): Check {
   const name = 'mapping version';
   const serving = ranks.filter(({ mappingVersion, member }) => mappingVersion !== null && member);
@@ -97,6 +129,23 @@ function software({ ranks, leader }: StatusAnswer): Check {
   ];
   const found = `coordinator ${leader.software}; ${numbers(others)}: ${versions.join(', ')}`;
   return warn(name, found, 'upgrade the older ones');
+}
+
+function clocks({ ranks }: StatusAnswer): Check {
+  const name = 'rank clocks';
+  const skews = ranks.flatMap(({ rank, clockSkewMs }) =>
+    clockSkewMs == null ? [] : [{ rank, skewMs: clockSkewMs }],
+  );
+  if (skews.length === 0) return skip(name, 'no agent that is heard tells its time');
+  const furthest = skews.reduce((far, next) =>
+    Math.abs(next.skewMs) > Math.abs(far.skewMs) ? next : far,
+  );
+  const off = skews.filter(({ skewMs }) => Math.abs(skewMs) > skewMsMax);
+  const most = `${signed(furthest.skewMs)} from the leader's on rank ${furthest.rank}`;
+  if (off.length === 0) return ok(name, `at most ${most}, of ${skews.length} ranks`);
+  const found = `${most}; too far: rank ${ranges(off.map(({ rank }) => rank))}`;
+  // A report under way for so long looks like a clock that is behind.
+  return warn(name, found, `${setClocks}; where a clock is right, its reports are late`);
 }
 
 function models({ ranks }: StatusAnswer): Check {

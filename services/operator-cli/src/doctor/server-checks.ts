@@ -1,11 +1,10 @@
 import type { StatusAnswer } from '@isobar/protocol';
 import { bytes, seconds } from '../table.js';
 import { type Asked, type Check, fail, isForbidden, ok, skip, warn } from './check.js';
-import type { Facts } from './facts.js';
+import { setClocks, signed, skewMsMax } from './clock-tolerance.js';
+import type { ClockReading, Facts } from './facts.js';
 
 const versionLeast = [2, 9, 10] as const;
-/** A clock that far off makes times of events and logs misleading; nothing else depends on it. */
-const skewMsMax = 1_000;
 const roundTripMsMax = 250;
 const bytesPerSlot = 4;
 const bytesPerMember = 64;
@@ -21,6 +20,7 @@ export function serverChecks(facts: Facts): Check[] {
     payload(facts),
     limits(facts),
     clocks(facts),
+    serverClocks(facts),
     ...permissions(facts),
     eventStream(facts),
     records(facts),
@@ -116,16 +116,32 @@ function limits({ limits: asked }: Facts): Check {
 
 function clocks({ clock }: Facts): Check {
   const name = 'clocks';
-  const ranks = "ranks' messages carry no times, so theirs are not compared";
-  if (clock === null) return skip(name, `nobody who leads told its time; ${ranks}`);
-  const { skewMs, roundTripMs } = clock;
-  const found = `the leader's is ${signed(skewMs)} from this machine's (± ${seconds(roundTripMs / 2)}); ${ranks}`;
-  if (Math.abs(skewMs) - roundTripMs / 2 <= skewMsMax) return ok(name, found);
-  return warn(name, found, 'set both by NTP; swaps do not depend on it, but times in events do');
+  if (clock === null) return skip(name, 'nobody who leads told its time');
+  const found = `the leader's is ${skewOf(clock)} from this machine's`;
+  return isFar(clock) ? warn(name, found, setClocks) : ok(name, found);
 }
 
-function signed(millis: number): string {
-  return `${millis < 0 ? '−' : '+'}${seconds(Math.abs(millis))}`;
+function serverClocks({ serverClock: clock }: Facts): Check {
+  const name = 'server clock';
+  if (clock === null) return skip(name, 'no server told its time: it keeps no event yet');
+  const of = `the one of ${clock.server ?? 'the NATS server'}, which keeps the events,`;
+  if (clock.against === 'this machine') {
+    const found = `${of} is ${skewOf(clock)} from this machine's`;
+    return isFar(clock) ? warn(name, found, setClocks) : ok(name, found);
+  }
+  // An event is stored after it is written, and much later where the store was away.
+  const found = `${of} stored the newest event ${signed(clock.skewMs)} from the event's own time`;
+  const advice = `${setClocks}; unless the event waited for the store: then look again`;
+  return isFar(clock) ? warn(name, found, advice) : ok(name, found);
+}
+
+/** Further than the times in events may mislead whoever compares them, whatever the question took. */
+function isFar({ skewMs, roundTripMs }: ClockReading): boolean {
+  return Math.abs(skewMs) - roundTripMs / 2 > skewMsMax;
+}
+
+function skewOf({ skewMs, roundTripMs }: ClockReading): string {
+  return `${signed(skewMs)} (± ${seconds(roundTripMs / 2)})`;
 }
 
 function permissions({ status, dryRun, events }: Facts): Check[] {

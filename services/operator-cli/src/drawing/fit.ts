@@ -22,3 +22,17 @@ export function fit(line: string, width: number): string {
 export function oneLine(text: string): string {
   return text.replaceAll(unprintable, ' ');
 }
+
+/** A value whose texts, at any depth, each fit into one line: for what others wrote, before it is shown. */
+export function printable<T>(value: T): T {
+  return printableOf(value) as T;
+}
+
+function printableOf(value: unknown): unknown {
+  if (typeof value === 'string') return oneLine(value);
+  if (Array.isArray(value)) return value.map(printableOf);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, of]) => [oneLine(name), printableOf(of)]),
+  );
+}

@@ -1,12 +1,14 @@
 import type { RankStatus } from '@isobar/protocol';
 import { optional, ranges, seconds } from '../table.js';
-import type { Paint } from '../terminal/paint.js';
+import { type Paint, plain } from '../terminal/paint.js';
 import { oneLine } from './fit.js';
 import { loadBar } from './load-bar.js';
+import { wishesOf } from './rank-wishes.js';
 
 /** Reports come every second. */
 const reportLateMs = 5_000;
-const stateWidth = 22;
+const stateWidthMin = 19;
+const stateWidthMax = 40;
 const barWidthMin = 8;
 const barWidthMax = 60;
 
@@ -17,10 +19,10 @@ interface Columns {
   readonly hasDetail: boolean;
 }
 
-function columnsFor(width: number, nodeWidth: number): Columns {
+function columnsFor(width: number, nodeWidth: number, stateWidth: number): Columns {
   const hasNode = nodeWidth > 0 && width >= 64;
   const hasDetail = width >= 96;
-  const others = 6 + 7 + 8 + stateWidth + (hasNode ? nodeWidth + 2 : 0) + (hasDetail ? 20 : 0);
+  const others = 6 + 9 + 9 + stateWidth + (hasNode ? nodeWidth + 2 : 0) + (hasDetail ? 20 : 0);
   const bar = Math.max(barWidthMin, Math.min(barWidthMax, width - others));
   return { bar, hasNode, hasDetail };
 }
@@ -28,7 +30,8 @@ function columnsFor(width: number, nodeWidth: number): Columns {
 /** A heading and a row for each rank, in the order given. */
 export function rankRows(ranks: readonly RankStatus[], width: number, paint: Paint): string[] {
   const nodeWidth = Math.max(0, ...ranks.map(({ node }) => Math.min(16, node?.length ?? 0)));
-  const columns = columnsFor(width, nodeWidth);
+  const stateWidth = Math.max(stateWidthMin, ...ranks.map((rank) => stateOf(rank, plain).length));
+  const columns = columnsFor(width, nodeWidth, Math.min(stateWidthMax, stateWidth));
   const head = row(columns, nodeWidth, {
     name: 'rank',
     node: 'node',
@@ -64,7 +67,7 @@ function stateOf(rank: RankStatus, paint: Paint): string {
   if (reportAgeMs > reportLateMs) return paint('red', `silent ${seconds(reportAgeMs)}`);
   if (!rank.engineConnected) return paint('red', 'engine away');
   const parts = [standing === 'serving' ? 'up' : (standing ?? '-')];
-  if (rank.drained) parts.push('drained');
+  parts.push(...wishesOf(rank));
   if (rank.member === null) parts.push('no member');
   if (staged !== null) parts.push(`staged ${staged.staged}/${staged.total}`);
   const text = parts.join(', ');

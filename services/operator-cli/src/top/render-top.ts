@@ -5,7 +5,7 @@ import { troubles } from '../commands/render-status.js';
 import { fit, oneLine } from '../drawing/fit.js';
 import { nodeRows, rankRows } from '../drawing/rank-rows.js';
 import { sparkline } from '../drawing/sparkline.js';
-import { bar, optional, seconds } from '../table.js';
+import { bar, counted, optional, seconds } from '../table.js';
 import type { Paint } from '../terminal/paint.js';
 import { isByNode, type TopState } from './top-state.js';
 
@@ -90,7 +90,8 @@ function loadLine(
 
 function swapSummary(status: StatusAnswer, paint: Paint): string {
   const line = swapLine(status, paint);
-  if (line !== null) return `swap ${line}  ${status.swap?.wavesWaiting ?? 0} waves waiting`;
+  if (line !== null)
+    return `swap ${line}  ${counted(status.swap?.wavesWaiting ?? 0, 'wave')} waiting`;
   const { pendingPlan, history } = status;
   if (pendingPlan !== null) {
     const { id, moves, balancedness } = pendingPlan;

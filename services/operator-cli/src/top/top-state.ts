@@ -1,4 +1,5 @@
 import type { AuditEvent, StatusAnswer } from '@isobar/protocol';
+import { printable } from '../drawing/fit.js';
 
 export const sortings = ['rank', 'load'] as const;
 export type Sorting = (typeof sortings)[number];
@@ -55,7 +56,8 @@ export function withStatus(state: TopState, status: StatusAnswer, nowMs: number)
   const sample = balancedness === null ? [] : [balancedness];
   return {
     ...state,
-    status,
+    // Whoever answers may have written anything into it.
+    status: printable(status),
     trouble: null,
     nowMs,
     answeredAtMs: nowMs,

@@ -27,6 +27,7 @@ export function rankOf(rank: number, changes: Partial<RankStatus> = {}): RankSta
       ownBalancer: false,
     },
     software: '0.1.0',
+    clockSkewMs: -4,
     ...changes,
   };
 }
