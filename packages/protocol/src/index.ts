@@ -284,6 +284,7 @@ export {
   type LeaderVerb,
   leaderRecordKey,
   mapRecordKey,
+  type OrderVerb,
   rankOfSubject,
   recordsBucket,
   type Subjects,
@@ -294,6 +295,7 @@ export {
 } from './subjects.js';
 export { ranksMissing, stepCoordinatorSwap } from './swap/coordinator-swap.js';
 export {
+  type Addressees,
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
   type CoordinatorSwapResult,
