@@ -123,6 +123,7 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
+export { roomForWaves } from './leader/leader-step.js';
 export { previewEmptying, previewLimit, ranksBeingCleared } from './leader/preview-emptying.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export { heldFence, initialLease, stepLease } from './lease/lease.js';
@@ -176,7 +177,7 @@ export {
   usableSlots,
 } from './membership/offered-slots.js';
 export type { DescribedEngine } from './membership/situation.js';
-export { largestMessageBytes } from './message-size.js';
+export { largestMessageBytes, roomForWave } from './message-size.js';
 export {
   type Cut,
   cutSchema,
