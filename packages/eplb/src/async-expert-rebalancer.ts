@@ -1,4 +1,3 @@
-import { Worker } from 'node:worker_threads';
 import type { RebalanceReport, RebalanceRequest, RebalanceResult } from './abstract-eplb-policy.js';
 import {
   moveEconomy,
@@ -10,6 +9,7 @@ import { EplbError } from './eplb-error.js';
 import type { ExpertLoadBalancer, RebalanceOptions } from './expert-load-balancer.js';
 import { ExpertMapping } from './expert-mapping.js';
 import { createPolicy, type PlanAnswer, type PlanQuestion } from './planner-messages.js';
+import { PlannerThread } from './planner-thread.js';
 
 export interface AsyncExpertRebalancerOptions {
   readonly balancer: ExpertLoadBalancer;
@@ -19,7 +19,10 @@ export interface AsyncExpertRebalancerOptions {
   readonly passesMin?: number;
   /** Plan only where the window's balancedness is below this. @default 0.95 */
   readonly balancednessMax?: number;
-  /** A plan that takes longer is stopped and reported. @default 10,000 */
+  /**
+   * A plan that takes longer is stopped and reported; the next one has twice as much time, up to four
+   * times. The worker's start has a deadline of its own. @default 10,000
+   */
   readonly planDeadlineMs?: number;
   /** By which each layer's moves, and a plan, pay or not. */
   readonly economy: RebalanceEconomy;
@@ -39,10 +42,14 @@ export interface RebalanceDecision {
   readonly balancedness: number;
 }
 
+/** Most of the deadline that a plan has after others have missed it. */
+const patienceMax = 4;
+
 /** Plans in a worker thread, so that the event loop stays free. One plan at a time. */
 export class AsyncExpertRebalancer {
   #options: Required<AsyncExpertRebalancerOptions>;
-  #worker: Worker | null = null;
+  #thread: PlannerThread | null = null;
+  #deadlinesMissed = 0;
   #running = false;
   #planning = false;
   #lastPlanMs = Number.NEGATIVE_INFINITY;
@@ -73,9 +80,9 @@ export class AsyncExpertRebalancer {
   /** Ends the worker; a plan under way is rejected. */
   async stop(): Promise<void> {
     this.#running = false;
-    const worker = this.#worker;
-    this.#worker = null;
-    await worker?.terminate();
+    const thread = this.#thread;
+    this.#thread = null;
+    await thread?.stop();
   }
 
   /** The last plan that has not been taken or dropped. */
@@ -121,7 +128,7 @@ export class AsyncExpertRebalancer {
    * says, unless `options` has `moveCosts`.
    * @param measured as for `netBenefit`
    * @throws EplbError ISOBAR_EPLB_ECONOMY_INVALID, ISOBAR_EPLB_PLAN_UNDERWAY, ISOBAR_EPLB_NOT_STARTED, ISOBAR_EPLB_PLAN_DEADLINE,
-   *   ISOBAR_EPLB_WORKER_FAILED, or the policy's own refusal
+   *   ISOBAR_EPLB_WORKER_START, ISOBAR_EPLB_WORKER_FAILED, or the policy's own refusal
    */
   async rebalanceAsync(
     nowMs: number,
@@ -166,36 +173,20 @@ export class AsyncExpertRebalancer {
     return { mapping: ExpertMapping.create(mapping), dispatch, report };
   }
 
-  #ask(question: PlanQuestion, transfer: readonly ArrayBuffer[]): Promise<PlanAnswer> {
-    this.#worker ??= new Worker(new URL('./planner-worker.js', import.meta.url));
-    const worker = this.#worker;
-    return new Promise<PlanAnswer>((resolve, reject) => {
-      const settle = (act: () => void) => {
-        clearTimeout(deadline);
-        worker.off('message', onMessage).off('error', onError).off('exit', onExit);
-        act();
-      };
-      const fail = (error: EplbError) => {
-        settle(() => {
-          this.#worker = null;
-          // A worker that failed is of no further use; the next plan makes another.
-          worker.terminate().then(() => reject(error), reject);
-        });
-      };
-      const { planDeadlineMs } = this.#options;
-      const deadline = setTimeout(() => {
-        fail(
-          new EplbError('ISOBAR_EPLB_PLAN_DEADLINE', `no plan within ${planDeadlineMs} ms`, {
-            planDeadlineMs,
-          }),
-        );
-      }, planDeadlineMs);
-      const onMessage = (answer: PlanAnswer) => settle(() => resolve(answer));
-      const onError = (cause: unknown) => fail(workerFailed('threw', cause));
-      const onExit = (code: number) => fail(workerFailed(`exited with ${code}`));
-      worker.on('message', onMessage).on('error', onError).on('exit', onExit);
-      worker.postMessage(question, [...transfer]);
-    });
+  async #ask(question: PlanQuestion, transfer: readonly ArrayBuffer[]): Promise<PlanAnswer> {
+    if (this.#thread === null || this.#thread.hasFailed) this.#thread = new PlannerThread();
+    const { planDeadlineMs } = this.#options;
+    const deadlineMs = planDeadlineMs * Math.min(patienceMax, 2 ** this.#deadlinesMissed);
+    try {
+      const answer = await this.#thread.ask(question, transfer, deadlineMs);
+      this.#deadlinesMissed = 0;
+      return answer;
+    } catch (error) {
+      if (error instanceof EplbError && error.code === 'ISOBAR_EPLB_PLAN_DEADLINE') {
+        this.#deadlinesMissed += 1;
+      }
+      throw error;
+    }
   }
 }
 
@@ -229,8 +220,4 @@ function copyArrays(request: Omit<RebalanceRequest, 'currentMapping'>) {
   ];
   const buffers = arrays.flatMap((array) => (array === undefined ? [] : [array.buffer]));
   return { copy, buffers: buffers as ArrayBuffer[] };
-}
-
-function workerFailed(how: string, cause?: unknown): EplbError {
-  return new EplbError('ISOBAR_EPLB_WORKER_FAILED', `the planner's worker ${how}`, {}, { cause });
 }

@@ -89,7 +89,7 @@ export { LocalityAwarePolicy, moveCostDefault } from './locality-aware-policy.js
 export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { keepSlots } from './transfer/keep-slots.js';
-export { planWaves, type WaveLimits } from './transfer/rebalance-waves.js';
+export { planWaves, type WaveLimits, type WaveRoom } from './transfer/rebalance-waves.js';
 export {
   type ExpertTransfer,
   planTransfers,

@@ -29,6 +29,9 @@ export interface PlanQuestion {
   readonly currentMapping: ExpertMappingSpec | null;
 }
 
+/** `ready`: its modules are loaded, and it waits for questions. */
+export type PlannerMessage = 'ready' | PlanAnswer;
+
 export type PlanAnswer =
   | {
       readonly ok: true;

@@ -40,3 +40,4 @@ parentPort?.on('message', (question: PlanQuestion) => {
   const told = answer(question);
   parentPort?.postMessage(told, buffersOf(told));
 });
+parentPort?.postMessage('ready');

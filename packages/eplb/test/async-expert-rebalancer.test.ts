@@ -172,6 +172,44 @@ describe('AsyncExpertRebalancer', () => {
     await first;
   });
 
+  it('gives a plan after one that missed its deadline more time, up to four times', async () => {
+    const numLogicalExperts = 256;
+    const mapping = ExpertMapping.contiguous({
+      numLayers: 58,
+      numLogicalExperts,
+      numRanks: 32,
+      numPhysicalExperts: 288,
+    });
+    const balancer = new ExpertLoadBalancer({ policy: new LocalityAwarePolicy(), mapping });
+    balancer.recordLogicalLoad(
+      Float64Array.from({ length: 58 * numLogicalExperts }, (_, index) => (index * 7_919) % 1_009),
+    );
+    balancer.advanceWindow();
+    const planner = startedOn(balancer, 1);
+    const options = { moveCosts: new Float64Array(58) };
+    for (const planDeadlineMs of [1, 2, 4, 4]) {
+      await expect(planner.rebalanceAsync(0, options)).rejects.toMatchObject({
+        code: 'ISOBAR_EPLB_PLAN_DEADLINE',
+        fields: { planDeadlineMs },
+      });
+    }
+    const conditions = { intervalMs: 1_000, passesMin: 2, balancednessMax: 1 };
+    planner.useConditions({ ...conditions, planDeadlineMs: 60_000 });
+    await expect(planner.rebalanceAsync(0, options)).resolves.toBeDefined();
+  });
+
+  it('rejects the plan under way when it is stopped', async () => {
+    const balancer = balancerOf(new LocalityAwarePolicy());
+    balancer.recordLogicalLoad(skewed());
+    balancer.advanceWindow();
+    const planner = startedOn(balancer);
+    const plan = planner.rebalanceAsync(0);
+    await Promise.all([
+      expect(plan).rejects.toMatchObject({ code: 'ISOBAR_EPLB_WORKER_FAILED' }),
+      planner.stop(),
+    ]);
+  });
+
   const { vllm_ascend_stair } = JSON.parse(
     readFileSync(new URL('./fixtures/other-balancers.json', import.meta.url), 'utf8'),
   ) as {

@@ -76,6 +76,24 @@ describe('planWaves', () => {
     );
   });
 
+  it('keeps each wave within the message’s room, where one part of a layer fits it', () => {
+    fc.assert(
+      fc.property(pairs, fc.integer({ min: 100, max: 400 }), ({ from, to }, bytesMax) => {
+        const room = { bytesMax, layerBytes: 30, moveBytes: 10 };
+        const maxIncomingPerRank = new Int32Array(from.numRanks).fill(5);
+        let mapping = from;
+        for (const wave of planWaves(from, to, { maxIncomingPerRank, room })) {
+          const { layers } = mapping.delta(wave);
+          const bytes = 30 * layers.length + 10 * mapping.moves(wave).length;
+          if (layers.length > 1) expect(bytes).toBeLessThanOrEqual(bytesMax);
+          mapping = wave;
+        }
+        expect(contents(mapping)).toEqual(contents(to));
+      }),
+      { seed: 7, numRuns: 500 },
+    );
+  });
+
   it('refuses to bring experts to a rank without a spare buffer', () => {
     const from = shuffled(1, 4, 4, 2, 3);
     const to = from.apply({ layers: Int32Array.of(0), rows: from.row(0).slice().reverse() });

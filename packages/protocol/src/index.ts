@@ -123,6 +123,7 @@ export {
   type ShunnedEngine,
   stepLeader,
 } from './leader/leader.js';
+export { roomForWaves } from './leader/leader-step.js';
 export { previewEmptying, previewLimit, ranksBeingCleared } from './leader/preview-emptying.js';
 export { type LeaderRecord, leaderRecordSchema } from './leader-record.js';
 export { heldFence, initialLease, stepLease } from './lease/lease.js';
@@ -176,7 +177,7 @@ export {
   usableSlots,
 } from './membership/offered-slots.js';
 export type { DescribedEngine } from './membership/situation.js';
-export { largestMessageBytes } from './message-size.js';
+export { largestMessageBytes, roomForWave } from './message-size.js';
 export {
   type Cut,
   cutSchema,
@@ -284,6 +285,7 @@ export {
   type LeaderVerb,
   leaderRecordKey,
   mapRecordKey,
+  type OrderVerb,
   rankOfSubject,
   recordsBucket,
   type Subjects,
@@ -294,6 +296,7 @@ export {
 } from './subjects.js';
 export { ranksMissing, stepCoordinatorSwap } from './swap/coordinator-swap.js';
 export {
+  type Addressees,
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
   type CoordinatorSwapResult,

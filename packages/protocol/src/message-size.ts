@@ -1,5 +1,8 @@
+import type { WaveRoom } from '@isobar/eplb';
 import { IsobarError } from './isobar-error.js';
 import type { WholeMapping } from './map-record.js';
+import { transferColumns } from './proposal.js';
+import { limits } from './schemas.js';
 import type { CoordinatorSwapState } from './swap/coordinator-swap-state.js';
 import type { Wave } from './swap/open-swap.js';
 
@@ -52,6 +55,33 @@ export function largestMessageBytes(
   const engine = 2 * numMembers * memberBytes + elementBytes * mapping.slotOffsets.length;
   return 2 * record + proposal + voidRecordsBytes + engine + answerOverheadBytes;
 }
+
+/** For numbers that come to nothing between the plan and its last wave. */
+const voidsReserveBytes = 16_384;
+
+/** What is left of a message for a wave's layers and moves, whatever the wave's reason. */
+export function roomForWave(
+  mapping: WholeMapping,
+  base: Pick<CoordinatorSwapState, 'members' | 'voided'>,
+  voidRecordsBytes: number,
+  payloadBytesMax: number,
+): WaveRoom {
+  const [layers, rows, transfers] = [nothing, nothing, nothing];
+  const reason = ' '.repeat(limits.reasonCharacters);
+  const around = largestMessageBytes(
+    { change: 'rebalance', reason, mapping, digest: '', layers, rows, transfers },
+    base,
+    voidRecordsBytes + voidsReserveBytes,
+  );
+  const numSlots = mapping.slotOffsets.at(-1) ?? 0;
+  return {
+    bytesMax: Math.max(0, payloadBytesMax - around),
+    layerBytes: elementBytes * (1 + numSlots),
+    moveBytes: elementBytes * transferColumns,
+  };
+}
+
+const nothing = new Int32Array(0);
 
 /** Why waves can't be proposed, null where all that they lead to can be told. */
 export function refuseSize(

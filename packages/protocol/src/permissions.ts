@@ -114,13 +114,22 @@ type OwnPermissions = Omit<Permissions, 'inboxPrefix'>;
 
 // Every verb is listed: a server takes a subscription to `swap.>` for one that `swap.*` allows.
 const swapVerbs = ['prepare', 'outcome', 'retire', 'state', 'cut'] as const;
+const orderVerbs = ['prepare', 'outcome'] as const;
+
+function ordersTo(deployment: string, rank: number | '*'): string[] {
+  const subjects = subjectsOf(deployment);
+  return [
+    ...swapVerbs.map((verb) => subjects.swap(verb)),
+    ...orderVerbs.map((verb) => subjects.order(rank, verb)),
+  ];
+}
 
 function agentPermissions(deployment: string, rank: number): OwnPermissions {
   const subjects = subjectsOf(deployment);
   return {
     publish: [subjects.load(rank), subjects.report(rank), subjects.vote('*', rank)],
     request: [subjects.leader('outcomes'), subjects.leave(rank)],
-    subscribe: swapVerbs.map((verb) => subjects.swap(verb)),
+    subscribe: ordersTo(deployment, rank),
     answer: [subjects.query(rank)],
   };
 }
@@ -128,7 +137,7 @@ function agentPermissions(deployment: string, rank: number): OwnPermissions {
 function coordinatorPermissions(deployment: string): OwnPermissions {
   const subjects = subjectsOf(deployment);
   return {
-    publish: swapVerbs.map((verb) => subjects.swap(verb)),
+    publish: ordersTo(deployment, '*'),
     request: [subjects.query('*'), ...recordsApi(deployment), ...eventsApi(deployment)],
     subscribe: [subjects.load('*'), subjects.report('*'), subjects.vote('*', '*')],
     answer: [

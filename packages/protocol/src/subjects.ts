@@ -3,6 +3,8 @@ import { deploymentSchema, rankSchema, versionSchema } from './schemas.js';
 
 /** Messages that the leader sends to every agent at once. */
 export type SwapVerb = 'prepare' | 'outcome' | 'retire' | 'state' | 'cut';
+/** Those of them that the leader also sends to single agents. */
+export type OrderVerb = Extract<SwapVerb, 'prepare' | 'outcome'>;
 /** Questions that agents ask of the leader. */
 export type LeaderVerb = 'outcomes';
 
@@ -15,6 +17,8 @@ export interface Subjects {
   /** The leader's question to one agent; `*` for all ranks. */
   query(rank: number | '*'): string;
   swap(verb: SwapVerb): string;
+  /** The leader's message to one agent that has not followed the one to all; `*` for all ranks. */
+  order(rank: number | '*', verb: OrderVerb): string;
   leader(verb: LeaderVerb): string;
   /** One rank's question to the leader whether it may leave; `*` for all ranks. */
   leave(rank: number | '*'): string;
@@ -40,6 +44,7 @@ export function subjectsOf(deployment: string): Subjects {
     report: (rank) => `${prefix}.agent.${rank}.report`,
     query: (rank) => `${prefix}.agent.${rank}.query`,
     swap: (verb) => `${prefix}.swap.${verb}`,
+    order: (rank, verb) => `${prefix}.agent.${rank}.${verb}`,
     leader: (verb) => `${prefix}.leader.${verb}`,
     leave: (rank) => `${prefix}.leader.leave.${rank}`,
     vote: (version, rank) => `${prefix}.vote.${version}.${rank}`,
@@ -82,7 +87,7 @@ export function voteOfSubject(subject: string): { version: number; rank: number 
   return version === null || rank === null ? null : { version, rank };
 }
 
-/** The rank that a load, report, question or vote subject names, null where it names none. */
+/** The rank that a load, report, order, question or vote subject names, null where it names none. */
 export function senderOfSubject(subject: string): number | null {
   return voteOfSubject(subject)?.rank ?? rankOfSubject(subject);
 }

@@ -58,15 +58,14 @@ const nominalExpertBytes = 2 ** 24;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
+const orders = { 'send-prepare': 'prepare', 'send-outcome': 'outcome' } as const;
 const broadcasts = {
-  'send-prepare': 'prepare',
-  'send-outcome': 'outcome',
   'send-retire': 'retire',
   'send-state': 'state',
   'send-cut': 'cut',
 } as const;
 
-type Broadcast = Extract<CoordinatorEffect, { readonly kind: keyof typeof broadcasts }>;
+type Order = Extract<CoordinatorEffect, { readonly kind: keyof typeof orders }>;
 
 interface Waiting {
   readonly resolve: (result: OperationResult) => void;
@@ -255,10 +254,12 @@ export class Coordinator implements CommandTarget {
         return;
       case 'send-prepare':
       case 'send-outcome':
+        this.#sendTo(effect);
+        return;
       case 'send-retire':
       case 'send-state':
       case 'send-cut':
-        this.#broadcast(effect);
+        this.#publish(this.#subjects.swap(broadcasts[effect.kind]), encode(effect.message));
         return;
       case 'prune-records':
         this.#prune(effect.retiredUpTo);
@@ -363,9 +364,15 @@ export class Coordinator implements CommandTarget {
     });
   }
 
-  #broadcast(effect: Broadcast): void {
-    const subject = this.#subjects.swap(broadcasts[effect.kind]);
-    this.#orTell(subject, () => this.#options.bus.publish(subject, encode(effect.message)));
+  #sendTo({ kind, message, ranks }: Order): void {
+    const verb = orders[kind];
+    const payload = encode(message);
+    if (ranks === null) this.#publish(this.#subjects.swap(verb), payload);
+    else for (const rank of ranks) this.#publish(this.#subjects.order(rank, verb), payload);
+  }
+
+  #publish(subject: string, payload: Uint8Array): void {
+    this.#orTell(subject, () => this.#options.bus.publish(subject, payload));
   }
 
   /** What is too large for the server is told once: the leader repeats it at each tick. */

@@ -14,6 +14,7 @@ import {
   previewLimit,
   type RequestOutcome,
   ranksBeingCleared,
+  roomForWaves,
   usableSlots,
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
@@ -81,6 +82,7 @@ export class Leadership {
         idle: () => this.isIdle,
         unavailableRanks: () => this.unavailableRanks,
         usableSlots: () => this.usableSlots,
+        roomForWaves: () => roomForWaves(this.leader),
         request: (waves, base) => {
           const request: Request = { change: 'rebalance', automatic: true, waves, base };
           return begun(options.operate({ change: null, request }));

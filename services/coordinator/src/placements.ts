@@ -11,6 +11,7 @@ import {
   mappingOfRecord,
   type RequestOutcome,
   readDecidedVersion,
+  roomForWaves,
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
 import type { AskedOperation, OperationContent, PreparedCommand } from './change-commands.js';
@@ -119,7 +120,13 @@ export class Placements {
     const bytesPerExpert = engines[0]?.bytesPerExpert ?? 0;
     const reason = reasonOf(placement);
     const topology = this.#context.topology.toClusterShape(bytesPerExpert);
-    const waves = wavesTo(current, target, { change: 'rollback', engines, topology, reason });
+    const waves = wavesTo(current, target, {
+      change: 'rollback',
+      engines,
+      topology,
+      room: roomForWaves(this.#context.leader()),
+      reason,
+    });
     if (waves.length === 0) throw this.#nothingToDo(placement);
     return {
       operation: {

@@ -6,6 +6,7 @@ import {
   planTransfers,
   planWaves,
   type RebalanceResult,
+  type WaveRoom,
 } from '@isobar/eplb';
 import {
   type CommandEffect,
@@ -52,11 +53,13 @@ export interface WavesOptions {
   readonly topology: ClusterShape;
   /** Seconds saved, [layers]: the wave with most of them by move goes first; all alike where absent. */
   readonly layerGains?: Float64Array;
+  /** What the message of a wave may hold. */
+  readonly room: WaveRoom;
   readonly reason: string;
 }
 
 /**
- * Cuts a mapping that is to come into waves that the ranks' spare buffers can take, each with a
+ * Cuts a mapping that is to come into waves that spare buffers and messages can take, each with a
  * source for every expert that travels.
  * @throws EplbError ISOBAR_EPLB_NO_SPARE_BUFFERS
  */
@@ -65,13 +68,13 @@ export function wavesTo(
   target: ExpertMapping,
   options: WavesOptions,
 ): Wave[] {
-  const { change, engines, topology, layerGains, reason } = options;
+  const { change, engines, topology, layerGains, room, reason } = options;
   const maxIncomingPerRank = new Int32Array(current.numRanks);
   for (const { rank, spareBuffers, reserveBuffers } of engines) {
     maxIncomingPerRank[rank] = Math.max(0, spareBuffers - reserveBuffers);
   }
   const gains = layerGains === undefined ? {} : { layerGains };
-  const mappings = planWaves(current, target, { maxIncomingPerRank, ...gains });
+  const mappings = planWaves(current, target, { maxIncomingPerRank, room, ...gains });
   let before = current;
   return mappings.map((mapping, index) => {
     const { layers, rows } = before.delta(mapping);

@@ -9,6 +9,7 @@ import {
   type ExpertMapping,
   layerBenefits,
   summarizeForecast,
+  type WaveRoom,
 } from '@isobar/eplb';
 import {
   type EconomySummary,
@@ -45,6 +46,8 @@ export interface RebalancingContext {
   unavailableRanks(): number[];
   /** Slots of each rank that may be used, its first ones, [ranks]. */
   usableSlots(): Int32Array;
+  /** What the message of a wave may hold. */
+  roomForWaves(): WaveRoom;
   /** Asks the leader for a rebalance by itself. */
   request(waves: readonly Wave[], base: VersionInForce): AskedPlan;
   tell(kind: string, fields: Readonly<Record<string, unknown>>): void;
@@ -262,6 +265,7 @@ export class Rebalancing {
       engines,
       topology,
       layerGains: gains,
+      room: this.#context.roomForWaves(),
       reason: reasonOf(id, result),
     });
     const { moves, balancednessBefore, balancedness: after } = result.report;
@@ -381,7 +385,8 @@ export class Rebalancing {
     }
     const whole = await this.#plan(true);
     const { topology } = this.#context;
-    const options = { engines: this.#context.engines(), topology };
+    const room = this.#context.roomForWaves();
+    const options = { engines: this.#context.engines(), topology, room };
     const plan = layers === undefined ? whole : planOfLayers(whole, layers, options);
     if (plan.waves.length === 0) {
       const text = `plan ${plan.id} moves nothing: the mapping in force is as good`;

@@ -47,6 +47,7 @@ function rebalancingWith(given: Partial<RebalancingContext>): Rebalancing {
     idle: () => true,
     unavailableRanks: () => [],
     usableSlots: () => new Int32Array(4).fill(99),
+    roomForWaves: () => ({ bytesMax: 1_048_576, layerBytes: 64, moveBytes: 20 }),
     request: () => expect.unreachable(),
     tell: () => undefined,
     now: () => 0,

@@ -1,4 +1,4 @@
-import type { Bus, Intake } from '@isobar/bus';
+import type { Bus, BusMessage, Intake } from '@isobar/bus';
 import {
   cutSchema,
   decode,
@@ -16,15 +16,26 @@ import {
 
 type Send = (verb: SwapVerb, event: RankSwapEvent) => void;
 
-/** Hears what the leader tells every rank; what can't be read is counted, and told as that. */
-export function subscribeOrders(bus: Bus, subjects: Subjects, intake: Intake, send: Send): void {
+/**
+ * Hears what the leader tells every rank, and this one alone; what can't be read is counted, and told
+ * as that.
+ */
+export function subscribeOrders(
+  bus: Bus,
+  subjects: Subjects,
+  rank: number,
+  intake: Intake,
+  send: Send,
+): void {
   /** @param order as RefusedOrder names it */
   const hear = (order: string, verb: SwapVerb, read: (payload: Uint8Array) => RankSwapEvent) => {
     const tell = (event: RankSwapEvent) => send(verb, event);
-    bus.subscribe(subjects.swap(verb), ({ payload }) => {
+    const take = ({ payload }: BusMessage) => {
       const event = intake.read(verb, payload, () => readOrder(order, () => read(payload), tell));
       if (event !== null) tell(event);
-    });
+    };
+    bus.subscribe(subjects.swap(verb), take);
+    if (verb === 'prepare' || verb === 'outcome') bus.subscribe(subjects.order(rank, verb), take);
   };
   hear('prepare', 'prepare', (payload) => {
     const message = decode('prepare', payload, prepareSchema);

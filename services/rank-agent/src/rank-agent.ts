@@ -189,7 +189,9 @@ export class RankAgent {
   #subscribe(): void {
     const { rank } = this.#options.settings;
     const { bus } = this.#options;
-    subscribeOrders(bus, this.#subjects, this.#intake, (kind, event) => this.#hearBus(kind, event));
+    subscribeOrders(bus, this.#subjects, rank, this.#intake, (kind, event) =>
+      this.#hearBus(kind, event),
+    );
     bus.subscribe(this.#subjects.query(rank), (message) => {
       const { payload } = message;
       const query = this.#intake.read('query', payload, () =>

@@ -8,11 +8,21 @@ export interface WaveLimits {
   readonly maxIncomingPerRank: Int32Array;
   /** What each layer's change is worth, [layers]; all alike where absent. */
   readonly layerGains?: Float64Array;
+  /** What a wave's message has room for; without a limit where absent. */
+  readonly room?: WaveRoom;
+}
+
+/** Bytes that a wave's layers and moves may take, and those that each of them takes. */
+export interface WaveRoom {
+  readonly bytesMax: number;
+  readonly layerBytes: number;
+  readonly moveBytes: number;
 }
 
 /**
  * Cuts a rebalance into mappings that follow one another, so that no step brings a rank more
- * experts than its limit. Whole layers are grouped, most gain per move first. A layer that alone
+ * experts than its limit, or is larger than the room that there is, but for a single part of a layer
+ * that is. Whole layers are grouped, most gain per move first. A layer that alone
  * brings a rank too much is cut into matchings between losing and gaining ranks, each of which
  * keeps every expert. The last mapping has the same experts on each rank as `to`; within a rank
  * an expert that stays keeps its slot.
@@ -29,7 +39,7 @@ export function planWaves(
   let remaining = changes.flatMap((change) => cutLayer(from, change, limits.maxIncomingPerRank));
   let mapping = from;
   while (remaining.length > 0) {
-    const { taken, left } = fillWave(remaining, limits.maxIncomingPerRank);
+    const { taken, left } = fillWave(remaining, limits);
     mapping = applySteps(mapping, taken);
     waves.push(mapping);
     remaining = left;
@@ -178,28 +188,39 @@ function idleEdges(edges: readonly CopyEdge[], numRanks: number): CopyEdge[] {
   );
 }
 
-/** Takes steps in order while the ranks have room; a layer's later step never overtakes. */
+/** Takes steps in order while ranks and message have room; a layer's later step never overtakes. */
 function fillWave(
   steps: readonly LayerStep[],
-  maxIncomingPerRank: Int32Array,
+  { maxIncomingPerRank, room }: WaveLimits,
 ): { readonly taken: readonly LayerStep[]; readonly left: LayerStep[] } {
-  const room = maxIncomingPerRank.slice();
+  const buffers = maxIncomingPerRank.slice();
   const taken: LayerStep[] = [];
   const left: LayerStep[] = [];
+  const takenLayers = new Set<number>();
   const skippedLayers = new Set<number>();
+  let bytesLeft = room?.bytesMax ?? Number.POSITIVE_INFINITY;
   for (const step of steps) {
-    const fits = step.incoming.every((count, rank) => count <= (room[rank] ?? 0));
+    const bytes = room === undefined ? 0 : bytesOf(step, room, takenLayers.has(step.layer));
+    const isTellable = bytes <= bytesLeft || taken.length === 0;
+    const fits = isTellable && step.incoming.every((count, rank) => count <= (buffers[rank] ?? 0));
     if (!fits || skippedLayers.has(step.layer)) {
       left.push(step);
       skippedLayers.add(step.layer);
       continue;
     }
     taken.push(step);
+    takenLayers.add(step.layer);
+    bytesLeft -= bytes;
     step.incoming.forEach((count, rank) => {
-      room[rank] = (room[rank] ?? 0) - count;
+      buffers[rank] = (buffers[rank] ?? 0) - count;
     });
   }
   return { taken, left };
+}
+
+function bytesOf({ incoming }: LayerStep, room: WaveRoom, isLayerTaken: boolean): number {
+  const moves = incoming.reduce((sum, count) => sum + count, 0);
+  return (isLayerTaken ? 0 : room.layerBytes) + moves * room.moveBytes;
 }
 
 function applySteps(mapping: ExpertMapping, steps: readonly LayerStep[]): ExpertMapping {

@@ -1,11 +1,12 @@
+import type { WaveRoom } from '@isobar/eplb';
 import type { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
-import { type MapRecord, mappingOfRecord } from '../map-record.js';
+import { type MapRecord, mappingOfRecord, wholeMapping } from '../map-record.js';
 import { membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
 import { closedSlotsOf, fillsClosedSlot, usableSlots } from '../membership/offered-slots.js';
 import type { Situation } from '../membership/situation.js';
-import { refuseSize } from '../message-size.js';
+import { refuseSize, roomForWave } from '../message-size.js';
 import { decodeTransfers } from '../proposal.js';
 import { stepCoordinatorSwap } from '../swap/coordinator-swap.js';
 import type {
@@ -61,9 +62,18 @@ export function fillsClosed(state: LeaderState, waves: readonly Pick<Wave, 'mapp
 
 /** Why waves can't be begun, null where all that they lead to can be told. */
 export function refuseTooLarge(state: LeaderState, waves: readonly Wave[]): IsobarError | null {
-  const voids = state.outcomes.filter(({ outcome }) => outcome === 'void');
-  const bytes = voids.reduce((sum, { record }) => sum + record.byteLength + voidAroundBytes, 0);
-  return refuseSize(waves, state.swap, bytes, state.payloadBytesMax);
+  return refuseSize(waves, state.swap, voidRecordsBytes(state), state.payloadBytesMax);
+}
+
+/** What a wave made now may hold, so that it is not refused as too large. */
+export function roomForWaves(state: LeaderState): WaveRoom {
+  const { swap, mapping, payloadBytesMax } = state;
+  return roomForWave(wholeMapping(mapping), swap, voidRecordsBytes(state), payloadBytesMax);
+}
+
+function voidRecordsBytes({ outcomes }: LeaderState): number {
+  const voids = outcomes.filter(({ outcome }) => outcome === 'void');
+  return voids.reduce((sum, { record }) => sum + record.byteLength + voidAroundBytes, 0);
 }
 
 /** What an outcome has around its record. */

@@ -1,7 +1,12 @@
 import { recordsBucket, subjectsOf } from '../subjects.js';
 import type { MessageKind } from './refusal-counts.js';
 
-const agentVerbs: Readonly<Record<string, MessageKind>> = { report: 'report', query: 'query' };
+const agentVerbs: Readonly<Record<string, MessageKind>> = {
+  report: 'report',
+  query: 'query',
+  prepare: 'prepare',
+  outcome: 'outcome',
+};
 const leaderVerbs: Readonly<Record<string, MessageKind>> = {
   outcomes: 'outcomes-question',
   leave: 'leave-question',

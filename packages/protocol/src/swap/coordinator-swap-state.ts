@@ -75,9 +75,12 @@ export interface SwapDurations extends PhaseDurations {
   readonly totalMs: number;
 }
 
+/** Ranks that a message is for; null: all. */
+export type Addressees = readonly number[] | null;
+
 export type CoordinatorSwapEffect =
-  | { readonly kind: 'send-prepare'; readonly message: Prepare }
-  | { readonly kind: 'send-outcome'; readonly message: OutcomeMessage }
+  | { readonly kind: 'send-prepare'; readonly message: Prepare; readonly ranks: Addressees }
+  | { readonly kind: 'send-outcome'; readonly message: OutcomeMessage; readonly ranks: Addressees }
   | { readonly kind: 'send-retire'; readonly message: Retire }
   | { readonly kind: 'send-state'; readonly message: SwapState }
   | { readonly kind: 'create-record'; readonly version: number; readonly bytes: Uint8Array }

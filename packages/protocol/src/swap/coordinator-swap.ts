@@ -5,6 +5,7 @@ import { hasLostExperts } from '../membership/has-lost-experts.js';
 import type { Death } from '../membership/severed.js';
 import type { RankReport, Vote } from '../messages.js';
 import {
+  type Addressees,
   type CoordinatorSwapEffect,
   type CoordinatorSwapEvent,
   type CoordinatorSwapResult,
@@ -24,6 +25,7 @@ import {
   resumedSwap,
   strayNumber,
 } from './open-swap.js';
+import { resendingAt, withNews } from './resending.js';
 import { isTakenBy } from './untaken-outcome.js';
 
 /*
@@ -35,7 +37,7 @@ import { isTakenBy } from './untaken-outcome.js';
  *                  deciding(void) ──created──▶ discarding ──▶ idle ◀──all──── retiring
  *
  * Every phase is driven by state, not by one-off answers: the phase's message is sent again
- * at each tick until the ranks' reports show that it has been followed. A commit exists only
+ * until the ranks' reports show that it has been followed (see resending.ts). A commit exists only
  * once its record is created (S1, S2); before that nothing but `prepare` is told.
  *
  * Who must vote: every member of the base and of the target that is not proven dead. Two leaders
@@ -95,8 +97,7 @@ function start(
     case 'resume': {
       const { record, bytes, baseMembers = [] } = event;
       const open = resumedSwap(record, bytes, baseMembers, nowMs);
-      const message = { schema: 1, fence: state.fence, record: bytes } as const;
-      return settle({ ...state, open }, nowMs, [{ kind: 'send-outcome', message }]);
+      return settle({ ...state, open }, nowMs, [outcomeOf(state, bytes, null)]);
     }
     case 'settle-number': {
       // Safe: the living members have all answered this term without a vote for it.
@@ -116,12 +117,24 @@ function openNext(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapRe
     return refused({ ...state, waiting: [] }, 'wave without a living voter');
   }
   const next = { ...state, waiting, open, nextVersion: state.nextVersion + 1 };
-  return { state: next, effects: [prepareOf(next, open)] };
+  return { state: next, effects: [prepareOf(next, open, null)] };
 }
 
-function prepareOf(state: CoordinatorSwapState, open: OpenSwap): CoordinatorSwapEffect {
-  const message = { schema: 1, fence: state.fence, proposal: open.proposalBytes } as const;
-  return { kind: 'send-prepare', message };
+function prepareOf(
+  { fence }: CoordinatorSwapState,
+  open: OpenSwap,
+  ranks: Addressees,
+): CoordinatorSwapEffect {
+  const message = { schema: 1, fence, proposal: open.proposalBytes } as const;
+  return { kind: 'send-prepare', message, ranks };
+}
+
+function outcomeOf(
+  { fence }: CoordinatorSwapState,
+  record: Uint8Array,
+  ranks: Addressees,
+): CoordinatorSwapEffect {
+  return { kind: 'send-outcome', message: { schema: 1, fence, record }, ranks };
 }
 
 function onVote(state: CoordinatorSwapState, vote: Vote, nowMs: number): CoordinatorSwapResult {
@@ -170,7 +183,7 @@ function onRecordCreated(
   const untaken = [...state.untaken, { outcome, record, voters }];
   return settle({ ...next, untaken, open: enter(open, phase, nowMs) }, nowMs, [
     { kind: 'settled', outcome, record },
-    { kind: 'send-outcome', message: { schema: 1, fence: state.fence, record: recordBytes } },
+    outcomeOf(state, recordBytes, null),
   ]);
 }
 
@@ -226,14 +239,23 @@ function onReport(
     ...state,
     reports,
     nextVersion: Math.max(state.nextVersion, votedUpTo + 1),
-    open: withActivated(state.open, report),
+    open: heardBy(state, report, nowMs),
   };
   const announced = announce(heard, report);
   return settle(announced.state, nowMs, announced.effects);
 }
 
-function withActivated(open: OpenSwap | null, { engine }: RankReport): OpenSwap | null {
-  if (open === null || engine === null || engine.activatedVersion < open.proposal.version) {
+function heardBy(
+  { open, reports }: CoordinatorSwapState,
+  report: RankReport,
+  nowMs: number,
+): OpenSwap | null {
+  if (open === null) return null;
+  return withActivated(withNews(open, reports.get(report.rank), report, nowMs), report);
+}
+
+function withActivated(open: OpenSwap, { engine }: RankReport): OpenSwap {
+  if (engine === null || engine.activatedVersion < open.proposal.version) {
     return open;
   }
   if (open.activated.has(engine.incarnation)) return open;
@@ -366,29 +388,45 @@ function onTick(state: CoordinatorSwapState, nowMs: number): CoordinatorSwapResu
   if (open.phase === 'discarding' && isOverdue && !isUntaken(state, open)) {
     return finish(state, open, nowMs, [heartbeat]);
   }
-  const effects = [heartbeat, ...resendOf(state, open)];
   const members = missingMembers(open, state.dead, state.reports);
   const missingRanks = members.map(({ rank }) => rank);
-  if (open.alarmed || !isOverdue) return settle(state, nowMs, effects);
+  const resent = resend(state, open, missingRanks, nowMs);
+  const effects = [heartbeat, ...resent.effects];
+  if (open.alarmed || !isOverdue) return settle(resent.state, nowMs, effects);
   const fields = { version: open.proposal.version, phase: open.phase, missingRanks, members };
-  const alarmed = { ...state, open: { ...open, alarmed: true } };
+  const alarmed = { ...resent.state, open: { ...resent.open, alarmed: true } };
   return settle(alarmed, nowMs, [...effects, { kind: 'alarm', alarm: 'slow-phase', fields }]);
 }
 
-function resendOf(state: CoordinatorSwapState, open: OpenSwap): readonly CoordinatorSwapEffect[] {
+/** A record is created, and small messages are sent, at each tick; what holds a mapping is not. */
+function resend(
+  state: CoordinatorSwapState,
+  open: OpenSwap,
+  missingRanks: readonly number[],
+  nowMs: number,
+): CoordinatorSwapResult & { readonly open: OpenSwap } {
   const { fence } = state;
+  const { recordBytes, phase } = open;
   const { version } = open.proposal;
-  switch (open.phase) {
-    case 'preparing':
-      return [prepareOf(state, open)];
-    case 'deciding':
-      if (open.recordBytes === null) return [];
-      return [{ kind: 'create-record', version, bytes: open.recordBytes }];
-    case 'activating':
-    case 'discarding':
-      if (open.recordBytes === null) return [];
-      return [{ kind: 'send-outcome', message: { schema: 1, fence, record: open.recordBytes } }];
-    case 'retiring':
-      return [{ kind: 'send-retire', message: { schema: 1, fence, version } }];
+  if (phase === 'retiring') {
+    const message = { schema: 1, fence, version } as const;
+    return { state, open, effects: [{ kind: 'send-retire', message }] };
   }
+  if (phase === 'deciding') {
+    const bytes = recordBytes;
+    return {
+      state,
+      open,
+      effects: bytes === null ? [] : [{ kind: 'create-record', version, bytes }],
+    };
+  }
+  const { resends, ranks } = resendingAt(open, missingRanks, state.reports, nowMs);
+  const next = { ...open, resends };
+  const isDue = ranks === null || ranks.length > 0;
+  const message =
+    phase === 'preparing'
+      ? prepareOf(state, open, ranks)
+      : recordBytes && outcomeOf(state, recordBytes, ranks);
+  const effects = isDue && message !== null ? [message] : [];
+  return { state: { ...state, open: next }, open: next, effects };
 }

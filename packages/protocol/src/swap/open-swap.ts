@@ -18,6 +18,7 @@ import { type Death, isSevered } from '../membership/severed.js';
 import type { RankReport, Vote } from '../messages.js';
 import { encodeProposal, type Proposal } from '../proposal.js';
 import { sameVersion, type VersionInForce } from '../version-in-force.js';
+import type { Resend } from './resending.js';
 
 /** Content of one wave; the machine gives it number, base and votes. */
 export interface Wave {
@@ -63,6 +64,8 @@ export interface OpenSwap {
   readonly recordBytes: Uint8Array | null;
   /** Older versions are retired although an expert has no live replica. */
   readonly retiresAnyway: boolean;
+  /** By rank: when the phase's message is sent to it again. */
+  readonly resends: ReadonlyMap<number, Resend>;
 }
 
 /** Numbers decided void that a proposal names; there is no room in it for more. */
@@ -157,12 +160,13 @@ function newlyOpen(proposal: Proposal, phase: OpenPhase, nowMs: number): OpenSwa
     record: null,
     recordBytes: null,
     retiresAnyway: false,
+    resends: new Map(),
   };
 }
 
 export function enter(open: OpenSwap, phase: OpenPhase, nowMs: number): OpenSwap {
   const phasesMs = phasesUntil(open, nowMs);
-  return { ...open, phase, phaseSinceMs: nowMs, phasesMs, alarmed: false };
+  return { ...open, phase, phaseSinceMs: nowMs, phasesMs, alarmed: false, resends: new Map() };
 }
 
 /** How long each phase has taken so far. */

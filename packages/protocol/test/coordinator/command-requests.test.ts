@@ -119,6 +119,8 @@ describe('a command', () => {
     const { group, store, a } = leadingWorld();
     group.rank(0).refusal = 'it takes its time';
     ask(a, 1, rebalance(a), command('one'));
+    // Until just before it is sent again.
+    a.run(800);
     a.fates.set('write-control', 'held');
     const cancelled = { kind: 'operate', token: 2, change: null, request: null } as const;
     a.send({

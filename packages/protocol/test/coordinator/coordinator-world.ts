@@ -178,12 +178,12 @@ export class TestCoordinator {
         for (const rank of effect.ranks) this.#ask(rank, effect.fence);
         return;
       case 'send-prepare':
-        for (const { rank } of this.#group.ranks) {
+        for (const { rank } of this.#group.addressed(effect.ranks)) {
           this.#prepare(rank, effect.message.fence, effect.message.proposal);
         }
         return;
       case 'send-outcome':
-        for (const { rank } of this.#group.ranks) {
+        for (const { rank } of this.#group.addressed(effect.ranks)) {
           if (this.#hears(rank, effect.message.fence)) this.#group.act(rank, effect.message.record);
         }
         return;

@@ -340,7 +340,7 @@ describe('a joining engine', () => {
     group.tick();
     expect(group.store.get(3)?.record.outcome).toBe('void');
     group.rank(0).isSilent = false;
-    group.tick();
+    group.tick(1_000);
     expect(proposals(group).at(-1)?.change).toBe('evacuation');
     group.settle();
     expect(group.memberRanks).toEqual([0, 1]);

@@ -311,11 +311,11 @@ describe('an outcome', () => {
     for (const rank of group.ranks) rank.missesOutcomes = true;
     ask(group, 1, 'rebalance', [[0, 3]]);
     group.effects.length = 0;
-    for (let ticks = 0; ticks < 5; ticks += 1) group.tick();
+    for (let ticks = 0; ticks < 5; ticks += 1) group.tick(300);
     expect(group.effectsOf('send-outcome').length).toBeGreaterThan(0);
     expect(group.effectsOf('decided')).toEqual([]);
     group.rank(1).missesOutcomes = false;
-    group.tick();
+    group.tick(2_000);
     expect(group.effectsOf('decided')).toMatchObject([{ record: { version: 2 } }]);
   });
 
@@ -345,7 +345,7 @@ describe('an outcome', () => {
     expect(group.effectsOf('decided')).toEqual([]);
     expect(group.effectsOf('swap-finished')).toEqual([]);
     group.rank(0).missesOutcomes = false;
-    group.tick();
+    group.tick(4_000);
     expect(group.effectsOf('decided')).toMatchObject([{ record: { version: 2, outcome: 'void' } }]);
     group.settle();
     expect(group.effectsOf('swap-finished')).toMatchObject([{ version: 2, outcome: 'void' }]);

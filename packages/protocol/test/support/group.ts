@@ -1,5 +1,6 @@
 import { ExpertMapping, type TransferTopology } from '@isobar/eplb';
 import {
+  type Addressees,
   type ControlRecord,
   type DecidedVersion,
   decodeProposal,
@@ -144,6 +145,10 @@ export class Group {
       missesRetire: false,
       missesCuts: false,
     };
+  }
+
+  addressed(ranks: Addressees): readonly TestRank[] {
+    return ranks === null ? this.ranks : ranks.map((rank) => this.rank(rank));
   }
 
   rank(rank: number): TestRank {
@@ -382,10 +387,11 @@ export class Group {
         this.#create(effect.version, effect.bytes);
         return;
       case 'send-prepare':
-        for (const rank of this.ranks) this.#prepare(rank, effect.message.proposal);
+        for (const rank of this.addressed(effect.ranks))
+          this.#prepare(rank, effect.message.proposal);
         return;
       case 'send-outcome':
-        for (const rank of this.ranks) this.#outcome(rank, effect.message.record);
+        for (const rank of this.addressed(effect.ranks)) this.#outcome(rank, effect.message.record);
         return;
       case 'send-retire':
         for (const rank of this.ranks) {

@@ -100,7 +100,7 @@ export const deliberateFaults: readonly DeliberateFault[] = [
         file: 'swap/decide.js',
         find: "        effects: [{ kind: 'create-record', version: record.version, bytes: recordBytes }],",
         replace: `        effects: [
-            { kind: 'send-outcome', message: { schema: 1, fence: state.fence, record: recordBytes } },
+            { kind: 'send-outcome', message: { schema: 1, fence: state.fence, record: recordBytes }, ranks: null },
             { kind: 'create-record', version: record.version, bytes: recordBytes },
         ],`,
       },

@@ -1,5 +1,6 @@
 import type { ExpertMapping } from '@isobar/eplb';
 import type {
+  Addressees,
   ControlRecord,
   CoordinatorEffect,
   CoordinatorEvent,
@@ -142,15 +143,20 @@ export class SimulatedCoordinator {
     return this.#nextToken;
   }
 
-  #toEachAgent(deliver: (agent: SimulatedAgent) => void): void {
+  #toEachAgent(deliver: (agent: SimulatedAgent) => void, ranks: Addressees = null): void {
     const { agents, network } = this.#world;
     for (const agent of agents) {
-      if (agent.process.alive) network.send(this.client, agent.client, () => deliver(agent));
+      if (!agent.process.alive || ranks?.includes(agent.rank) === false) continue;
+      network.send(this.client, agent.client, () => deliver(agent));
     }
   }
 
   #broadcast(event: RankSwapEvent): void {
-    this.#toEachAgent((agent) => agent.step(event));
+    this.#sendTo(null, event);
+  }
+
+  #sendTo(ranks: Addressees, event: RankSwapEvent): void {
+    this.#toEachAgent((agent) => agent.step(event), ranks);
   }
 
   #perform(effect: CoordinatorEffect): void {
@@ -213,14 +219,14 @@ export class SimulatedCoordinator {
       case 'send-prepare': {
         const { message } = effect;
         const proposal = reader.proposal(message.proposal);
-        this.#broadcast({ kind: 'prepare', message, proposal });
+        this.#sendTo(effect.ranks, { kind: 'prepare', message, proposal });
         return;
       }
       case 'send-outcome': {
         const { message } = effect;
         const record = reader.record(message.record);
         rules.outcomes.told(record, this.name);
-        this.#broadcast({ kind: 'outcome', message, record });
+        this.#sendTo(effect.ranks, { kind: 'outcome', message, record });
         return;
       }
       case 'send-retire':
