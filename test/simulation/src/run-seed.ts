@@ -263,6 +263,9 @@ class Run {
     for (const rank of operator.leader?.control?.drained ?? []) {
       this.#ask({ kind: 'undrain', rank });
     }
+    for (const { rank } of operator.leader?.control?.slotLimits ?? []) {
+      this.#ask({ kind: 'limit-slots', rank, slots: null });
+    }
     this.#ask({ kind: 'rebalance', automatic: false });
     const { scheduler } = this.#world;
     const untilMs = scheduler.nowMs + course.settleWithin;

@@ -6,6 +6,7 @@ import type {
   Member,
   Operation,
   OperationCommand,
+  Wave,
 } from '@isobar/protocol';
 import { usableSlots } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
@@ -123,10 +124,7 @@ export class Operator {
     const base = { version: view.version, digest: view.digest };
     switch (wish.kind) {
       case 'rebalance':
-        return {
-          change: null,
-          request: { ...this.#rebalance(leader, view), base, automatic: wish.automatic },
-        };
+        return this.#rebalance(leader, view, { base, automatic: wish.automatic });
       case 'rollback':
         return this.#rollback(leader, view, command);
       case 'drain':
@@ -148,17 +146,27 @@ export class Operator {
     }
   }
 
-  #rebalance(leader: SimulatedCoordinator, view: LeadersView): Pick<Request, 'change' | 'waves'> {
+  #rebalance(
+    leader: SimulatedCoordinator,
+    view: LeadersView,
+    asked: Pick<Request, 'base' | 'automatic'>,
+  ): Omit<Operation, 'token'> | null {
     const { random, shape } = this.#world;
     const drained = leader.control?.drained ?? [];
     const closed = closedSlotsFor(leader);
-    let target = view.mapping;
-    for (let attempt = 0; attempt < 20 && target.equals(view.mapping); attempt += 1) {
-      target = rearrange(view.mapping, view.members, { drained, closedSlots: closed }, random);
-    }
     const incomingMax = shape.spareBuffers - shape.reserveBuffers;
-    const waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
-    return { change: 'rebalance', waves };
+    let waves: Wave[] = [];
+    // Where every rank holds every expert already, most changes move nothing.
+    for (let attempt = 0; attempt < 20 && waves.length === 0; attempt += 1) {
+      const room = { drained, closedSlots: closed };
+      const target = rearrange(view.mapping, view.members, room, random);
+      waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
+    }
+    if (waves.length > 0)
+      return { change: null, request: { change: 'rebalance', waves, ...asked } };
+    this.#world.situations.count('nothing to move');
+    this.swapsAccepted += 1;
+    return null;
   }
 
   /** To an earlier version, whichever: read from the store by the leader's shell. */
@@ -312,6 +320,7 @@ export class Operator {
       this.#suspects = this.#suspects.filter(
         ({ incarnation }) => incarnation !== member.incarnation,
       );
+      this.#world.rules.vouchedFor(member);
       this.#vouch(coordinator, member);
     }
   }

@@ -79,6 +79,13 @@ export class OutcomeRules {
     }
   }
 
+  /** It is dead: what it alone has acted on binds nobody any more. Who has its names is another. */
+  outlive(incarnation: string, names: readonly string[]): void {
+    if (this.#countedOut.has(incarnation)) return;
+    this.countOut(incarnation, names);
+    this.countIn(incarnation);
+  }
+
   /** It is gone: whoever has its names from now on is another. */
   countIn(incarnation: string): void {
     this.#countedOut.delete(incarnation);

@@ -8,6 +8,7 @@ import type {
   RankSwapEvent,
   Vote,
 } from '@isobar/protocol';
+import { includesMember, type Member } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import type { Reader } from '../machines.js';
 import type { SimulatedAgent } from '../processes/simulated-agent.js';
@@ -34,6 +35,7 @@ export class Rules {
   readonly residency: ResidencyRules;
   readonly #reader: Reader;
   readonly #situations: Situations;
+  readonly #agents: readonly SimulatedAgent[];
   readonly #engines: readonly SimulatedEngine[];
   readonly #cut = new CutMembers();
 
@@ -44,6 +46,7 @@ export class Rules {
     this.#engineRules = new EngineRules(this.outcomes);
     this.#agentRules = new AgentRules(this.outcomes, reader);
     this.#engines = engines;
+    this.#agents = world.agents;
     const isProvenDead = (engine: SimulatedEngine) =>
       !engine.process.alive ||
       this.#cut.has(engine) ||
@@ -76,6 +79,9 @@ export class Rules {
     if (after.cuts !== before.cuts) {
       const members = this.outcomes.newestActed?.members ?? engine.membersOf(0);
       this.#cut.look(this.#engines, members);
+      for (const cut of after.cuts) {
+        if (!includesMember(before.cuts, cut)) this.#countOutWhereCut(cut, members);
+      }
       this.#situations.count('member cut');
     }
     const held =
@@ -85,6 +91,34 @@ export class Rules {
       after.vote === before.vote &&
       after.cuts === before.cuts;
     if (!held) this.residency.dirty = true;
+  }
+
+  /**
+   * All that are left of the members refuse it: what it alone has acted on, and the agent beside it,
+   * may be decided otherwise from now on.
+   */
+  #countOutWhereCut(cut: Member, members: readonly Member[]): void {
+    const listed = this.#engines.filter(
+      (engine) =>
+        engine.process.alive &&
+        includesMember(members, engine) &&
+        engine.incarnation !== cut.incarnation &&
+        !this.#cut.has(engine),
+    );
+    if (!listed.every((engine) => includesMember(engine.swap.cuts, cut))) return;
+    this.outcomes.outlive(cut.incarnation, this.#namesOf(cut.rank));
+  }
+
+  /** Engines that have the rank, and agents beside them. */
+  #namesOf(rank: number): string[] {
+    const engines = this.#engines.filter((engine) => engine.rank === rank);
+    const agents = this.#agents.filter(({ engine }) => engines.includes(engine));
+    return [...engines, ...agents].map(({ name }) => name);
+  }
+
+  /** An operator vouches for the death of an engine whose process is gone. */
+  vouchedFor({ rank, incarnation }: Member): void {
+    this.outcomes.outlive(incarnation, this.#namesOf(rank));
   }
 
   agentStepped(
