@@ -33,7 +33,7 @@ export function enqueue(step: CoordinatorStep, operation: Operation): void {
     ...(command === undefined ? {} : { command }),
   };
   const refusal = operations.length < operationsMax ? refusalOf(step.state, queued) : busy(step);
-  if (refusal === null) step.state = { ...step.state, operations: [...operations, queued] };
+  if (refusal === null) step.state.operations = [...operations, queued];
   else step.effects.push({ kind: 'operation-refused', token, error: refusal });
 }
 
@@ -88,7 +88,7 @@ export function finishOperation(
   const [first, ...others] = step.state.operations;
   if (first === undefined) return;
   const undoing = refusal === null || first.undo.length === 0 ? [] : [internal(first.undo)];
-  step.state = { ...step.state, operations: [...undoing, ...others] };
+  step.state.operations = [...undoing, ...others];
   const { token, command } = first;
   if (token === null) return;
   if (refusal !== null) {
