@@ -1,6 +1,5 @@
-import { encode } from '../codec.js';
 import type { CommandRequest } from '../commands/command-request.js';
-import type { ControlRecord } from '../control-record.js';
+import { type ControlRecord, encodeControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import { changeControl, undoOf } from './control-change.js';
@@ -56,7 +55,8 @@ export function recordFor(
 ): ControlRecord | null {
   if (operation.requested) return null;
   const changed = allChanges(state, operation).reduce(changeControl, control);
-  return sameBytes(encode(changed), encode(control)) ? null : changed;
+  const isSame = sameBytes(encodeControlRecord(changed), encodeControlRecord(control));
+  return isSame ? null : changed;
 }
 
 function allChanges(
