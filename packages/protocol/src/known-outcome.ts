@@ -36,11 +36,14 @@ export function newestOutcomes(outcomes: readonly KnownOutcome[]): readonly Know
 
 /** Whether they are what would be kept of them, as most are that somebody has kept. */
 function areNewest(outcomes: readonly KnownOutcome[]): boolean {
-  if (outcomes.length > outcomesMax) return false;
-  return outcomes.every(({ version, outcome }, index) => {
-    const before = outcomes[index - 1];
-    return before === undefined || (before.version < version && outcome === 'void');
-  });
+  let before: KnownOutcome | null = null;
+  for (const known of outcomes) {
+    if (before !== null && (known.outcome === 'committed' || known.version <= before.version)) {
+      return false;
+    }
+    before = known;
+  }
+  return outcomes.length <= outcomesMax;
 }
 
 /**

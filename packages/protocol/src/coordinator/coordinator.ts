@@ -1,4 +1,3 @@
-import { draftOf } from '../draft.js';
 import type { LeaderTimings } from '../leader/leader.js';
 import { initialLease } from '../lease/lease.js';
 import { type CoordinatorStep, toLease } from './coordinator-step.js';
@@ -57,7 +56,7 @@ export function stepCoordinator(
   nowMs: number,
 ): CoordinatorResult {
   if (state.role.kind === 'stopped') return { state, effects: [] };
-  const step: CoordinatorStep = { state: draftOf(state), effects: [], nowMs };
+  const step: CoordinatorStep = { state: { ...state }, effects: [], nowMs };
   // First of all: who wakes from a pause may not lead any more.
   toLease(step, { kind: 'tick' });
   handle(step, event);

@@ -1,6 +1,5 @@
 import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
-import { draftOf } from '../draft.js';
 import { type Fence, isFenced } from '../fence.js';
 import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
 import {
@@ -96,7 +95,7 @@ export function initialLeader(
  */
 export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
   if (state.swap.deposed || state.failed) return { state, effects: [] };
-  const step: LeaderStep = { state: draftOf(state), effects: [], nowMs };
+  const step: LeaderStep = { state: { ...state }, effects: [], nowMs };
   const isNews = event.kind !== 'report' || mayBeginSomething(state, event.report);
   take(step, event);
   const hasEnded = isIdle(step.state) && !isIdle(state);

@@ -1,5 +1,4 @@
 import { type DecidedVersion, sameBytes } from '../decided-version.js';
-import { draftOf } from '../draft.js';
 import { isFenced, sameFence } from '../fence.js';
 import { membersWithout } from '../member.js';
 import { hasLostExperts } from '../membership/has-lost-experts.js';
@@ -221,10 +220,14 @@ function onReport(
   if (report.fence !== null && isFenced(report.fence, state.fence)) {
     return deposed(state, report.fence);
   }
-  const heard = draftOf(state);
-  heard.reports = new Map(state.reports).set(report.rank, report);
-  heard.nextVersion = Math.max(state.nextVersion, (report.engine?.votedUpTo ?? 0) + 1);
-  heard.open = withActivated(state.open, report);
+  const reports = new Map(state.reports).set(report.rank, report);
+  const votedUpTo = report.engine?.votedUpTo ?? 0;
+  const heard = {
+    ...state,
+    reports,
+    nextVersion: Math.max(state.nextVersion, votedUpTo + 1),
+    open: withActivated(state.open, report),
+  };
   const announced = announce(heard, report);
   return settle(announced.state, nowMs, announced.effects);
 }
