@@ -1,8 +1,4 @@
-import {
-  decode as decodeMessagePack,
-  ExtensionCodec,
-  encode as encodeMessagePack,
-} from '@msgpack/msgpack';
+import { Decoder, Encoder, ExtensionCodec } from '@msgpack/msgpack';
 import type { z } from 'zod';
 import { IsobarError } from './isobar-error.js';
 import { assertItemsFit } from './message-pack-bounds.js';
@@ -63,9 +59,18 @@ function createExtensionCodec(): ExtensionCodec {
 
 const extensionCodec = createExtensionCodec();
 
+// One of each for all messages: a new encoder allocates a buffer, however short its message.
+const encoder = new Encoder({ extensionCodec, ignoreUndefined: true });
+const decoder = new Decoder({
+  extensionCodec,
+  maxStrLength: 65_536,
+  maxArrayLength: 1_048_576,
+  maxMapLength: 4_096,
+});
+
 /** Encodes a plain value as MessagePack; numeric typed arrays become little-endian extensions. */
 export function encode(value: unknown): Uint8Array {
-  return encodeMessagePack(value, { extensionCodec, ignoreUndefined: true });
+  return encoder.encode(value);
 }
 
 /**
@@ -85,12 +90,7 @@ export function decode<T>(what: string, bytes: Uint8Array, schema: z.ZodType<T>)
 export function decodeValue(what: string, bytes: Uint8Array): unknown {
   try {
     assertItemsFit(bytes);
-    return decodeMessagePack(bytes, {
-      extensionCodec,
-      maxStrLength: 65_536,
-      maxArrayLength: 1_048_576,
-      maxMapLength: 4_096,
-    });
+    return decoder.decode(bytes);
   } catch (cause) {
     throw new IsobarError(
       'ISOBAR_PROTOCOL_MALFORMED',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { encode } from './codec.js';
 import { commandRequestSchema } from './commands/command-request.js';
 import { fenceSchema } from './fence.js';
 import { membersSchema } from './member.js';
@@ -41,3 +42,14 @@ export const controlRecordSchema = z.object({
 });
 
 export type ControlRecord = Readonly<z.infer<typeof controlRecordSchema>>;
+
+const encoded = new WeakMap<ControlRecord, Uint8Array>();
+
+/** Encodes each record once: it is compared, measured and written, and never changed. */
+export function encodeControlRecord(record: ControlRecord): Uint8Array {
+  const known = encoded.get(record);
+  if (known !== undefined) return known;
+  const bytes = encode(record);
+  encoded.set(record, bytes);
+  return bytes;
+}

@@ -23,6 +23,7 @@ export const knownOutcomesSchema = z.array(knownOutcomeSchema).max(outcomesMax);
  * Of one version the first stays. At the limit the oldest void ones go.
  */
 export function newestOutcomes(outcomes: readonly KnownOutcome[]): readonly KnownOutcome[] {
+  if (areNewest(outcomes)) return outcomes;
   const ascending = [...outcomes]
     .sort((a, b) => a.version - b.version)
     .filter((known, index, all) => known.version !== all[index - 1]?.version);
@@ -31,6 +32,18 @@ export function newestOutcomes(outcomes: readonly KnownOutcome[]): readonly Know
   if (kept.length <= outcomesMax) return kept;
   const committed = kept.slice(0, newest < 0 ? 0 : 1);
   return [...committed, ...kept.slice(committed.length - outcomesMax)];
+}
+
+/** Whether they are what would be kept of them, as most are that somebody has kept. */
+function areNewest(outcomes: readonly KnownOutcome[]): boolean {
+  let before: KnownOutcome | null = null;
+  for (const known of outcomes) {
+    if (before !== null && (known.outcome === 'committed' || known.version <= before.version)) {
+      return false;
+    }
+    before = known;
+  }
+  return outcomes.length <= outcomesMax;
 }
 
 /**

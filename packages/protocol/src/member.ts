@@ -41,5 +41,6 @@ export function unionOfMembers(left: readonly Member[], right: readonly Member[]
 }
 
 export function sameMembers(left: readonly Member[], right: readonly Member[]): boolean {
+  if (left === right) return true;
   return left.length === right.length && membersWithout(left, right).length === 0;
 }

@@ -1,5 +1,4 @@
-import { encode } from '../codec.js';
-import type { ControlRecord } from '../control-record.js';
+import { type ControlRecord, encodeControlRecord } from '../control-record.js';
 import {
   isPending,
   type PendingAccess,
@@ -72,7 +71,7 @@ export function askControl(
   const effect: ControlWriterEffect =
     writer.next === 'read'
       ? { kind: 'read-control', token }
-      : { kind: 'write-control', token, bytes: encode(record), expectedRevision };
+      : { kind: 'write-control', token, bytes: encodeControlRecord(record), expectedRevision };
   return { writer: { ...writer, pending: { token, startedAtMs: nowMs } }, effect };
 }
 

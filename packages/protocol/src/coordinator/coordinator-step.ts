@@ -1,3 +1,4 @@
+import type { Draft } from '../draft.js';
 import type { Fence } from '../fence.js';
 import type { IsobarError } from '../isobar-error.js';
 import { stepLease } from '../lease/lease.js';
@@ -12,7 +13,7 @@ import { refuseAll } from './operations.js';
 
 /** A step under way: the state so far, and what it has brought about. */
 export interface CoordinatorStep {
-  state: CoordinatorState;
+  readonly state: Draft<CoordinatorState>;
   readonly effects: CoordinatorEffect[];
   readonly nowMs: number;
 }
@@ -24,7 +25,7 @@ export type EventOf<Kind extends CoordinatorEvent['kind']> = Extract<
 
 export function toLease(step: CoordinatorStep, event: LeaseEvent): void {
   const { state: lease, effects } = stepLease(step.state.lease, event, step.nowMs);
-  step.state = { ...step.state, lease };
+  step.state.lease = lease;
   for (const effect of effects) onLeaseEffect(step, effect);
 }
 
@@ -42,7 +43,7 @@ function onLeaseEffect(step: CoordinatorStep, effect: LeaseEffect): void {
       depose(step, effect.fence, effect.why);
       return;
     case 'lease-released':
-      step.state = { ...step.state, role: { kind: 'stopped' } };
+      step.state.role = { kind: 'stopped' };
       step.effects.push({ kind: 'released' });
       return;
     case 'leader-unreadable':
@@ -54,14 +55,17 @@ function onLeaseEffect(step: CoordinatorStep, effect: LeaseEffect): void {
 /** Begins to lead, or begins anew under the same fence: nothing is known but the lease. */
 export function enterReading(step: CoordinatorStep, fence: Fence, readAtMs: number): void {
   const role = { kind: 'reading', fence, pending: null, readAtMs } as const;
-  step.state = { ...step.state, role, writer: null };
+  step.state.role = role;
+  step.state.writer = null;
 }
 
 function depose(step: CoordinatorStep, fence: Fence, why: string): void {
   step.effects.push(...refuseAll(step.state, why), { kind: 'deposed', fence, why });
-  const role = { kind: 'standby' } as const;
-  const nothing = { writer: null, creating: new Map(), operations: [], taken: new Map() };
-  step.state = { ...step.state, role, ...nothing };
+  step.state.role = { kind: 'standby' };
+  step.state.writer = null;
+  step.state.creating = new Map();
+  step.state.operations = [];
+  step.state.taken = new Map();
 }
 
 /**
@@ -70,7 +74,7 @@ function depose(step: CoordinatorStep, fence: Fence, why: string): void {
  */
 export function giveWay(step: CoordinatorStep, error: IsobarError): void {
   if (step.state.cannotLeadTold !== error.message) alarm(step, 'cannot-lead', error);
-  step.state = { ...step.state, cannotLeadTold: error.message };
+  step.state.cannotLeadTold = error.message;
   toLease(step, { kind: 'yield' });
 }
 

@@ -56,7 +56,7 @@ export function stepCoordinator(
   nowMs: number,
 ): CoordinatorResult {
   if (state.role.kind === 'stopped') return { state, effects: [] };
-  const step: CoordinatorStep = { state, effects: [], nowMs };
+  const step: CoordinatorStep = { state: { ...state }, effects: [], nowMs };
   // First of all: who wakes from a pause may not lead any more.
   toLease(step, { kind: 'tick' });
   handle(step, event);
@@ -125,8 +125,8 @@ function handle(step: CoordinatorStep, event: CoordinatorEvent): void {
 function setTimings(step: CoordinatorStep, timings: LeaderTimings): void {
   const { options, role } = step.state;
   const changed = { ...options, timings: { ...options.timings, leader: timings } };
-  step.state = { ...step.state, options: changed };
+  step.state.options = changed;
   if (role.kind !== 'leading') return;
   const leader = { ...role.leader, timings, swap: { ...role.leader.swap, timings } };
-  step.state = { ...step.state, role: { ...role, leader } };
+  step.state.role = { ...role, leader };
 }

@@ -11,8 +11,9 @@ import { finishOperation, internal, requestOf } from './operations.js';
 export function toLeader(step: CoordinatorStep, event: LeaderEvent): void {
   const { role } = step.state;
   if (role.kind !== 'leading') return;
+  const { kind, fence, control } = role;
   const { state: leader, effects } = stepLeader(role.leader, event, step.nowMs);
-  step.state = { ...step.state, role: { ...role, leader } };
+  step.state.role = { kind, fence, leader, control };
   for (const effect of effects) {
     // What follows the end of this leadership was meant for it.
     if (step.state.role.kind !== 'leading') return;
@@ -70,7 +71,8 @@ export function createRecord(step: CoordinatorStep, version: number, bytes: Uint
   const limitMs = overdueMs(options.timings.lease);
   if (isPending(before.get(version), limitMs, step.nowMs)) return;
   const creating = new Map(before).set(version, { token, startedAtMs: step.nowMs });
-  step.state = { ...step.state, creating, nextToken: token + 1 };
+  step.state.creating = creating;
+  step.state.nextToken = token + 1;
   step.effects.push({ kind: 'create-record', token, version, bytes });
 }
 
@@ -88,11 +90,8 @@ export function makeRequest(step: CoordinatorStep): void {
     finishOperation(step, role.control.record, null);
     return;
   }
-  step.state = {
-    ...step.state,
-    operations: [{ ...first, requested: true }, ...others],
-    taken: takenWith(step, first, token),
-  };
+  step.state.operations = [{ ...first, requested: true }, ...others];
+  step.state.taken = takenWith(step, first, token);
   const { command } = first;
   const askedBy = command === undefined ? {} : { askedBy: askedByOf(command) };
   toLeader(step, { kind: 'request', token, ...request, ...askedBy });
@@ -144,7 +143,7 @@ function onRequestEnded(
 function untake(step: CoordinatorStep, token: number): void {
   const taken = new Map(step.state.taken);
   taken.delete(token);
-  step.state = { ...step.state, taken };
+  step.state.taken = taken;
 }
 
 /** A cancel has come to its end with the swap that was open. */
@@ -178,5 +177,5 @@ function endRequest(
   const { version } = role.leader.swap.newest;
   const ended = endedRequest(request, outcome, reason, version);
   const ending = internal([{ kind: 'note-request', request: ended }]);
-  step.state = { ...step.state, operations: [...operations, ending] };
+  step.state.operations = [...operations, ending];
 }

@@ -1,6 +1,6 @@
 import { encode } from '../codec.js';
 import { type CommandRequest, endedRequest } from '../commands/command-request.js';
-import { type ControlRecord, controlRecordSchema } from '../control-record.js';
+import { type ControlRecord, controlRecordSchema, encodeControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import type { LeaderState } from '../leader/leader-types.js';
@@ -210,9 +210,9 @@ function refuseRecordSize(
   before: ControlRecord,
   payloadBytesMax: number,
 ): IsobarError | null {
-  const bytes = encode(record).byteLength;
+  const bytes = encodeControlRecord(record).byteLength;
   const bytesMax = payloadBytesMax - controlReserveBytes;
-  if (bytes <= bytesMax || bytes <= encode(before).byteLength) return null;
+  if (bytes <= bytesMax || bytes <= encodeControlRecord(before).byteLength) return null;
   const text = `the control record would have ${bytes} bytes, more than ${bytesMax}: wait for commands that run, or name fewer ranks`;
   return new IsobarError('ISOBAR_COORDINATOR_TOO_LARGE', text, { bytes, bytesMax });
 }

@@ -1,6 +1,5 @@
-import { encode } from '../codec.js';
 import type { CommandRequest } from '../commands/command-request.js';
-import type { ControlRecord } from '../control-record.js';
+import { type ControlRecord, encodeControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
 import { changeControl, undoOf } from './control-change.js';
@@ -33,7 +32,7 @@ export function enqueue(step: CoordinatorStep, operation: Operation): void {
     ...(command === undefined ? {} : { command }),
   };
   const refusal = operations.length < operationsMax ? refusalOf(step.state, queued) : busy(step);
-  if (refusal === null) step.state = { ...step.state, operations: [...operations, queued] };
+  if (refusal === null) step.state.operations = [...operations, queued];
   else step.effects.push({ kind: 'operation-refused', token, error: refusal });
 }
 
@@ -56,7 +55,8 @@ export function recordFor(
 ): ControlRecord | null {
   if (operation.requested) return null;
   const changed = allChanges(state, operation).reduce(changeControl, control);
-  return sameBytes(encode(changed), encode(control)) ? null : changed;
+  const isSame = sameBytes(encodeControlRecord(changed), encodeControlRecord(control));
+  return isSame ? null : changed;
 }
 
 function allChanges(
@@ -88,7 +88,7 @@ export function finishOperation(
   const [first, ...others] = step.state.operations;
   if (first === undefined) return;
   const undoing = refusal === null || first.undo.length === 0 ? [] : [internal(first.undo)];
-  step.state = { ...step.state, operations: [...undoing, ...others] };
+  step.state.operations = [...undoing, ...others];
   const { token, command } = first;
   if (token === null) return;
   if (refusal !== null) {

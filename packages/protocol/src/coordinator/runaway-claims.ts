@@ -56,7 +56,8 @@ export function followPersistent(step: CoordinatorStep, event: CoordinatorEvent)
   }
   const isDue = nowMs - runawayFollowedAtMs >= runawayFollowEveryMs;
   if (nowMs - known.sinceMs < runawayFollowMs || !isDue) return;
-  step.state = { ...step.state, runaways: new Map(), runawayFollowedAtMs: nowMs };
+  step.state.runaways = new Map();
+  step.state.runawayFollowedAtMs = nowMs;
   toLease(step, { kind: 'outranked', by: fence });
 }
 
@@ -70,7 +71,7 @@ function setRunaway(step: CoordinatorStep, rank: number, told: RunawayRank | nul
   const runaways = new Map(step.state.runaways);
   if (told === null) runaways.delete(rank);
   else runaways.set(rank, told);
-  step.state = { ...step.state, runaways };
+  step.state.runaways = runaways;
 }
 
 function claimsOf(event: CoordinatorEvent): Claims | null {

@@ -32,7 +32,8 @@ export function takeControl(
 ): void {
   const record = firstControl(step, fence, ground, control?.record ?? null);
   const writer = writeControl(record, control?.revision ?? 0);
-  step.state = { ...step.state, role: { kind: 'taking-control', fence, ground }, writer };
+  step.state.role = { kind: 'taking-control', fence, ground };
+  step.state.writer = writer;
 }
 
 function firstControl(
@@ -53,7 +54,8 @@ export function goOnWithControl(step: CoordinatorStep): void {
   const limitMs = overdueMs(options.timings.lease);
   const asked = writer === null ? null : askControl(writer, nextToken, limitMs, step.nowMs);
   if (asked === null) return;
-  step.state = { ...step.state, writer: asked.writer, nextToken: nextToken + 1 };
+  step.state.writer = asked.writer;
+  step.state.nextToken = nextToken + 1;
   step.effects.push(asked.effect);
 }
 
@@ -81,7 +83,7 @@ function startOperation(step: CoordinatorStep): boolean {
     return true;
   }
   if (record !== null) {
-    step.state = { ...step.state, writer: writeControl(record, control.revision) };
+    step.state.writer = writeControl(record, control.revision);
     return false;
   }
   if (step.state.role.kind === 'leading') makeRequest(step);
@@ -103,7 +105,7 @@ export function onControl(step: CoordinatorStep, event: ControlWriterEvent): voi
   if (writer === null) return;
   const outcome = stepControlWriter(writer, event, options.timings.lease.retryMs, step.nowMs);
   if (outcome === null) return;
-  step.state = { ...step.state, writer: outcome.kind === 'written' ? null : outcome.writer };
+  step.state.writer = outcome.kind === 'written' ? null : outcome.writer;
   if (outcome.kind === 'found') onControlFound(step, outcome.stored);
   if (outcome.kind === 'written') onControlWritten(step, writer.record, outcome.revision);
 }
@@ -123,7 +125,7 @@ function onControlFound(step: CoordinatorStep, stored: StoredBytes | null): void
     return;
   }
   const record = recordOver(step, role, found?.record ?? null) ?? writer.record;
-  step.state = { ...step.state, writer: rebase(writer, record, stored) };
+  step.state.writer = rebase(writer, record, stored);
 }
 
 /** What is to be written over the record found; null: the same, since what a leader has is newer. */
@@ -151,7 +153,8 @@ function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision
     const [first, ...others] = step.state.operations;
     const before = role.control.record;
     const operations = first === undefined ? [] : [withUndo(step.state, first, before), ...others];
-    step.state = { ...step.state, role: { ...role, control }, operations };
+    step.state.role = { ...role, control };
+    step.state.operations = operations;
     step.effects.push({ kind: 'control-changed', control: record });
     toLeader(step, { kind: 'control', control: record });
     makeRequest(step);
@@ -167,11 +170,8 @@ function lead(step: CoordinatorStep, fence: Fence, ground: Ground, control: Stor
     topology,
     payloadBytesMax,
   });
-  step.state = {
-    ...step.state,
-    role: { kind: 'leading', fence, leader, control },
-    cannotLeadTold: null,
-  };
+  step.state.role = { kind: 'leading', fence, leader, control };
+  step.state.cannotLeadTold = null;
   step.effects.push({ kind: 'led', fence, ground, control: record });
   pruneRecords(step);
   if (ground.storeBehind) {

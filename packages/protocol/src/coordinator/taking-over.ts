@@ -37,7 +37,8 @@ export function goOnReading(step: CoordinatorStep): void {
   // There may be many records.
   if (isPending(role.pending, options.timings.lease.leaseMs, nowMs)) return;
   const pending = { token, startedAtMs: nowMs };
-  step.state = { ...step.state, role: { ...role, pending }, nextToken: token + 1 };
+  step.state.role = { ...role, pending };
+  step.state.nextToken = token + 1;
   step.effects.push({ kind: 'read-records', token });
 }
 
@@ -72,7 +73,7 @@ export function onRecordsRead(step: CoordinatorStep, event: EventOf<'records-rea
   const dead = control?.record.dead ?? [];
   const takeover = initialTakeover(fence, options.configuredRanks, maps, { dead, cutAfterMs });
   const taking = { kind: 'taking-over', fence, takeover, control, askAtMs: step.nowMs } as const;
-  step.state = { ...step.state, role: taking };
+  step.state.role = taking;
   askRanks(step);
 }
 
@@ -81,7 +82,7 @@ export function askRanks(step: CoordinatorStep): void {
   const { role, options } = step.state;
   if (role.kind !== 'taking-over' || step.nowMs < role.askAtMs) return;
   const askAtMs = step.nowMs + options.timings.askMs;
-  step.state = { ...step.state, role: { ...role, askAtMs } };
+  step.state.role = { ...role, askAtMs };
   toTakeover(step, { kind: 'tick' });
 }
 
@@ -98,7 +99,7 @@ export function onRecordSettled(step: CoordinatorStep, event: EventOf<'record-se
   if (step.state.creating.get(version)?.token !== token) return;
   const creating = new Map(step.state.creating);
   creating.delete(version);
-  step.state = { ...step.state, creating };
+  step.state.creating = creating;
   if (result.kind !== 'exists') {
     toTakeoverOrLeader(step, { kind: `record-${result.kind}`, version });
     return;
@@ -124,7 +125,7 @@ function toTakeover(step: CoordinatorStep, event: TakeoverEvent): void {
   const { role } = step.state;
   if (role.kind !== 'taking-over') return;
   const { state: takeover, effects } = stepTakeover(role.takeover, event, step.nowMs);
-  step.state = { ...step.state, role: { ...role, takeover } };
+  step.state.role = { ...role, takeover };
   for (const effect of effects) {
     // What follows the end of this role was meant for it.
     if (step.state.role.kind !== 'taking-over') return;

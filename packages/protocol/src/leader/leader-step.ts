@@ -1,4 +1,5 @@
 import type { WaveRoom } from '@isobar/eplb';
+import type { Draft } from '../draft.js';
 import type { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import { type MapRecord, mappingOfRecord, wholeMapping } from '../map-record.js';
@@ -27,7 +28,7 @@ import type {
 
 /** A step under way: the state so far, and what it has brought about. */
 export interface LeaderStep {
-  state: LeaderState;
+  readonly state: Draft<LeaderState>;
   readonly effects: LeaderEffect[];
   readonly nowMs: number;
 }
@@ -94,7 +95,7 @@ export function endRequest(
   reason: string,
 ): void {
   const requests = step.state.requests.filter((other) => other !== request);
-  step.state = { ...step.state, requests };
+  step.state.requests = requests;
   step.effects.push({ kind: 'request-ended', token: request.token, outcome, reason });
 }
 
@@ -102,7 +103,7 @@ export function toSwap(step: LeaderStep, event: CoordinatorSwapEvent): void {
   // What is settled by this event was open before it; afterwards another may be.
   const before = step.state.swap;
   const { state: swap, effects } = stepCoordinatorSwap(before, event, step.nowMs);
-  step.state = { ...step.state, swap };
+  step.state.swap = swap;
   for (const effect of effects) onSwapEffect(step, effect, before);
 }
 
@@ -120,14 +121,14 @@ function onSwapEffect(
       return;
     case 'send-retire':
       // From now on any buffer of an older version may be gone.
-      step.state = { ...step.state, retained: null };
+      step.state.retained = null;
       step.effects.push(effect);
       return;
     case 'swap-finished': {
       const { outcome, reason } = effect;
       const { activity } = step.state;
       if (activity !== null) {
-        step.state = { ...step.state, activity: { ...activity, last: { outcome, reason } } };
+        step.state.activity = { ...activity, last: { outcome, reason } };
       }
       step.effects.push(effect);
       return;
@@ -148,31 +149,27 @@ function onSettled(
 ): void {
   const { state, nowMs } = step;
   if (record.outcome === 'committed') {
-    const newestOutcome = { record, bytes: outcome.record };
     const { version } = before.newest;
     const held = { version, mapping: state.mapping, members: before.members };
-    const retained = retainsBuffers(state) ? held : null;
-    const mapping = mappingOfRecord(record);
-    const outcomes = [outcome];
-    step.state = { ...state, mapping, newestOutcome, retained, outcomes, distrusted: [] };
+    state.mapping = mappingOfRecord(record);
+    state.newestOutcome = { record, bytes: outcome.record };
+    state.retained = retainsBuffers(state) ? held : null;
+    state.outcomes = [outcome];
+    state.distrusted = [];
     return;
   }
   const { backOffMs, retryMs } = state.timings;
   const { version, reason } = record;
   // What something else came in the way of has not failed.
   const hasFailed = state.activity?.interrupted?.outcome !== 'superseded';
-  step.state = {
-    ...state,
-    outcomes: [...state.outcomes, outcome],
-    backOff: hasFailed
-      ? { untilMs: nowMs + backOffMs * patience(state, 64), version, reason }
-      : state.backOff,
-    retryAtMs: hasFailed
-      ? nowMs + retryMs * patience(state, ownPatienceMax(state))
-      : state.retryAtMs,
-    shunned: [...state.shunned, ...silentJoiners(before, nowMs + backOffMs)],
-    distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],
-  };
+  if (hasFailed) {
+    const untilMs = nowMs + backOffMs * patience(state, 64);
+    state.backOff = { untilMs, version, reason };
+    state.retryAtMs = nowMs + retryMs * patience(state, ownPatienceMax(state));
+  }
+  state.outcomes = [...state.outcomes, outcome];
+  state.shunned = [...state.shunned, ...silentJoiners(before, nowMs + backOffMs)];
+  state.distrusted = [...new Set([...state.distrusted, ...failedSources(before)])];
 }
 
 /**

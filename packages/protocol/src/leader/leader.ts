@@ -95,7 +95,7 @@ export function initialLeader(
  */
 export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
   if (state.swap.deposed || state.failed) return { state, effects: [] };
-  const step: LeaderStep = { state, effects: [], nowMs };
+  const step: LeaderStep = { state: { ...state }, effects: [], nowMs };
   const isNews = event.kind !== 'report' || mayBeginSomething(state, event.report);
   take(step, event);
   const hasEnded = isIdle(step.state) && !isIdle(state);
@@ -121,7 +121,7 @@ function take(step: LeaderStep, event: LeaderEvent): void {
       onAnswer(step, event.answer);
       return;
     case 'unreadable':
-      step.state = { ...step.state, failed: true };
+      step.state.failed = true;
       step.effects.push({ kind: 'failed', error: event.error });
       return;
     case 'cancel':
@@ -134,7 +134,7 @@ function take(step: LeaderStep, event: LeaderEvent): void {
       onRequest(step, event);
       return;
     case 'loads':
-      step.state = { ...step.state, loads: event.loads };
+      step.state.loads = event.loads;
       return;
     case 'outcomes-question': {
       const outcomes = step.state.outcomes.filter(({ version }) => version > event.since);
@@ -152,7 +152,7 @@ function take(step: LeaderStep, event: LeaderEvent): void {
 function hear(step: LeaderStep, rank: number, witness: Witness): void {
   const before = step.state.evidence.witnesses.get(rank)?.engine?.offeredSlots;
   const { evidence, news } = hearWitness(step.state.evidence, rank, witness);
-  step.state = { ...step.state, evidence };
+  step.state.evidence = evidence;
   if (news) weigh(step);
   if (witness.engine?.offeredSlots !== before) stopWhatFillsClosed(step);
 }
@@ -178,7 +178,7 @@ function weigh(step: LeaderStep): void {
     engine === null ? [] : [{ rank, incarnation: engine.incarnation }],
   );
   const evidence = weighEvidence(before, swap.members, [...voters, ...heard]);
-  step.state = { ...step.state, evidence };
+  step.state.evidence = evidence;
   const recorded = swap.newest.version > 0 ? swap.members : [];
   const dead = deathsOf(evidence, voters, recorded);
   if (sameDeaths(dead, swap.dead)) return;
@@ -188,7 +188,7 @@ function weigh(step: LeaderStep): void {
       .map(({ rank, incarnation }) => `rank ${rank} has died, ${incarnation}`)
       .join('; ');
     interrupt(step, { outcome: 'superseded', reason }, true);
-    step.state = { ...step.state, retryAtMs: Number.NEGATIVE_INFINITY };
+    step.state.retryAtMs = Number.NEGATIVE_INFINITY;
   }
   toSwap(step, { kind: 'deaths', dead });
   // Whose process has ended its peers are about to lose by themselves.
@@ -215,7 +215,7 @@ function interrupt(step: LeaderStep, why: Interruption, voidsOpen: boolean): voi
   const isVoided = voidsOpen && swap.open?.phase === 'preparing';
   if (isVoided || swap.waiting.length > 0) {
     const interrupted = activity.interrupted ?? why;
-    step.state = { ...step.state, activity: { ...activity, interrupted } };
+    step.state.activity = { ...activity, interrupted };
   }
   toSwap(step, { kind: 'stop-between-waves' });
 }
@@ -223,7 +223,7 @@ function interrupt(step: LeaderStep, why: Interruption, voidsOpen: boolean): voi
 function onAnswer(step: LeaderStep, answer: RankAnswer): void {
   const { fence } = step.state;
   if (answer.fence !== null && isFenced(answer.fence, fence)) {
-    step.state = { ...step.state, swap: { ...step.state.swap, deposed: true } };
+    step.state.swap = { ...step.state.swap, deposed: true };
     step.effects.push({ kind: 'deposed', by: answer.fence });
     return;
   }
@@ -231,7 +231,7 @@ function onAnswer(step: LeaderStep, answer: RankAnswer): void {
   if (engine !== null) {
     const engines = new Map(step.state.engines).set(rank, engine);
     const difference = groupDifference(situationOf(step.state), engine.description);
-    step.state = { ...step.state, engines };
+    step.state.engines = engines;
     const member = { rank, incarnation: engine.description.incarnation };
     if (difference !== null) tellStranger(step, member, difference);
   }
@@ -243,7 +243,7 @@ const strangersMax = 1_024;
 function tellStranger(step: LeaderStep, member: Member, field: string): void {
   const { strangers } = step.state;
   if (includesMember(strangers, member)) return;
-  step.state = { ...step.state, strangers: [...strangers, member].slice(-strangersMax) };
+  step.state.strangers = [...strangers, member].slice(-strangersMax);
   alarm(step, 'engines-disagree', { ...member, field });
 }
 
@@ -255,7 +255,8 @@ function onCancel(step: LeaderStep, reason: string, askedBy: AskedBy | null): vo
 function onControl(step: LeaderStep, control: ControlRecord): void {
   const evidence = { ...step.state.evidence, declared: control.dead };
   const areLimitsOthers = step.state.control.slotLimits !== control.slotLimits;
-  step.state = { ...step.state, control, evidence };
+  step.state.control = control;
+  step.state.evidence = evidence;
   weigh(step);
   if (areLimitsOthers) stopWhatFillsClosed(step);
   const { activity } = step.state;
@@ -274,7 +275,7 @@ function onRequest(step: LeaderStep, request: LeaderRequest): void {
     step.effects.push({ kind: 'request-refused', token, error });
     return;
   }
-  step.state = { ...step.state, requests: [...step.state.requests, request] };
+  step.state.requests = [...step.state.requests, request];
   step.effects.push({ kind: 'request-accepted', token });
 }
 
@@ -283,11 +284,8 @@ function onTick(step: LeaderStep): void {
   const { fence, timings, swap, mapping, shunned } = state;
   const { cutAfterMs } = timings;
   const watched = watchLosses(state.evidence, swap.members, mapping, nowMs, cutAfterMs);
-  step.state = {
-    ...state,
-    evidence: watched.evidence,
-    shunned: shunned.filter(({ untilMs }) => nowMs < untilMs),
-  };
+  state.evidence = watched.evidence;
+  state.shunned = shunned.filter(({ untilMs }) => nowMs < untilMs);
   for (const member of watched.toCut) {
     step.effects.push({ kind: 'send-cut', message: { schema: 1, fence, member } });
   }
@@ -340,13 +338,13 @@ const roundsMax = 8;
 function conclude(step: LeaderStep): void {
   const { activity } = step.state;
   if (activity === null) return;
-  step.state = { ...step.state, activity: null };
+  step.state.activity = null;
   const { request, last, interrupted } = activity;
   if (request === null) return;
   const outcome = outcomeOf(activity);
   // A leave has no waves of its own making: it is planned again.
   if (request.change === 'leave' && outcome === 'superseded') {
-    step.state = { ...step.state, requests: [request, ...step.state.requests] };
+    step.state.requests = [request, ...step.state.requests];
     return;
   }
   endRequest(step, request, outcome, interrupted?.reason ?? last?.reason ?? '');

@@ -123,17 +123,17 @@ function ownChangesPossible(step: LeaderStep): OwnChange[] {
   if (silent.length > 0 && !sameMembers(silent, step.state.silent)) {
     alarm(step, 'members-silent', { changes: own, members: silent });
   }
-  step.state = { ...step.state, silent };
+  step.state.silent = silent;
   return silent.length > 0 ? [] : own;
 }
 
 /** What takeover left to do: the newest version is followed by all. */
 function resumeNewest(step: LeaderStep): void {
   const { newestOutcome, leavers } = step.state;
-  step.state = { ...step.state, started: true };
+  step.state.started = true;
   if (newestOutcome === null) return;
   const { record, bytes } = newestOutcome;
-  step.state = { ...step.state, activity: activityOf(record.change) };
+  step.state.activity = activityOf(record.change);
   toSwap(step, { kind: 'resume', record, bytes, baseMembers: leavers });
 }
 
@@ -155,7 +155,7 @@ function settleStrayNumber(step: LeaderStep): boolean {
     const reason = `only rank ${rank} has voted for it, for a leader that is gone`;
     const interrupted = { outcome: 'superseded', reason } as const;
     const activity = { ...activityOf('membership'), interrupted };
-    step.state = { ...step.state, activity };
+    step.state.activity = activity;
     toSwap(step, { kind: 'settle-number', version, reason });
     return true;
   }
@@ -186,7 +186,7 @@ function beginRemoval(step: LeaderStep, situation: Situation): boolean {
   if (!isCramped || newestOutcome === null) return beginPlan(step, 'evacuation', plan);
   // What older versions retain is in the way: they are retired first, whatever that loses.
   const { record, bytes } = newestOutcome;
-  step.state = { ...step.state, activity: activityOf(record.change) };
+  step.state.activity = activityOf(record.change);
   toSwap(step, { kind: 'resume', record, bytes });
   return true;
 }
@@ -211,7 +211,8 @@ function beginPlan(
   }
   const stuck = new Map(step.state.stuck);
   stuck.delete(own);
-  step.state = { ...step.state, stuck, activity: activityOf(plan.change, request) };
+  step.state.stuck = stuck;
+  step.state.activity = activityOf(plan.change, request);
   toSwap(step, { kind: 'begin', waves: plan.waves });
   return true;
 }
@@ -228,7 +229,7 @@ function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): voi
   const key = plan.lacks === 'buffers' || plan.lacks === 'proof' ? '' : plannedOn(situation);
   const isTold = step.state.stuck.get(change)?.subject === subject;
   const stuck = new Map(step.state.stuck).set(change, { plannedOn: key, subject });
-  step.state = { ...step.state, stuck };
+  step.state.stuck = stuck;
   if (isTold) return;
   if (plan.lacks === 'proof') alarm(step, 'death-unproven', plan.fields);
   else alarm(step, 'degraded', { change, ...plan.fields });
@@ -275,7 +276,7 @@ function beginRequest(step: LeaderStep, request: LeaderRequest): boolean {
     endRequest(step, request, 'outdated', 'ranks offer fewer slots than it takes');
     return false;
   }
-  step.state = withoutRequest(step.state, request);
+  step.state.requests = withoutRequest(step.state, request);
   return beginPlan(step, 'membership', { kind: 'waves', change, waves }, request);
 }
 
@@ -302,10 +303,10 @@ function beginLeave(step: LeaderStep, request: LeaderRequest, ranks: readonly nu
     endRequest(step, request, 'degraded', `what ${told} holds has no other place`);
     return false;
   }
-  step.state = withoutRequest(step.state, request);
+  step.state.requests = withoutRequest(step.state, request);
   return beginPlan(step, 'membership', plan, request);
 }
 
-function withoutRequest(state: LeaderState, request: LeaderRequest): LeaderState {
-  return { ...state, requests: state.requests.filter((other) => other !== request) };
+function withoutRequest({ requests }: LeaderState, request: LeaderRequest): LeaderRequest[] {
+  return requests.filter((other) => other !== request);
 }

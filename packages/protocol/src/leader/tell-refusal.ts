@@ -9,7 +9,7 @@ export function tellRefusal(step: LeaderStep, { rank, refused }: RankReport): vo
   const key = refusalKey(rank, refused);
   const { refusals } = step.state;
   if (refusals.includes(key)) return;
-  step.state = { ...step.state, refusals: [...refusals, key].slice(-refusalsMax) };
+  step.state.refusals = [...refusals, key].slice(-refusalsMax);
   step.effects.push({ kind: 'order-refused', rank, refused });
 }
 

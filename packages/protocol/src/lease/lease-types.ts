@@ -43,6 +43,8 @@ export interface SeenRecord {
   readonly stored: StoredBytes | null;
   /** Null where the record can't be read, or there is none. */
   readonly record: LeaderRecord | null;
+  /** Why the record can't be read; null where it can, or there is none. */
+  readonly error: IsobarError | null;
   readonly sinceMs: number;
 }
 

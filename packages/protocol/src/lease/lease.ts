@@ -144,8 +144,8 @@ function onRead(state: LeaseState, stored: StoredBytes | null, nowMs: number): L
   if (phase.kind !== 'watching') return keep(state);
   const before = phase.seen;
   const unchanged = before !== null && sameStored(before.stored, stored);
-  const { record, error } = readRecord(stored);
-  const seen = unchanged ? before : { stored, record, sinceMs: nowMs };
+  const seen = unchanged ? before : { stored, ...readRecord(stored), sinceMs: nowMs };
+  const { record, error } = seen;
   const next: LeaseState = {
     ...noteRecord(state, record),
     phase: { kind: 'watching', seen, readAtMs: nowMs + state.options.timings.retryMs },
@@ -191,7 +191,9 @@ function readRecord(stored: StoredBytes | null): {
 function noteRecord(state: LeaseState, record: LeaderRecord | null): LeaseState {
   if (record === null) return state;
   const highestTerm = Math.max(state.highestTerm, record.fence.term);
-  return { ...state, highestTerm, lastHolder: record.holder };
+  const { holder } = record;
+  if (highestTerm === state.highestTerm && holder === state.lastHolder) return state;
+  return { ...state, highestTerm, lastHolder: holder };
 }
 
 function sameStored(left: StoredBytes | null, right: StoredBytes | null): boolean {

@@ -392,6 +392,7 @@ export function planEmptying(
 /** Drained ranks of living members that still hold something. */
 export function ranksToDrain(situation: Situation): number[] {
   const { mapping, drained } = situation;
+  if (drained.length === 0) return [];
   const living = new Set(livingMembers(situation).map(({ rank }) => rank));
   return drained.filter((rank) => living.has(rank) && holdsExperts(mapping, rank));
 }

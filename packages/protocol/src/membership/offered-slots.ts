@@ -26,9 +26,11 @@ export function offeredSlotsOf(
 
 /** Slots that engines offer, [ranks]. */
 export function offeredSlots(shape: Shape, evidence: Evidence): Int32Array {
-  return Int32Array.from({ length: shape.slotOffsets.length - 1 }, (_, rank) =>
-    offeredSlotsOf(shape, evidence, rank),
-  );
+  const offered = new Int32Array(shape.slotOffsets.length - 1);
+  for (let rank = 0; rank < offered.length; rank += 1) {
+    offered[rank] = offeredSlotsOf(shape, evidence, rank);
+  }
+  return offered;
 }
 
 /** Slots that engines offer, and operators let them, [ranks]. */
@@ -50,9 +52,11 @@ export function closedSlotsOf({ mapping, usableSlots: usable }: Situation): Int3
 /** Ranks of living members whose closed slots hold something still. */
 export function ranksToClear(situation: Situation): number[] {
   const { mapping, members, evidence } = situation;
+  const closed = closedSlotsOf(situation);
+  if (closed.length === 0) return [];
   const living = new Set(livingOf(evidence, members).map(({ rank }) => rank));
   const ranks = new Set<number>();
-  for (const slot of closedSlotsOf(situation)) {
+  for (const slot of closed) {
     const rank = mapping.rankOfSlot(slot);
     if (!living.has(rank) || ranks.has(rank)) continue;
     for (let layer = 0; layer < mapping.numLayers; layer += 1) {

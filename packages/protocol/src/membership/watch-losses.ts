@@ -66,7 +66,9 @@ function lostMembers(
     if (nowMs - heardAtMs > cutAfterMs) return [];
     return engineOf(evidence, member)?.brokenPeers ?? [];
   };
-  const namedBySome = unionOfMembers([], living.flatMap(named));
+  const words = living.flatMap(named);
+  if (words.length === 0) return [];
+  const namedBySome = unionOfMembers([], words);
   const lost = namedBySome.filter((member) => includesMember(living, member));
   if (lost.length === 0) return [];
   const agreed = agreedByOthers(members, living, named);

@@ -32,6 +32,7 @@ export function chain(
   act: (state: RankSwapState) => RankSwapResult,
 ): RankSwapResult {
   const next = act(result.state);
+  if (result.effects.length === 0) return next;
   return { state: next.state, effects: [...result.effects, ...next.effects] };
 }
 

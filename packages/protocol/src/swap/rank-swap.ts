@@ -155,7 +155,8 @@ function knownHere(
   engine: ConnectedEngine,
   heard: readonly KnownOutcome[],
 ): readonly KnownOutcome[] {
-  return newestOutcomes([...engine.state.outcomes, ...heard]);
+  const { outcomes } = engine.state;
+  return newestOutcomes(heard.length === 0 ? outcomes : [...outcomes, ...heard]);
 }
 
 function decidedUpTo(outcomes: readonly KnownOutcome[]): number {
