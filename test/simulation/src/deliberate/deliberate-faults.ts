@@ -82,17 +82,6 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     ],
   },
   {
-    name: 'take outcomes without the engine',
-    ...few,
-    edits: [
-      {
-        file: 'swap/rank-swap.js',
-        find: '    return state.engine === null ? unchanged(state) : chain(learn(state, told), advance);',
-        replace: '    return chain(learn(state, told), advance);',
-      },
-    ],
-  },
-  {
     name: 'activate before the record',
     ...few,
     edits: [
@@ -387,8 +376,8 @@ function voidWhereAbsent({ durable }, engine) {
     edits: [
       {
         file: 'leader/leader-step.js',
-        find: '        distrusted: [...new Set([...state.distrusted, ...failedSources(before)])],',
-        replace: '        distrusted: [],',
+        find: '    state.distrusted = [...new Set([...state.distrusted, ...failedSources(before)])];',
+        replace: '    state.distrusted = [];',
       },
     ],
   },
