@@ -59,7 +59,7 @@ export {
   modeSchema,
   requestsMax,
 } from './control-record.js';
-export { type ControlChange, changeControl } from './coordinator/control-change.js';
+export { type ControlChange, changeControl, forgetDeaths } from './coordinator/control-change.js';
 export { initialCoordinator, stepCoordinator } from './coordinator/coordinator.js';
 export type {
   CoordinatorAlarm,

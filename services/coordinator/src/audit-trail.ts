@@ -20,6 +20,8 @@ export interface AuditTrailOptions {
   readonly waitingMax?: number;
   /** Between two attempts to store an event. @default 1,000 */
   readonly retryMs?: number;
+  /** Storing failed in a way that is not known. */
+  readonly onFailure: (cause: unknown) => void;
 }
 
 interface Waiting {
@@ -90,9 +92,11 @@ export class AuditTrail {
       payload: this.#payloadOf(kind, fields),
       id: `${writer}.${this.#told}`,
     });
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = null;
-    });
+    this.#writing ??= this.#write()
+      .catch(this.#options.onFailure)
+      .finally(() => {
+        this.#writing = null;
+      });
   }
 
   /** Of an event that is too large only its kind and its size are stored; the log has it whole. */
@@ -159,6 +163,7 @@ export async function openAuditTrail(
   bus: Bus,
   { deployment, replicas, retryMs }: CoordinatorSettings,
   logger: Logger,
+  onFailure: (cause: unknown) => void,
 ): Promise<AuditTrail> {
   const subjects = subjectsOf(deployment);
   const stream = await bus.openEventStream({
@@ -172,5 +177,5 @@ export async function openAuditTrail(
   const answerBytesMax = Math.floor(bus.maxPayloadBytes / 2);
   const eventBytesMax = Math.floor(answerBytesMax / 2);
   const sizes = { answerBytesMax, eventBytesMax };
-  return new AuditTrail({ subjects, stream, logger, writer, retryMs, ...sizes });
+  return new AuditTrail({ subjects, stream, logger, writer, retryMs, onFailure, ...sizes });
 }

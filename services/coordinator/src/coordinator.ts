@@ -174,7 +174,9 @@ export class Coordinator implements CommandTarget {
     const { bus, logger } = this.#options;
     const { settings } = this.parameters;
     this.#store = await openStore(bus, settings, logger, this.#stopping.signal);
-    this.#audit = await openAuditTrail(bus, settings, logger);
+    this.#audit = await openAuditTrail(bus, settings, logger, (cause) =>
+      this.#fail('events are not stored, for a reason that is not known', cause),
+    );
     this.#timer = setInterval(() => {
       this.#send({ kind: 'tick' });
       this.#tellRefusals();

@@ -7,16 +7,20 @@ import type { Bus } from '@isobar/bus';
 export class StorePatience {
   readonly #bus: Pick<Bus, 'leaveServer'>;
   readonly #patienceMs: number;
+  readonly #onFailure: (cause: unknown) => void;
   readonly #now: () => number;
   #reachedAtMs: number;
 
+  /** @param onFailure the server could not be left; it is tried again after as long */
   constructor(
     bus: Pick<Bus, 'leaveServer'>,
     patienceMs: number,
+    onFailure: (cause: unknown) => void,
     now: () => number = () => performance.now(),
   ) {
     this.#bus = bus;
     this.#patienceMs = patienceMs;
+    this.#onFailure = onFailure;
     this.#now = now;
     this.#reachedAtMs = now();
   }
@@ -29,6 +33,6 @@ export class StorePatience {
     if (this.#now() - this.#reachedAtMs < this.#patienceMs) return;
     // The next server has as much time.
     this.reached();
-    void this.#bus.leaveServer();
+    this.#bus.leaveServer().catch(this.#onFailure);
   }
 }

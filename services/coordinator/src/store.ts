@@ -45,7 +45,9 @@ export async function openStore(
   signal: AbortSignal,
 ): Promise<Store> {
   const options = { bucket: recordsBucket(deployment), replicas, timeoutMs: retryMs };
-  const patience = new StorePatience(bus, renewDeadlineMs);
+  const patience = new StorePatience(bus, renewDeadlineMs, (cause) =>
+    logger.error({ err: cause }, 'server not left'),
+  );
   let told = '';
   for (;;) {
     try {

@@ -47,12 +47,17 @@ function fakeStream(failures: number) {
   };
 }
 
-function trailOn(stream: ReturnType<typeof fakeStream>, waitingMax?: number): AuditTrail {
+function trailOn(
+  stream: Pick<ReturnType<typeof fakeStream>, 'ensure' | 'append' | 'read'>,
+  waitingMax?: number,
+  onFailure: (cause: unknown) => void = () => expect.unreachable(),
+): AuditTrail {
   return new AuditTrail({
     subjects: subjectsOf('d'),
     stream,
     logger: createLogger({ name: 'test', level: 'silent' }),
     writer: 'w',
+    onFailure,
     retryMs: 1,
     answerBytesMax: 1_024,
     eventBytesMax: 512,
@@ -83,6 +88,16 @@ describe('the audit trail', () => {
     expect(stream.ids).toEqual(['w.1']);
     expect(stream.ensured()).toBe(4);
     await trail.stop(10_000);
+  });
+
+  it('tells of a failure that is not known, and stops all the same', async () => {
+    const cause = new TypeError('not one of the bus');
+    const stream = { ...fakeStream(0), append: () => Promise.reject(cause) };
+    const told: unknown[] = [];
+    const trail = trailOn(stream, 4, (failure) => told.push(failure));
+    trail.tell('plan', {});
+    await trail.stop(10_000);
+    expect(told).toEqual([cause]);
   });
 
   it('stores events also while nobody answers for the limits of the stream', async () => {

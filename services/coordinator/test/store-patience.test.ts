@@ -10,7 +10,12 @@ describe('patience with a store that is not reached', () => {
         left += 1;
       },
     };
-    const patience = new StorePatience(bus, 2_000, () => nowMs);
+    const patience = new StorePatience(
+      bus,
+      2_000,
+      () => expect.unreachable(),
+      () => nowMs,
+    );
     const failAt = (atMs: number) => {
       nowMs = atMs;
       patience.failed();
@@ -22,5 +27,14 @@ describe('patience with a store that is not reached', () => {
     expect(failAt(3_999)).toBe(1);
     expect(failAt(5_900)).toBe(1);
     expect(failAt(6_000)).toBe(2);
+  });
+
+  it('tells of a server that can’t be left', async () => {
+    const cause = new Error('the connection is closed');
+    const bus = { leaveServer: () => Promise.reject(cause) };
+    const told = await new Promise((resolve) => {
+      new StorePatience(bus, 0, resolve, () => 0).failed();
+    });
+    expect(told).toBe(cause);
   });
 });

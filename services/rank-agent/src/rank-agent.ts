@@ -13,6 +13,7 @@ import {
   encode,
   IsobarError,
   initialRankSwap,
+  kindOfSubject,
   type LeaveAnswer,
   type LeaveQuestion,
   type LoadSample,
@@ -81,6 +82,8 @@ export class RankAgent {
   readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
   readonly #saving: PatientState;
   readonly #questions = new Map<number, BusMessage>();
+  /** What was too large for the server. */
+  readonly #unsendable = new Set<MessageKind>();
   #timings: AgentTimings;
   #reportTimer: NodeJS.Timeout;
   #onLeft: () => void = () => undefined;
@@ -209,11 +212,11 @@ export class RankAgent {
 
   /** Speaks for no engine until its word can be kept; the engine serves on. */
   #onDiskFull(error: IsobarError, isFirst: boolean): void {
-    const { bus, logger, settings } = this.#options;
+    const { logger, settings } = this.#options;
     const { code, message } = error;
     const refused = { order: 'state', version: null, code, reason: message.slice(0, 500) };
     const report: RankReport = { ...this.#reported, engine: null, progress: null, refused };
-    bus.publish(this.#subjects.report(settings.rank), encode({ ...report, atMs: Date.now() }));
+    this.#publish(this.#subjects.report(settings.rank), encode({ ...report, atMs: Date.now() }));
     if (!isFirst) return;
     logger.error({ err: error, alarm: 'disk-full' }, 'alarm');
     this.#engine.stop();
@@ -267,13 +270,12 @@ export class RankAgent {
   }
 
   #publishLoad(sample: LoadSample): void {
-    const { bus, settings } = this.#options;
-    if (sample.rank === settings.rank)
-      bus.publish(this.#subjects.load(sample.rank), encode(sample));
+    if (sample.rank !== this.#options.settings.rank) return;
+    this.#publish(this.#subjects.load(sample.rank), encode(sample));
   }
 
   #perform(effect: RankSwapEffect): void | Promise<void> {
-    const { bus, logger } = this.#options;
+    const { logger } = this.#options;
     const { rank } = this.#options.settings;
     switch (effect.kind) {
       case 'persist':
@@ -282,7 +284,7 @@ export class RankAgent {
         this.#command(effect.command);
         return;
       case 'send-vote':
-        bus.publish(this.#subjects.vote(effect.vote.version, rank), encode(effect.vote));
+        this.#publish(this.#subjects.vote(effect.vote.version, rank), encode(effect.vote));
         logger.info(
           { version: effect.vote.version, yes: effect.vote.yes, reason: effect.vote.reason },
           'vote',
@@ -292,7 +294,7 @@ export class RankAgent {
         this.#reported = effect.report;
         const refusals = this.#intake.recent();
         const told = { ...(refusals.length === 0 ? {} : { refusals }), atMs: Date.now() };
-        bus.publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
+        this.#publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
         return;
       }
       case 'look-for-processes':
@@ -309,8 +311,7 @@ export class RankAgent {
         this.#onLeft();
         return;
       case 'answer':
-        this.#questions.get(effect.question)?.respond(encode(effect.answer));
-        this.#questions.delete(effect.question);
+        this.#answer(effect.question, encode(effect.answer));
         return;
       case 'activated':
         logger.info({ version: effect.version }, 'activated');
@@ -321,6 +322,31 @@ export class RankAgent {
       case 'alarm':
         logger.error({ ...effect.fields, alarm: effect.alarm }, 'alarm');
         return;
+    }
+  }
+
+  #publish(subject: string, payload: Uint8Array): void {
+    this.#orTell(subject, () => this.#options.bus.publish(subject, payload));
+  }
+
+  #answer(question: number, payload: Uint8Array): void {
+    const subject = this.#subjects.query(this.#options.settings.rank);
+    this.#orTell(subject, () => this.#questions.get(question)?.respond(payload));
+    this.#questions.delete(question);
+  }
+
+  /** What is too large for the server is told once for each kind; the engine serves on. */
+  #orTell(subject: string, send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      if (!(error instanceof IsobarError) || error.code !== 'ISOBAR_BUS_PAYLOAD_TOO_LARGE') {
+        throw error;
+      }
+      const kind = kindOfSubject(this.#options.settings.deployment, subject);
+      if (this.#unsendable.has(kind)) return;
+      this.#unsendable.add(kind);
+      this.#options.logger.error({ err: error, alarm: 'message-too-large' }, 'alarm');
     }
   }
 

@@ -1,6 +1,6 @@
 import type { CommandRequest } from '../commands/command-request.js';
 import { type ControlRecord, type Mode, requestsMax } from '../control-record.js';
-import type { Member } from '../member.js';
+import { type Member, membersWithout } from '../member.js';
 import { withSlotLimit } from '../membership/offered-slots.js';
 import { changedParameters, type ParameterChanges, type Parameters } from '../parameters.js';
 
@@ -27,7 +27,7 @@ export type ControlChange =
   | { readonly kind: 'note-request'; readonly request: CommandRequest }
   | { readonly kind: 'forget-request'; readonly id: string };
 
-/** Deaths that are kept: those of engines which no record lists any more matter no longer. */
+/** Declared deaths that are kept of engines which no record lists any more. */
 const deadMax = 1_024;
 
 export function changeControl(control: ControlRecord, change: ControlChange): ControlRecord {
@@ -58,7 +58,7 @@ export function changeControl(control: ControlRecord, change: ControlChange): Co
       const others = control.dead.filter(
         (member) => member.rank !== rank || member.incarnation !== incarnation,
       );
-      return { ...control, dead: [...others, change.member].slice(-deadMax) };
+      return { ...control, dead: [...others, change.member] };
     }
     case 'parameters':
       return { ...control, parameters: changedParameters(control.parameters, change.changes) };
@@ -67,6 +67,17 @@ export function changeControl(control: ControlRecord, change: ControlChange): Co
     case 'forget-request':
       return { ...control, requests: control.requests.filter(({ id }) => id !== change.id) };
   }
+}
+
+/**
+ * Without the oldest declared deaths beyond the limit.
+ * @param needed members of whom a death still matters: none of theirs is forgotten
+ */
+export function forgetDeaths(control: ControlRecord, needed: readonly Member[]): ControlRecord {
+  const surplus = control.dead.length - deadMax;
+  if (surplus <= 0) return control;
+  const forgotten = membersWithout(control.dead, needed).slice(0, surplus);
+  return { ...control, dead: membersWithout(control.dead, forgotten) };
 }
 
 function withRequest(

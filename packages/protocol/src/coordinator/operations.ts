@@ -2,7 +2,8 @@ import type { CommandRequest } from '../commands/command-request.js';
 import { type ControlRecord, encodeControlRecord } from '../control-record.js';
 import { sameBytes } from '../decided-version.js';
 import { IsobarError } from '../isobar-error.js';
-import { changeControl, undoOf } from './control-change.js';
+import { unionOfMembers } from '../member.js';
+import { changeControl, forgetDeaths, undoOf } from './control-change.js';
 import type { CoordinatorStep } from './coordinator-step.js';
 import type {
   CoordinatorEffect,
@@ -54,9 +55,20 @@ export function recordFor(
   control: ControlRecord,
 ): ControlRecord | null {
   if (operation.requested) return null;
-  const changed = allChanges(state, operation).reduce(changeControl, control);
+  const changed = withoutOldDeaths(
+    state,
+    allChanges(state, operation).reduce(changeControl, control),
+  );
   const isSame = sameBytes(encodeControlRecord(changed), encodeControlRecord(control));
   return isSame ? null : changed;
+}
+
+/** Before it leads, nobody knows whose deaths still matter. */
+function withoutOldDeaths({ role }: CoordinatorState, control: ControlRecord): ControlRecord {
+  if (role.kind !== 'leading') return control;
+  const { swap, leavers } = role.leader;
+  const leaving = unionOfMembers(leavers, swap.open?.voters ?? []);
+  return forgetDeaths(control, unionOfMembers(swap.members, leaving));
 }
 
 function allChanges(

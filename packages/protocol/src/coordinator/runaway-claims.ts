@@ -80,11 +80,11 @@ function claimsOf(event: CoordinatorEvent): Claims | null {
 }
 
 function claimsOfReport({ fence, engine }: RankReport): Claims {
-  const versions =
-    engine === null
-      ? []
-      : [engine.votedUpTo, engine.committedVersion, engine.activatedVersion, engine.mappingVersion];
-  return { terms: [0, fence?.term ?? 0], versions: [0, ...versions] };
+  const terms = [0, fence?.term ?? 0];
+  if (engine === null) return { terms, versions: [0] };
+  const { votedUpTo, openVote, committedVersion, activatedVersion, mappingVersion } = engine;
+  const versions = [votedUpTo, openVote ?? 0, committedVersion, activatedVersion, mappingVersion];
+  return { terms, versions };
 }
 
 function claimsOfAnswer({ fence, votedUpTo, outcomes, engine }: RankAnswer): Claims {

@@ -3,6 +3,7 @@ import { type Fence, isFenced } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import { initialLeader } from '../leader/leader.js';
 import { overdueMs, type StoredBytes } from '../lease/lease-types.js';
+import { membersWithout } from '../member.js';
 import type { Ground } from '../swap/ground.js';
 import {
   askControl,
@@ -156,6 +157,14 @@ function onControlWritten(step: CoordinatorStep, record: ControlRecord, revision
     step.state.role = { ...role, control };
     step.state.operations = operations;
     step.effects.push({ kind: 'control-changed', control: record });
+    const members = membersWithout(before.dead, record.dead);
+    if (members.length > 0) {
+      step.effects.push({
+        kind: 'refused',
+        what: 'keeping old declared deaths',
+        fields: { members },
+      });
+    }
     toLeader(step, { kind: 'control', control: record });
     makeRequest(step);
   }

@@ -133,6 +133,16 @@ function onSwapEffect(
       step.effects.push(effect);
       return;
     }
+    case 'refused': {
+      // A wave that can't be begun ends its series.
+      const { activity, swap } = step.state;
+      if (activity !== null && swap.open === null) {
+        const last = { outcome: 'void', reason: effect.what } as const;
+        step.state.activity = { ...activity, last };
+      }
+      step.effects.push(effect);
+      return;
+    }
     case 'alarm':
       alarm(step, effect.alarm, effect.fields);
       return;

@@ -1,5 +1,11 @@
-import type { LeaderRequest, ParameterChanges, Parameters } from '@isobar/protocol';
+import {
+  forgetDeaths,
+  type LeaderRequest,
+  type ParameterChanges,
+  type Parameters,
+} from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
+import { controlOf } from '../support/group.js';
 import { exchanges } from '../support/waves.js';
 import {
   cancel,
@@ -89,6 +95,41 @@ describe('operations', () => {
       ['ISOBAR_COORDINATOR_UNKNOWN_MEMBER', { field: 'rank' }],
       ['ISOBAR_COORDINATOR_UNKNOWN_MEMBER', { field: 'incarnation' }],
     ]);
+  });
+});
+
+describe('declared deaths', () => {
+  it('are forgotten beyond a limit, the oldest first, but for those of members', () => {
+    const dead = Array.from({ length: 1_027 }, (_, rank) => ({ rank, incarnation: other }));
+    const needed = dead.slice(0, 2);
+    const { dead: kept } = forgetDeaths(controlOf({ dead }), needed);
+    expect(kept).toEqual([...needed, ...dead.slice(5)]);
+    expect(forgetDeaths(controlOf({ dead }), dead).dead).toEqual(dead);
+  });
+
+  it('that a leader forgets are told', () => {
+    const { store, group, a } = leadingWorld();
+    const declare = (rank: number, token: number) => {
+      const member = { rank, incarnation: other };
+      group.rank(0).brokenPeers = [member];
+      a.run(1_000);
+      operate(a, token, { kind: 'declare-dead', member });
+    };
+    declare(1, 1);
+    const old = Array.from({ length: 1_023 }, (_, rank) => ({
+      rank: 100 + rank,
+      incarnation: other,
+    }));
+    const { role } = a.state;
+    if (role.kind !== 'leading') throw new Error('it does not lead');
+    const record = { ...role.control.record, dead: [...old, ...role.control.record.dead] };
+    a.state = { ...a.state, role: { ...role, control: { ...role.control, record } } };
+    declare(2, 2);
+    expect(store.control.dead.length).toBe(1_024);
+    const told = a
+      .effectsOf('refused')
+      .filter(({ what }) => what === 'keeping old declared deaths');
+    expect(told.map(({ fields }) => fields)).toEqual([{ members: [old[0]] }]);
   });
 });
 

@@ -102,10 +102,12 @@ describe('a rank that tells a version which no leader can have come to', () => {
     const liar = group.report(2);
     const { engine } = liar;
     if (engine === null) throw new Error('no engine');
-    for (const votedUpTo of [largest, 2 + runawayAheadMax]) {
-      a.send({ kind: 'report', report: { ...liar, engine: { ...engine, votedUpTo } } });
+    for (const version of [largest, 2 + runawayAheadMax]) {
+      for (const lie of [{ votedUpTo: version }, { openVote: version }]) {
+        a.send({ kind: 'report', report: { ...liar, engine: { ...engine, ...lie } } });
+      }
     }
-    expect(refusals(a)).toEqual(Array(2).fill({ what: 'report', code: runaway, field: 'version' }));
+    expect(refusals(a)).toEqual(Array(4).fill({ what: 'report', code: runaway, field: 'version' }));
     expect(a.leader.swap.nextVersion).toBe(2);
     operate(a, 1, { kind: 'pause' });
     a.run(1_000);

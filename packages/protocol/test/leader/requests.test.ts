@@ -305,6 +305,21 @@ describe('deadlines', () => {
   });
 });
 
+describe('a wave that is not what it says', () => {
+  it('ends its request with the reason', () => {
+    const group = settledGroup(4);
+    const { newest: base } = group.state.swap;
+    const waves = exchanges(group.state.mapping, [[0, 2]]).map((wave) => ({
+      ...wave,
+      digest: 'f'.repeat(64),
+    }));
+    group.send({ kind: 'request', token: 1, change: 'rebalance', waves, base });
+    expect(group.effectsOf('request-ended')).toMatchObject([
+      { token: 1, outcome: 'void', reason: 'wave that is not what it says' },
+    ]);
+  });
+});
+
 describe('an outcome', () => {
   it('is told at once and announced only when a rank has taken it', () => {
     const group = settledGroup(3);
