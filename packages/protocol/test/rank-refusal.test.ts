@@ -63,6 +63,8 @@ describe('what a rank does not follow is in its report', () => {
   });
 
   it('where an outcome contradicts what it keeps, or can not be read', () => {
+    world.prepare(proposed(1, 0), leader);
+    world.settle();
     world.outcome(voided(1), leader);
     world.settle();
     world.outcome(committed(1, 0), leader);

@@ -451,7 +451,22 @@ describe('an outcome', () => {
     // Of the leader that the engine knows it is, as ever.
     world.outcome(voided(3), successor);
     world.settle();
-    expect(engineOf(world).outcomes).toEqual([voided(3).known]);
+    expect(world.saved.outcomes).toEqual([voided(3).known]);
+  });
+
+  it('that is void binds no engine that is not listed and has no part in it', () => {
+    world.killEngine();
+    world.startEngine('joining', laterIncarnation);
+    world.settle();
+    world.outcome(voided(2), leader);
+    world.settle();
+    expect(engineOf(world).outcomes).toEqual([]);
+    // The next leader has not asked it, and has decided otherwise.
+    world.outcome(committed(2, 1), successor);
+    world.settle();
+    expect(engineOf(world).committed.version).toBe(2);
+    expect(world.saved.outcomes).toEqual([committed(2, 1).known]);
+    expect(world.alarms()).toEqual([]);
   });
 
   it('that can not be read is refused', () => {

@@ -68,7 +68,7 @@ export function applyPeerOutcome(
   if (isNews(state, record) && !isHeard(state, from)) {
     throw new IsobarError(
       'ISOBAR_ENGINE_PEER_NOT_A_MEMBER',
-      `rank ${state.rank} takes no outcome of version ${record.version} from rank ${from.rank}: no version that it follows or has voted for lists that incarnation`,
+      `rank ${state.rank} takes no outcome of version ${record.version} from rank ${from.rank}: it is cut, or no version that this rank follows or has voted for lists it`,
       { rank: state.rank, version: record.version, peer: from.rank, incarnation: from.incarnation },
     );
   }

@@ -29,6 +29,8 @@ export interface Telling {
   readonly engine: { readonly description: EngineDescription; readonly state: EngineState };
   readonly durable: DurableRankState;
   readonly heard: readonly KnownOutcome[];
+  /** The version that the engine stages now, null where there is none. */
+  readonly stagingVersion: number | null;
   readonly stuckVersion: number | null;
 }
 
@@ -37,7 +39,9 @@ export function nextTelling(telling: Telling): Exclude<EngineCommand, StageComma
   const { engine, durable, heard, stuckVersion } = telling;
   const { fence } = durable;
   if (fence === null) return null;
-  const outcome = heard.find((known) => isOutstanding(engine.state, known));
+  const outcome = heard.find(
+    (known) => isOutstanding(engine.state, known) && concerns(telling, known),
+  );
   if (outcome !== undefined && outcome.version !== stuckVersion) {
     const { version, record } = outcome;
     return { kind: tellingOf(engine, outcome), fence, version, record };
@@ -50,6 +54,19 @@ export function nextTelling(telling: Telling): Exclude<EngineCommand, StageComma
 function isOutstanding(engine: EngineState, { version }: KnownOutcome): boolean {
   if (engine.standing === 'stopped' || version <= engine.committedVersion) return false;
   return engine.outcomes.every((taken) => taken.version !== version);
+}
+
+/**
+ * An engine that no version lists has no part in a void that it does not stage or vote for. It is not
+ * asked at a takeover, so that the number may be decided otherwise: what it took would contradict it.
+ */
+function concerns(
+  { engine, stagingVersion }: Telling,
+  { version, outcome }: KnownOutcome,
+): boolean {
+  if (outcome === 'committed' || version === stagingVersion) return true;
+  const { mappingVersion, vote } = engine.state;
+  return vote?.version === version || mappingVersion > 0 || isListed(engine);
 }
 
 /** An engine that no version has listed yet can't follow one that does not: it is its base. */

@@ -42,7 +42,7 @@ export interface RankSwapState {
   readonly progress: RankReport['progress'];
   /**
    * What leaders have told since this engine is connected: the newest committed outcome and every
-   * later one. It alone is given to the engine, under the fence that it came under. What was kept before is for
+   * later one. It alone is given to the engine. What was kept before is for
    * leaders to weigh: since then the engine, or others without its word, may have gone on.
    */
   readonly heard: readonly KnownOutcome[];

@@ -184,7 +184,14 @@ export function advance(state: RankSwapState, done: EngineCommand | null = null)
   if (fence === null || next.command !== null) return answered;
   const query = next.questions.length > 0 ? ({ kind: 'query', fence } as const) : null;
   const command =
-    query ?? nextTelling({ engine, durable, heard: next.heard, stuckVersion: next.stuckVersion });
+    query ??
+    nextTelling({
+      engine,
+      durable,
+      heard: next.heard,
+      stagingVersion: next.staging?.proposal.version ?? null,
+      stuckVersion: next.stuckVersion,
+    });
   if (command === null || (done !== null && isSameCommand(command, done))) return answered;
   return chain(answered, (free) => give(free, command));
 }

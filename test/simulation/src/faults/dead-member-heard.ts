@@ -118,8 +118,10 @@ export const deadMemberHeard: Fault = {
 /** Its agent lives on, and hears no leader. */
 function startAnew(world: World, clock: FaultClock, engine: SimulatedEngine): void {
   world.situations.count('a member vouched for as dead starts anew');
+  const { incarnation } = engine;
   world.supervisor.hold(engine.process);
   world.scheduler.crash(engine.process);
+  world.rules.outcomes.countIn(incarnation);
   clock.next(300, () => world.supervisor.release(engine.process, 0));
 }
 

@@ -149,7 +149,8 @@ function checkMemory(engine: SimulatedEngine, before: EngineSwapState, after: En
     throw new RuleViolation('S3', `${engine.name} goes back in its committed version`);
   }
   if (after.cuts !== before.cuts) {
-    const members = engine.membersOf(after.committed.version);
+    const voted = after.vote === null ? [] : engine.membersOf(after.vote.version);
+    const members = [...engine.membersOf(after.committed.version), ...voted];
     const isIn = (list: readonly Member[], { incarnation }: Member) =>
       list.some((other) => other.incarnation === incarnation);
     const forgotten = before.cuts.find((cut) => isIn(members, cut) && !isIn(after.cuts, cut));

@@ -29,7 +29,12 @@ export class OutcomeRules {
   readonly #told = new Map<number, Set<string>>();
   readonly #acted = new Map<
     number,
-    { readonly content: string; readonly who: string; readonly actors: Set<string> }
+    {
+      readonly record: MapRecord;
+      readonly content: string;
+      readonly who: string;
+      readonly actors: Set<string>;
+    }
   >();
   /** Incarnations that are vouched for as dead though they may live, by the names of who acts. */
   readonly #countedOut = new Map<string, readonly string[]>();
@@ -77,6 +82,16 @@ export class OutcomeRules {
       // It was announced since this engine had taken it.
       this.#announced.delete(version);
     }
+    this.newestActed = this.#newestCommitted();
+  }
+
+  #newestCommitted(): CommittedRecord | null {
+    let newest: CommittedRecord | null = null;
+    for (const { record } of this.#acted.values()) {
+      if (record.outcome === 'committed' && record.version > (newest?.version ?? 0))
+        newest = record;
+    }
+    return newest;
   }
 
   /** It is dead: what it alone has acted on binds nobody any more. Who has its names is another. */
@@ -117,7 +132,7 @@ export class OutcomeRules {
       );
     }
     this.#mustAgree(this.#announced, version, content, who);
-    this.#acted.set(version, { content, who, actors: new Set([who]) });
+    this.#acted.set(version, { record, content, who, actors: new Set([who]) });
     if (record.outcome === 'committed' && version > (this.newestActed?.version ?? 0)) {
       this.newestActed = record;
     }

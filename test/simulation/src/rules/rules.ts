@@ -94,7 +94,7 @@ export class Rules {
   }
 
   /**
-   * All that are left of the members refuse it: what it alone has acted on, and the agent beside it,
+   * All that are left of the members, a majority, refuse it: what it alone has acted on, and the agent beside it,
    * may be decided otherwise from now on.
    */
   #countOutWhereCut(cut: Member, members: readonly Member[]): void {
@@ -105,7 +105,8 @@ export class Rules {
         engine.incarnation !== cut.incarnation &&
         !this.#cut.has(engine),
     );
-    if (!listed.every((engine) => includesMember(engine.swap.cuts, cut))) return;
+    const isMajority = 2 * listed.length > members.length;
+    if (!isMajority || !listed.every((engine) => includesMember(engine.swap.cuts, cut))) return;
     this.outcomes.outlive(cut.incarnation, this.#namesOf(cut.rank));
   }
 
