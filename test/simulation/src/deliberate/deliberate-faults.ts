@@ -24,8 +24,9 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [
       {
         file: 'swap/rank-commands.js',
-        find: '    const outcome = heard.find(',
-        replace: '    const outcome = [...durable.outcomes, ...heard].find(',
+        find: '    const outcome = heard.find((known) => isOutstanding(engine.state, known) && concerns(telling, known));',
+        replace:
+          '    const outcome = [...durable.outcomes, ...heard].find((known) => isOutstanding(engine.state, known));',
       },
       {
         file: 'swap/engine-outcomes.js',
@@ -41,8 +42,9 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [
       {
         file: 'swap/rank-commands.js',
-        find: '    const outcome = heard.find(',
-        replace: '    const outcome = [...durable.outcomes, ...heard].find(',
+        find: '    const outcome = heard.find((known) => isOutstanding(engine.state, known) && concerns(telling, known));',
+        replace:
+          '    const outcome = [...durable.outcomes, ...heard].find((known) => isOutstanding(engine.state, known));',
       },
     ],
   },
