@@ -31,7 +31,7 @@ import { noteFollowed, refuseRunawayOrder } from './runaway-order.js';
 /*
  * A rank's side of the swap, as its agent runs it. The engine keeps the truth about what it
  * holds; the agent keeps, durably, what was promised and decided (S3), and brings the engine
- * to every outcome it knows. It acts on outcomes that a leader under a standing fence tells or
+ * to every outcome that a leader tells. It acts on outcomes that a leader under a standing fence tells or
  * that its engine has from a peer, never on its own reading of the store (S6).
  */
 
