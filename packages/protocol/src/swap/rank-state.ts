@@ -41,8 +41,8 @@ export interface RankSwapState {
   readonly command: Exclude<EngineCommand, StageCommand> | null;
   readonly progress: RankReport['progress'];
   /**
-   * What leaders have told since this engine is connected: the newest committed outcome and every
-   * later one. It alone is given to the engine. What was kept before is for
+   * What leaders have told since this engine is connected, and it is not past: the newest committed
+   * outcome and every later one. It alone is given to the engine. What was kept before is for
    * leaders to weigh: since then the engine, or others without its word, may have gone on.
    */
   readonly heard: readonly KnownOutcome[];

@@ -132,9 +132,13 @@ export function learn(
   return chain(learnt, (next) => alarmContradiction(next, contradicted));
 }
 
+/** What the engine is past is not kept for it. */
 function withHeard(state: RankSwapState, told: readonly KnownOutcome[]): RankSwapState {
+  if (told.length === 0) return state;
+  const committedVersion = state.engine?.state.committedVersion ?? 0;
   // The later word comes first: it stays.
-  return told.length === 0 ? state : { ...state, heard: newestOutcomes([...told, ...state.heard]) };
+  const heard = newestOutcomes([...told, ...state.heard]);
+  return { ...state, heard: heard.filter(({ version }) => version > committedVersion) };
 }
 
 /**
