@@ -18,6 +18,7 @@ export type {
 export type { EventRange, EventStream, EventStreamOptions, StoredEvent } from './event-stream.js';
 export { Intake, type IntakeOptions, type RefusalLogger } from './intake.js';
 export { type ConnectionFiles, NatsContext, readNatsContext } from './nats-context.js';
+export { OversizeAlarm } from './oversize-alarm.js';
 export type {
   CompareAndSetResult,
   CreateResult,

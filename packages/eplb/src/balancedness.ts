@@ -42,6 +42,27 @@ export function imbalance(
 }
 
 /**
+ * Each rank's load ÷ the mean of the ranks that serve, all layers together, [ranks]; 0 when idle.
+ * @param rankLoads [layers × ranks]
+ * @param unavailableRanks as for `numServingRanks`
+ */
+export function loadShares(
+  rankLoads: Float64Array,
+  numRanks: number,
+  unavailableRanks: readonly number[] = [],
+): Float64Array {
+  const shares = new Float64Array(numRanks);
+  let all = 0;
+  rankLoads.forEach((load, index) => {
+    shares[index % numRanks] = (shares[index % numRanks] ?? 0) + load;
+    all += load;
+  });
+  if (all === 0) return shares;
+  const mean = all / numServingRanks(rankLoads, numRanks, unavailableRanks);
+  return shares.map((load) => load / mean);
+}
+
+/**
  * Ranks over which load is to be even: those that may hold experts, and those that have load still.
  * @param rankLoads [layers × ranks]
  * @param unavailableRanks that are no members, drained, or offer no slot: nobody expects load of them

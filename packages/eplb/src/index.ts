@@ -13,7 +13,7 @@ export {
   type RebalanceConditions,
   type RebalanceDecision,
 } from './async-expert-rebalancer.js';
-export { balancedness, imbalance, numServingRanks } from './balancedness.js';
+export { balancedness, imbalance, loadShares, numServingRanks } from './balancedness.js';
 export { DefaultEplbPolicy } from './default-eplb-policy.js';
 export {
   crossNodeFraction,

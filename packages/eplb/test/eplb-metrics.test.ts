@@ -1,4 +1,4 @@
-import { EplbMetrics, ExpertMapping, numServingRanks } from '@isobar/eplb';
+import { EplbMetrics, ExpertMapping, loadShares, numServingRanks } from '@isobar/eplb';
 import { describe, expect, it } from 'vitest';
 
 function mapping(...rows: number[][]): ExpertMapping {
@@ -86,6 +86,8 @@ describe('EplbMetrics', () => {
     expect([...apart.imbalance([2])]).toEqual([1]);
     expect(numServingRanks(Float64Array.of(4, 4, 0), 3, [1, 2, 2])).toBe(2);
     expect(numServingRanks(new Float64Array(3), 3, [0, 1, 2])).toBe(0);
+    expect([...loadShares(Float64Array.of(4, 2, 0), 3, [2])]).toEqual([4 / 3, 2 / 3, 0]);
+    expect([...loadShares(new Float64Array(2), 2, [0, 1])]).toEqual([0, 0]);
   });
 
   it('keeps its loads by expert when the mapping changes', () => {

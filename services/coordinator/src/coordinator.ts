@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, type Intake } from '@isobar/bus';
+import { Actor, type Bus, type Intake, OversizeAlarm } from '@isobar/bus';
 import type { LoadedConfiguration } from '@isobar/configuration';
 import {
   type CommandRequest,
@@ -91,8 +91,10 @@ export class Coordinator implements CommandTarget {
   readonly #reportedAtMs = new Map<number, number>();
   readonly #sampledAtMs = new Map<number, number>();
   readonly #clocks = new RankClocks();
-  /** Subjects of messages that were too large, of this leadership. */
-  readonly #unsendable = new Set<string>();
+  /** By subject; told anew in each leadership. */
+  readonly #oversize = new OversizeAlarm(({ code, fields }) =>
+    this.#tell('alarm', { alarm: 'message-too-large', code, ...fields }),
+  );
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
@@ -272,7 +274,7 @@ export class Coordinator implements CommandTarget {
       case 'outcomes-answer': {
         const { token, fence, outcomes } = effect;
         const subject = this.#subjects.leader('outcomes');
-        this.#orTell(subject, () =>
+        this.#oversize.watch(subject, () =>
           this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes }),
         );
         return;
@@ -374,21 +376,7 @@ export class Coordinator implements CommandTarget {
   }
 
   #publish(subject: string, payload: Uint8Array): void {
-    this.#orTell(subject, () => this.#options.bus.publish(subject, payload));
-  }
-
-  /** What is too large for the server is told once: the leader repeats it at each tick. */
-  #orTell(subject: string, send: () => void): void {
-    try {
-      send();
-    } catch (error) {
-      if (!(error instanceof IsobarError) || error.code !== 'ISOBAR_BUS_PAYLOAD_TOO_LARGE') {
-        throw error;
-      }
-      if (this.#unsendable.has(subject)) return;
-      this.#unsendable.add(subject);
-      this.#tell('alarm', { alarm: 'message-too-large', code: error.code, ...error.fields });
-    }
+    this.#oversize.watch(subject, () => this.#options.bus.publish(subject, payload));
   }
 
   #onClaimed(fence: Fence): void {
@@ -436,7 +424,7 @@ export class Coordinator implements CommandTarget {
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
-    this.#unsendable.clear();
+    this.#oversize.reset();
     const leadership = this.#leadership;
     this.#leadership = null;
     leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));

@@ -1,4 +1,4 @@
-import { type ExpertMapping, numServingRanks, type RebalanceResult } from '@isobar/eplb';
+import { type ExpertMapping, loadShares, type RebalanceResult } from '@isobar/eplb';
 import type { PlanSummary, RebalanceEntry } from '@isobar/protocol';
 import type { RebalancePlan } from './rebalance-plan.js';
 
@@ -27,19 +27,9 @@ export function rankShares({ current, target, loads, unavailableRanks: out }: Re
 }
 
 function sharesOf(mapping: ExpertMapping, loads: Float64Array, out: readonly number[]): number[] {
-  const { numRanks } = mapping;
-  const rankLoads = mapping.rankLoads(loads);
-  const numServing = numServingRanks(rankLoads, numRanks, out);
-  const byRank = new Float64Array(numRanks);
-  let all = 0;
-  for (const [index, load] of rankLoads.entries()) {
-    byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
-    all += load;
-  }
+  const shares = loadShares(mapping.rankLoads(loads), mapping.numRanks, out);
   // Three digits: it is for people, and there may be thousands of ranks.
-  return Array.from(byRank, (load) =>
-    all === 0 ? 0 : Math.round((load * numServing * 1e3) / all) / 1e3,
-  );
+  return Array.from(shares, (share) => Math.round(share * 1e3) / 1e3);
 }
 
 export function entryOf(

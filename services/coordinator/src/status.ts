@@ -1,4 +1,4 @@
-import { balancedness, imbalance, numServingRanks } from '@isobar/eplb';
+import { balancedness, imbalance, loadShares } from '@isobar/eplb';
 import {
   type CoordinatorState,
   decodeTransfers,
@@ -50,7 +50,9 @@ export function statusOf(sources: StatusSources): StatusAnswer {
   const { leader, rebalancing } = leadership;
   const { control } = leader;
   const { mapping } = rebalancing;
-  const shares = loadShares(leadership);
+  const { lastPass, unavailableRanks } = leadership;
+  const shares =
+    lastPass === null ? null : loadShares(lastPass.rankLoads, mapping.numRanks, unavailableRanks);
   return {
     deployment: settings.deployment,
     leader: leaderStatus(sources),
@@ -231,22 +233,4 @@ function engineStatus({ leader }: Leadership, rank: number): RankStatus['engine'
   if (description === undefined) return null;
   const { engine: name, modelRevision, spareBuffers, reserveBuffers, ownBalancer } = description;
   return { name, modelRevision, spareBuffers, reserveBuffers, ownBalancer };
-}
-
-/** Tokens that each rank served in the last pass ÷ the mean of those that serve, [ranks]. */
-function loadShares({
-  lastPass,
-  rebalancing,
-  unavailableRanks,
-}: Leadership): readonly number[] | null {
-  if (lastPass === null) return null;
-  const { rankLoads } = lastPass;
-  const { numRanks } = rebalancing.mapping;
-  const byRank = Array.from({ length: numRanks }, () => 0);
-  rankLoads.forEach((load, index) => {
-    byRank[index % numRanks] = (byRank[index % numRanks] ?? 0) + load;
-  });
-  const all = byRank.reduce((sum, load) => sum + load, 0);
-  const mean = all / numServingRanks(rankLoads, numRanks, unavailableRanks);
-  return byRank.map((load) => (all === 0 ? 0 : load / mean));
 }

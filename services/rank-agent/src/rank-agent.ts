@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, type BusMessage, type Intake } from '@isobar/bus';
+import { Actor, type Bus, type BusMessage, type Intake, OversizeAlarm } from '@isobar/bus';
 import {
   EngineClient,
   type EngineCommandMessage,
@@ -13,7 +13,6 @@ import {
   encode,
   IsobarError,
   initialRankSwap,
-  kindOfSubject,
   type LeaveAnswer,
   type LeaveQuestion,
   type LoadSample,
@@ -82,8 +81,10 @@ export class RankAgent {
   readonly #actor: Actor<RankSwapState, RankSwapEvent, RankSwapEffect>;
   readonly #saving: PatientState;
   readonly #questions = new Map<number, BusMessage>();
-  /** What was too large for the server. */
-  readonly #unsendable = new Set<MessageKind>();
+  /** By kind: the engine serves on. */
+  readonly #oversize = new OversizeAlarm((err) =>
+    this.#options.logger.error({ err, alarm: 'message-too-large' }, 'alarm'),
+  );
   #timings: AgentTimings;
   #reportTimer: NodeJS.Timeout;
   #onLeft: () => void = () => undefined;
@@ -216,7 +217,11 @@ export class RankAgent {
     const { code, message } = error;
     const refused = { order: 'state', version: null, code, reason: message.slice(0, 500) };
     const report: RankReport = { ...this.#reported, engine: null, progress: null, refused };
-    this.#publish(this.#subjects.report(settings.rank), encode({ ...report, atMs: Date.now() }));
+    this.#publish(
+      'report',
+      this.#subjects.report(settings.rank),
+      encode({ ...report, atMs: Date.now() }),
+    );
     if (!isFirst) return;
     logger.error({ err: error, alarm: 'disk-full' }, 'alarm');
     this.#engine.stop();
@@ -271,7 +276,7 @@ export class RankAgent {
 
   #publishLoad(sample: LoadSample): void {
     if (sample.rank !== this.#options.settings.rank) return;
-    this.#publish(this.#subjects.load(sample.rank), encode(sample));
+    this.#publish('load', this.#subjects.load(sample.rank), encode(sample));
   }
 
   #perform(effect: RankSwapEffect): void | Promise<void> {
@@ -284,7 +289,7 @@ export class RankAgent {
         this.#command(effect.command);
         return;
       case 'send-vote':
-        this.#publish(this.#subjects.vote(effect.vote.version, rank), encode(effect.vote));
+        this.#publish('vote', this.#subjects.vote(effect.vote.version, rank), encode(effect.vote));
         logger.info(
           { version: effect.vote.version, yes: effect.vote.yes, reason: effect.vote.reason },
           'vote',
@@ -294,7 +299,7 @@ export class RankAgent {
         this.#reported = effect.report;
         const refusals = this.#intake.recent();
         const told = { ...(refusals.length === 0 ? {} : { refusals }), atMs: Date.now() };
-        this.#publish(this.#subjects.report(rank), encode({ ...effect.report, ...told }));
+        this.#publish('report', this.#subjects.report(rank), encode({ ...effect.report, ...told }));
         return;
       }
       case 'look-for-processes':
@@ -325,29 +330,13 @@ export class RankAgent {
     }
   }
 
-  #publish(subject: string, payload: Uint8Array): void {
-    this.#orTell(subject, () => this.#options.bus.publish(subject, payload));
+  #publish(kind: MessageKind, subject: string, payload: Uint8Array): void {
+    this.#oversize.watch(kind, () => this.#options.bus.publish(subject, payload));
   }
 
   #answer(question: number, payload: Uint8Array): void {
-    const subject = this.#subjects.query(this.#options.settings.rank);
-    this.#orTell(subject, () => this.#questions.get(question)?.respond(payload));
+    this.#oversize.watch('query', () => this.#questions.get(question)?.respond(payload));
     this.#questions.delete(question);
-  }
-
-  /** What is too large for the server is told once for each kind; the engine serves on. */
-  #orTell(subject: string, send: () => void): void {
-    try {
-      send();
-    } catch (error) {
-      if (!(error instanceof IsobarError) || error.code !== 'ISOBAR_BUS_PAYLOAD_TOO_LARGE') {
-        throw error;
-      }
-      const kind = kindOfSubject(this.#options.settings.deployment, subject);
-      if (this.#unsendable.has(kind)) return;
-      this.#unsendable.add(kind);
-      this.#options.logger.error({ err: error, alarm: 'message-too-large' }, 'alarm');
-    }
   }
 
   #onRefused({ what, fields }: Extract<RankSwapEffect, { readonly kind: 'refused' }>): void {
