@@ -60,7 +60,7 @@ function createExtensionCodec(): ExtensionCodec {
 const extensionCodec = createExtensionCodec();
 
 // One of each for all messages: a new encoder allocates a buffer, however short its message.
-const encoder = new Encoder({ extensionCodec, ignoreUndefined: true });
+let encoder = createEncoder();
 const decoder = new Decoder({
   extensionCodec,
   maxStrLength: 65_536,
@@ -70,7 +70,22 @@ const decoder = new Decoder({
 
 /** Encodes a plain value as MessagePack; numeric typed arrays become little-endian extensions. */
 export function encode(value: unknown): Uint8Array {
-  return encoder.encode(value);
+  let isKept = false;
+  try {
+    const bytes = encoder.encode(value);
+    isKept = bytes.byteLength <= encoderBytesMax;
+    return bytes;
+  } finally {
+    // It would keep its buffer, larger than what it held, for as long as the process lives.
+    if (!isKept) encoder = createEncoder();
+  }
+}
+
+/** The largest message of a server with default settings. */
+const encoderBytesMax = 1_048_576;
+
+function createEncoder(): Encoder {
+  return new Encoder({ extensionCodec, ignoreUndefined: true });
 }
 
 /**
