@@ -1,7 +1,15 @@
-import type { DeliberateFault } from './deliberate-fault.js';
+import type { DeliberateFault, TextEdit } from './deliberate-fault.js';
 
 /** Small groups come to the same places in less time. */
 const few = { numRanks: 3, seedsMax: 200 } as const;
+
+/** An agent gives its engine what it kept from before, whoever that was for. */
+const keptIsOrdered: TextEdit = {
+  file: 'swap/rank-commands.js',
+  find: '    const outcome = heard.find((known) => isOutstanding(engine.state, known) && concerns(telling, known));',
+  replace:
+    '    const outcome = [...durable.outcomes, ...heard].find((known) => isOutstanding(engine.state, known));',
+};
 
 /** Every fault that the simulator has been seen to catch, and must go on catching. */
 export const deliberateFaults: readonly DeliberateFault[] = [
@@ -22,12 +30,7 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     numRanks: 4,
     seedsMax: 400,
     edits: [
-      {
-        file: 'swap/rank-commands.js',
-        find: '    const outcome = heard.find((known) => isOutstanding(engine.state, known) && concerns(telling, known));',
-        replace:
-          '    const outcome = [...durable.outcomes, ...heard].find((known) => isOutstanding(engine.state, known));',
-      },
+      keptIsOrdered,
       {
         file: 'swap/engine-outcomes.js',
         find: '    if (isNews(state, record) && !isHeard(state, from)) {',
@@ -39,14 +42,7 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     name: 'an agent orders its engine what it kept',
     numRanks: 4,
     seedsMax: 400,
-    edits: [
-      {
-        file: 'swap/rank-commands.js',
-        find: '    const outcome = heard.find((known) => isOutstanding(engine.state, known) && concerns(telling, known));',
-        replace:
-          '    const outcome = [...durable.outcomes, ...heard].find((known) => isOutstanding(engine.state, known));',
-      },
-    ],
+    edits: [keptIsOrdered],
   },
   {
     name: 'skip the fence',

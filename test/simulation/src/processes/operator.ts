@@ -169,14 +169,14 @@ export class Operator {
     return null;
   }
 
-  /** To an earlier version, whichever: read from the store by the leader's shell. */
+  /** To a version below the newest, whichever: read from the store by the leader's shell. */
   #rollback(
     leader: SimulatedCoordinator,
     view: LeadersView,
     command: OperationCommand | undefined,
   ): null {
     const { cluster, random, reader, shape } = this.#world;
-    const version = 1 + random.integer(Math.max(1, view.version));
+    const version = 1 + random.integer(Math.max(1, view.version - 1));
     const { life } = leader.process;
     cluster.read(leader.client, `map.${version}`, 5_000, (read) => {
       if (read.kind === 'failed' || read.stored === null || !leader.leads) return;
