@@ -286,6 +286,7 @@ export {
   leaderRecordKey,
   mapRecordKey,
   type OrderVerb,
+  orderVerbs,
   rankOfSubject,
   recordsBucket,
   type Subjects,

@@ -4,6 +4,7 @@ import {
   controlRecordKey,
   eventStreamName,
   leaderRecordKey,
+  orderVerbs,
   recordsBucket,
   subjectsOf,
 } from './subjects.js';
@@ -114,8 +115,6 @@ type OwnPermissions = Omit<Permissions, 'inboxPrefix'>;
 
 // Every verb is listed: a server takes a subscription to `swap.>` for one that `swap.*` allows.
 const swapVerbs = ['prepare', 'outcome', 'retire', 'state', 'cut'] as const;
-const orderVerbs = ['prepare', 'outcome'] as const;
-
 function ordersTo(deployment: string, rank: number | '*'): string[] {
   const subjects = subjectsOf(deployment);
   return [

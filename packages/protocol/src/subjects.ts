@@ -4,7 +4,8 @@ import { deploymentSchema, rankSchema, versionSchema } from './schemas.js';
 /** Messages that the leader sends to every agent at once. */
 export type SwapVerb = 'prepare' | 'outcome' | 'retire' | 'state' | 'cut';
 /** Those of them that the leader also sends to single agents. */
-export type OrderVerb = Extract<SwapVerb, 'prepare' | 'outcome'>;
+export const orderVerbs = ['prepare', 'outcome'] as const satisfies readonly SwapVerb[];
+export type OrderVerb = (typeof orderVerbs)[number];
 /** Questions that agents ask of the leader. */
 export type LeaderVerb = 'outcomes';
 

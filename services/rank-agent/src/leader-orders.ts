@@ -5,6 +5,7 @@ import {
   decodeMapRecord,
   decodeProposal,
   IsobarError,
+  orderVerbs,
   outcomeMessageSchema,
   prepareSchema,
   type RankSwapEvent,
@@ -35,7 +36,8 @@ export function subscribeOrders(
       if (event !== null) tell(event);
     };
     bus.subscribe(subjects.swap(verb), take);
-    if (verb === 'prepare' || verb === 'outcome') bus.subscribe(subjects.order(rank, verb), take);
+    const own = orderVerbs.find((order) => order === verb);
+    if (own !== undefined) bus.subscribe(subjects.order(rank, own), take);
   };
   hear('prepare', 'prepare', (payload) => {
     const message = decode('prepare', payload, prepareSchema);
