@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Actor, type Bus, type Intake, OversizeAlarm } from '@isobar/bus';
+import { Actor, type Bus, type Intake } from '@isobar/bus';
 import type { LoadedConfiguration } from '@isobar/configuration';
 import {
   type CommandRequest,
@@ -7,18 +7,15 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorState,
-  encode,
   type Fence,
   heldFence,
   IsobarError,
   initialCoordinator,
   type LeaderState,
-  type MessageKind,
   notLeading,
   type OperationPreview,
   previewOperation,
   type StatusAnswer,
-  type Subjects,
   stepCoordinator,
   subjectsOf,
 } from '@isobar/protocol';
@@ -35,7 +32,9 @@ import { LeaveQuestions } from './leave-questions.js';
 import { ParametersInForce } from './parameters-in-force.js';
 import { RankClocks } from './rank-clocks.js';
 import { RankMessages } from './rank-messages.js';
+import { RankOrders } from './rank-orders.js';
 import { RefusalAlarm } from './refusal-alarm.js';
+import { RefusedEvents } from './refused-events.js';
 import { timingsOf } from './settings.js';
 import { statusOf } from './status.js';
 import { openStore, type Store } from './store.js';
@@ -58,15 +57,6 @@ const nominalExpertBytes = 2 ** 24;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
-const orders = { 'send-prepare': 'prepare', 'send-outcome': 'outcome' } as const;
-const broadcasts = {
-  'send-retire': 'retire',
-  'send-state': 'state',
-  'send-cut': 'cut',
-} as const;
-
-type Order = Extract<CoordinatorEffect, { readonly kind: keyof typeof orders }>;
-
 interface Waiting {
   readonly resolve: (result: OperationResult) => void;
   readonly reject: (error: IsobarError) => void;
@@ -79,7 +69,6 @@ interface Waiting {
 export class Coordinator implements CommandTarget {
   readonly parameters: ParametersInForce;
   readonly #options: CoordinatorOptions;
-  readonly #subjects: Subjects;
   readonly #intake: Intake;
   readonly #refusalAlarm: RefusalAlarm;
   readonly #actor: Actor<CoordinatorState, CoordinatorEvent, CoordinatorEffect>;
@@ -91,10 +80,8 @@ export class Coordinator implements CommandTarget {
   readonly #reportedAtMs = new Map<number, number>();
   readonly #sampledAtMs = new Map<number, number>();
   readonly #clocks = new RankClocks();
-  /** By subject; told anew in each leadership. */
-  readonly #oversize = new OversizeAlarm(({ code, fields }) =>
-    this.#tell('alarm', { alarm: 'message-too-large', code, ...fields }),
-  );
+  readonly #refused: RefusedEvents;
+  readonly #orders: RankOrders;
   readonly #released: Promise<void>;
   #onReleased: () => void = () => undefined;
   #store: Store | null = null;
@@ -110,8 +97,12 @@ export class Coordinator implements CommandTarget {
     const { topology, bus, logger } = options;
     this.parameters = new ParametersInForce(options.configuration);
     const { settings } = this.parameters;
-    this.#subjects = subjectsOf(settings.deployment);
+    const subjects = subjectsOf(settings.deployment);
     this.#intake = options.intake;
+    this.#refused = new RefusedEvents(options.intake, logger);
+    this.#orders = new RankOrders(bus, subjects, ({ code, fields }) =>
+      this.#tell('alarm', { alarm: 'message-too-large', code, ...fields }),
+    );
     this.#refusalAlarm = new RefusalAlarm({
       periodMs: settings.refusalPeriodMs,
       tell: (kind, fields) => this.#tell(kind, fields),
@@ -140,7 +131,7 @@ export class Coordinator implements CommandTarget {
     const leaves = new LeaveQuestions(this, (event) => this.#tell('command', { ...event }));
     this.#ranks = new RankMessages({
       bus,
-      subjects: this.#subjects,
+      subjects,
       intake: this.#intake,
       logger,
       numRanks: topology.numRanks,
@@ -162,7 +153,7 @@ export class Coordinator implements CommandTarget {
     this.#commands = new CommandServer({
       bus,
       deployment: settings.deployment,
-      subjectPrefix: this.#subjects.commandPrefix,
+      subjectPrefix: subjects.commandPrefix,
       target: this,
       vouchedAccount: settings.operatorsAccount,
       tell: (event) => this.#tell('command', { ...event }),
@@ -241,7 +232,7 @@ export class Coordinator implements CommandTarget {
   #send(event: CoordinatorEvent): boolean {
     const isSent = this.#actor.send(event);
     if (!isSent && !this.#stopping.signal.aborted) {
-      this.#intake.refuse(kindOfEvent(event.kind), overflow(event.kind));
+      this.#refused.dropped(event.kind);
     }
     return isSent;
   }
@@ -258,12 +249,12 @@ export class Coordinator implements CommandTarget {
         return;
       case 'send-prepare':
       case 'send-outcome':
-        this.#sendTo(effect);
+        this.#orders.send(effect);
         return;
       case 'send-retire':
       case 'send-state':
       case 'send-cut':
-        this.#publish(this.#subjects.swap(broadcasts[effect.kind]), encode(effect.message));
+        this.#orders.broadcast(effect);
         return;
       case 'prune-records':
         this.#prune(effect.retiredUpTo);
@@ -273,8 +264,7 @@ export class Coordinator implements CommandTarget {
         return;
       case 'outcomes-answer': {
         const { token, fence, outcomes } = effect;
-        const subject = this.#subjects.leader('outcomes');
-        this.#oversize.watch(subject, () =>
+        this.#orders.answerOutcomes(() =>
           this.#ranks.answerQuestion(token, { schema: 1, fence, outcomes }),
         );
         return;
@@ -299,10 +289,9 @@ export class Coordinator implements CommandTarget {
   #performLeading(effect: LeadingEffect): void {
     const leadership = this.#leadership;
     switch (effect.kind) {
-      case 'control-changed': {
+      case 'control-changed':
         this.#onControl(effect.control);
         return;
-      }
       case 'operation-done':
         this.#settle(effect.token)?.resolve(effect);
         return;
@@ -314,14 +303,8 @@ export class Coordinator implements CommandTarget {
         return;
       case 'swap-finished': {
         const { version, outcome, reason, durations, votes, wavesLeft } = effect;
-        this.#tell('swap-finished', {
-          version,
-          outcome,
-          reason,
-          votes,
-          ...durations,
-          wavesLeft,
-        });
+        const told = { version, outcome, reason, votes, ...durations, wavesLeft };
+        this.#tell('swap-finished', told);
         leadership?.onSwapFinished(outcome);
         return;
       }
@@ -329,7 +312,7 @@ export class Coordinator implements CommandTarget {
         leadership?.onRequestEnded(effect.token, effect.outcome, effect.reason);
         return;
       case 'refused':
-        this.#onRefused(effect);
+        this.#refused.refused(effect.what, effect.fields);
         return;
       case 'order-refused': {
         const { order, version, code, reason } = effect.refused;
@@ -345,16 +328,6 @@ export class Coordinator implements CommandTarget {
     }
   }
 
-  #onRefused({ what, fields }: Extract<LeadingEffect, { readonly kind: 'refused' }>): void {
-    const kind = kindOfEvent(what);
-    if (kind === 'other') {
-      this.#options.logger.warn({ ...fields, what }, 'refused');
-      return;
-    }
-    const code = fields.code === undefined ? 'ISOBAR_COORDINATOR_VOTE_UNFIT' : String(fields.code);
-    this.#intake.refuse(kind, new IsobarError(code, `a ${what} was refused`, fields));
-  }
-
   #askStore(effect: Parameters<Store['perform']>[0]): void {
     this.#store?.perform(effect).then(
       (event) => void this.#send(event),
@@ -366,17 +339,6 @@ export class Coordinator implements CommandTarget {
     this.#store?.prune(retiredUpTo).catch((cause: unknown) => {
       this.#fail('records could not be pruned, in a way that is not known', cause);
     });
-  }
-
-  #sendTo({ kind, message, ranks }: Order): void {
-    const verb = orders[kind];
-    const payload = encode(message);
-    if (ranks === null) this.#publish(this.#subjects.swap(verb), payload);
-    else for (const rank of ranks) this.#publish(this.#subjects.order(rank, verb), payload);
-  }
-
-  #publish(subject: string, payload: Uint8Array): void {
-    this.#oversize.watch(subject, () => this.#options.bus.publish(subject, payload));
   }
 
   #onClaimed(fence: Fence): void {
@@ -424,7 +386,7 @@ export class Coordinator implements CommandTarget {
     this.#outcomes.onDeposed(why);
     this.#ranks.stop();
     this.#commands.stop();
-    this.#oversize.reset();
+    this.#orders.reset();
     const leadership = this.#leadership;
     this.#leadership = null;
     leadership?.stop().catch((cause: unknown) => this.#fail('balancing could not stop', cause));
@@ -521,23 +483,6 @@ export class Coordinator implements CommandTarget {
 /** What operators have set, without what is kept of their commands. */
 function steeringOf({ mode, paused, held, drained, slotLimits, dead, parameters }: ControlRecord) {
   return { mode, paused, held, drained, slotLimits, dead, parameters };
-}
-
-/** Of events that are messages; others are the process's own. */
-function kindOfEvent(event: string): MessageKind {
-  const kinds: Readonly<Record<string, MessageKind>> = {
-    vote: 'vote',
-    report: 'report',
-    answer: 'answer',
-    'outcomes-question': 'outcomes-question',
-    operate: 'command',
-  };
-  return kinds[event] ?? 'other';
-}
-
-function overflow(event: string): IsobarError {
-  const text = `an event ${event} was dropped: too many wait already`;
-  return new IsobarError('ISOBAR_BUS_OVERFLOW', text, { event });
 }
 
 type LeadingEffect = Extract<

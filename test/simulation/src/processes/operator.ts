@@ -244,6 +244,7 @@ export class Operator {
     }
     if (effect.kind === 'operation-done') {
       situations.count(`accepted: ${asked.wish.kind}`);
+      if (asked.wish.kind === 'declare-dead') this.#world.rules.vouchedFor(asked.wish.member);
       if (asked.wish.kind === 'rebalance') this.swapsAccepted += 1;
       return;
     }
@@ -320,7 +321,6 @@ export class Operator {
       this.#suspects = this.#suspects.filter(
         ({ incarnation }) => incarnation !== member.incarnation,
       );
-      this.#world.rules.vouchedFor(member);
       this.#vouch(coordinator, member);
     }
   }

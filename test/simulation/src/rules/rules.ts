@@ -117,7 +117,7 @@ export class Rules {
     return [...engines, ...agents].map(({ name }) => name);
   }
 
-  /** An operator vouches for the death of an engine whose process is gone. */
+  /** An operator's word for the death of an engine whose process is gone has been taken. */
   vouchedFor({ rank, incarnation }: Member): void {
     this.outcomes.outlive(incarnation, this.#namesOf(rank));
   }
