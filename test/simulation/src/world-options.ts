@@ -38,6 +38,8 @@ export interface WorldOptions {
   readonly numRanks: number;
   readonly numCoordinators: number;
   readonly faults?: ShellFaults;
+  /** Ranks whose agents are of before single ranks were told: they hear what is sent to all. */
+  readonly olderAgents?: readonly number[];
   /** Keep what happens as lines of text. */
   readonly transcript?: boolean;
   /** What dies is started again after a while. @default true */

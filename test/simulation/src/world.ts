@@ -62,6 +62,8 @@ export class World {
   readonly startMapping: ExpertMapping;
   readonly shape: { readonly spareBuffers: number; readonly reserveBuffers: number };
   readonly tickMs: { readonly agent: number; readonly coordinator: number };
+  /** WorldOptions.olderAgents */
+  readonly olderAgents: ReadonlySet<number>;
   readonly #keepsTranscript: boolean;
   readonly #drift: number;
   #starts = 0;
@@ -77,6 +79,7 @@ export class World {
     this.random = createRandom(options.seed);
     this.faults = options.faults ?? noShellFaults;
     this.numRanks = numRanks;
+    this.olderAgents = new Set(options.olderAgents);
     this.activation = options.activation ?? 'two-table';
     this.groupStep = new GroupStep(this);
     this.#keepsTranscript = options.transcript === true;

@@ -156,7 +156,7 @@ export class SimulatedCoordinator {
   }
 
   #sendTo(ranks: Addressees, event: RankSwapEvent): void {
-    this.#toEachAgent((agent) => agent.step(event), ranks);
+    this.#toEachAgent((agent) => agent.hearOrder(event, ranks !== null), ranks);
   }
 
   #perform(effect: CoordinatorEffect): void {
