@@ -57,8 +57,10 @@ export function runSeed(options: RunOptions): RunResult {
   const numRanks = options.numRanks ?? drawRanks(random);
   const numCoordinators = random.next() < 0.7 ? 2 : 3;
   const activation = random.next() < 0.75 ? 'two-table' : 'in-place';
-  // By numbers of its own: whether there are any changes nothing else that is drawn.
-  const olderAgents = drawOlderAgents(createRandom(-1 - options.seed), numRanks);
+  // By numbers of their own: what they say changes nothing else that is drawn.
+  const conditions = createRandom(-1 - options.seed);
+  const olderAgents = drawOlderAgents(conditions, numRanks);
+  const smallMessages = conditions.next() < 0.25;
   const world = new World({
     machines: options.machines,
     seed: options.seed * 2,
@@ -67,6 +69,7 @@ export function runSeed(options: RunOptions): RunResult {
     clockDrift: random.next() < 0.5 ? 0.001 : 0.05,
     activation: options.activation ?? activation,
     olderAgents,
+    smallMessages,
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(options.transcript === undefined ? {} : { transcript: options.transcript }),
   });
