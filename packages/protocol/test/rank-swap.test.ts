@@ -2,6 +2,7 @@ import {
   type DurableRankState,
   emptyDurableRankState,
   type Fence,
+  orderVerbs,
   type SwapState,
 } from '@isobar/protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -65,6 +66,12 @@ function becomeMember(): void {
   world.votes.length = 0;
   world.told.length = 0;
 }
+
+describe('a report', () => {
+  it('tells which orders the agent hears on its own subjects', () => {
+    expect(world.report?.ownOrders).toEqual(orderVerbs);
+  });
+});
 
 describe('a vote', () => {
   it('is sent once everything is staged, and again whenever asked', () => {

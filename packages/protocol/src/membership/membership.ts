@@ -110,7 +110,7 @@ function evacuationRequest(
   staying: readonly Member[],
   fields: Omit<
     EvacuationRequest,
-    'current' | 'outRanks' | 'closedSlots' | 'pinnedSlots' | 'topology' | 'loads'
+    'current' | 'outRanks' | 'closedSlots' | 'pinnedSlots' | 'topology' | 'loads' | 'room'
   >,
 ): EvacuationRequest {
   const { mapping, topology, loads } = situation;
@@ -125,7 +125,8 @@ function evacuationRequest(
     ...(loads === null ? {} : { loads }),
   };
   const placing = { closedSlots: closedSlotsOf(situation), pinnedSlots };
-  return { current: mapping, outRanks, ...placing, ...known, ...fields };
+  const room = situation.roomFor(unionOfMembers(situation.members, staying));
+  return { current: mapping, outRanks, ...placing, ...known, room, ...fields };
 }
 
 /** Ranks that have held it, and by their newest word have not retired it, nor failed as sources. */

@@ -4,6 +4,7 @@ import { type KnownOutcome, newestOutcomes } from '../known-outcome.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import type { Proposal } from '../proposal.js';
 import { softwareVersion } from '../software-version.js';
+import { orderVerbs } from '../subjects.js';
 import {
   type EngineCommand,
   isListed,
@@ -60,6 +61,7 @@ export function reportOf(state: RankSwapState): RankReport {
     progress: state.progress,
     refused: state.refused,
     schemaRange: [1, 1],
+    ownOrders: [...orderVerbs],
     software: softwareVersion,
   };
 }

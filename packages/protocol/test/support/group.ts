@@ -55,6 +55,8 @@ export interface TestRank {
   isGone: boolean;
   /** Why it votes no. */
   refusal: string | null;
+  /** Its agent is of before single ranks were told: hears what is sent to all. */
+  isOlder: boolean;
   /** Hears nothing of outcomes. */
   missesOutcomes: boolean;
   /** Hears nothing of what is retired. */
@@ -141,6 +143,7 @@ export class Group {
       isSilent: false,
       isGone: false,
       refusal: null,
+      isOlder: false,
       missesOutcomes: false,
       missesRetire: false,
       missesCuts: false,
@@ -148,7 +151,8 @@ export class Group {
   }
 
   addressed(ranks: Addressees): readonly TestRank[] {
-    return ranks === null ? this.ranks : ranks.map((rank) => this.rank(rank));
+    if (ranks === null) return this.ranks;
+    return ranks.map((rank) => this.rank(rank)).filter(({ isOlder }) => !isOlder);
   }
 
   rank(rank: number): TestRank {
@@ -228,6 +232,7 @@ export class Group {
       progress: null,
       refused: null,
       schemaRange: [1, 1],
+      ...(from.isOlder ? {} : { ownOrders: ['prepare', 'outcome'] }),
     };
   }
 

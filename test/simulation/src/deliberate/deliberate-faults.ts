@@ -45,6 +45,17 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [keptIsOrdered],
   },
   {
+    name: 'members change without a look at what messages hold',
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'membership/membership.js',
+        find: '...placing, ...known, room, ...fields };',
+        replace: '...placing, ...known, ...fields };',
+      },
+    ],
+  },
+  {
     name: 'skip the fence',
     ...few,
     edits: [

@@ -3,14 +3,15 @@ import type {
   CoordinatorState,
   DurableRankState,
   EngineSwapState,
+  Proposal,
   RankAnswer,
   RankSwapEffect,
   RankSwapEvent,
   Vote,
 } from '@isobar/protocol';
-import { includesMember, type Member } from '@isobar/protocol';
+import { includesMember, type Member, unionOfMembers } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
-import type { Reader } from '../machines.js';
+import type { Machines, Reader } from '../machines.js';
 import type { SimulatedAgent } from '../processes/simulated-agent.js';
 import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
 import type { Situations } from '../situations.js';
@@ -23,6 +24,7 @@ import { LeaderRules } from './leader-rules.js';
 import { OfferRules } from './offer-rules.js';
 import { OutcomeRules } from './outcome-rules.js';
 import { ResidencyRules } from './residency-rules.js';
+import { checkRoom } from './room-rule.js';
 
 /** All rules of a run; each is looked at when something changes that it depends on. */
 export class Rules {
@@ -142,6 +144,17 @@ export class Rules {
 
   agentAnswers(agent: SimulatedAgent, answer: RankAnswer): void {
     this.#agentRules.answers(agent, answer);
+  }
+
+  coordinatorProposes(
+    { name, state }: SimulatedCoordinator,
+    proposal: Proposal,
+    roomFor: Machines['roomForWaves'],
+  ): void {
+    if (state.role.kind !== 'leading') return;
+    const { leader } = state.role;
+    const room = roomFor(leader, unionOfMembers(leader.swap.members, proposal.members));
+    checkRoom(proposal, leader.swap.members, room, name);
   }
 
   coordinatorStepped(
