@@ -1,6 +1,7 @@
 import { configurationManuals } from './configuration-manuals.js';
 import type { Manual } from './manual.js';
 import { memberManuals } from './member-manuals.js';
+import { serviceManuals } from './service-manuals.js';
 import { steeringManuals } from './steering-manuals.js';
 
 const file = 'docs/COMMANDS.md';
@@ -134,4 +135,5 @@ export const manuals: Readonly<Record<string, Manual>> = {
   ...memberManuals,
   ...configurationManuals,
   ...localManuals,
+  ...serviceManuals,
 };
