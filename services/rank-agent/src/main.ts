@@ -5,8 +5,9 @@ import {
   LiveConfiguration,
   reloadOnHangUp,
 } from '@isobar/configuration';
-import { createLogger } from '@isobar/telemetry';
+import { createLogger, openProbes } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
+import { agentMetrics, lackingOf } from './probes.js';
 import { ProcessWitness } from './process-witness.js';
 import { RankAgent } from './rank-agent.js';
 import { settingsOf, timingsOf } from './settings.js';
@@ -28,6 +29,12 @@ async function main(): Promise<void> {
   let bus: Bus | null = null;
   let agent: RankAgent | null = null;
   let file: DurableStateFile | null = null;
+  const parts = () => ({ bus, agent, intake });
+  const probes = await openProbes(settings.httpListen, {
+    lacking: () => lackingOf(parts()),
+    metrics: agentMetrics({ deployment, rank: `${rank}` }, parts),
+    logger,
+  });
   onTermination(
     async () => {
       stopping.abort();
@@ -35,6 +42,7 @@ async function main(): Promise<void> {
       await agent?.stop();
       await bus?.drain();
       await file?.close();
+      await probes?.close();
     },
     {
       deadlineMs: stopDeadlineMs + (settings.leaveOnStop ? settings.leaveDeadlineMs : 0),
