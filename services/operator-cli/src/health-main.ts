@@ -2,9 +2,9 @@ import { defaultListen, readinessUrl } from './health.js';
 
 const deadlineMs = 3_000;
 
-/** `health.js`: ends with 0 where the service beside it is ready, else with 1 and why not. */
+/** `health.js [HOST:PORT]`: ends with 0 where the service there is ready, else with 1 and why not. */
 async function isReady(): Promise<boolean> {
-  const listen = process.env.ISOBAR_HTTP_LISTEN ?? defaultListen;
+  const listen = process.argv[2] ?? process.env.ISOBAR_HTTP_LISTEN ?? defaultListen;
   try {
     const url = readinessUrl(listen);
     const answer = await fetch(url, { signal: AbortSignal.timeout(deadlineMs) });
