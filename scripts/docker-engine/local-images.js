@@ -1,11 +1,13 @@
 // Base images made of this machine's own programs, where no image can be pulled.
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -22,12 +24,16 @@ const images = {
   NATS_IMAGE: { name: 'local/isobar-nats', fill: fillNatsImage },
 };
 
+/** Another Node.js, or another way to make them, is another image. */
+const recipe = readFileSync(fileURLToPath(import.meta.url));
+const tag = `${process.version}-${createHash('sha256').update(recipe).digest('hex').slice(0, 8)}`;
+
 /** @returns the names, by the variable that is to have them */
 export async function makeLocalImages() {
   if (process.platform !== 'linux') throw new Error('no image can be pulled, and none made here');
   const names = {};
   for (const [variable, { name: repository, fill }] of Object.entries(images)) {
-    const name = `${repository}:${process.version}`;
+    const name = `${repository}:${tag}`;
     names[variable] = name;
     const isThere =
       spawnSync('docker', ['image', 'inspect', name], { stdio: 'ignore' }).status === 0;
@@ -86,7 +92,9 @@ async function addBusybox(root) {
   const path =
     findExecutable(busybox, process.env.PATH ?? '') ?? (await fetchDebianPackage(busybox));
   addProgram(root, path, '/bin/busybox');
-  return ['RUN ["/bin/busybox", "--install", "-s", "/bin"]'];
+  for (const folder of ['sbin', 'usr/bin', 'usr/sbin'])
+    mkdirSync(join(root, folder), { recursive: true });
+  return ['RUN ["/bin/busybox", "--install", "-s"]'];
 }
 
 /** A program, with the libraries that it is linked to. */
