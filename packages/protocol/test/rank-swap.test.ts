@@ -68,6 +68,15 @@ function becomeMember(): void {
 }
 
 describe('a report', () => {
+  it('tells what the agent has voted on for an engine before', () => {
+    world.prepare(proposed(3, 0), leader);
+    world.settle();
+    world.killEngine();
+    world.startEngine('joining', laterIncarnation);
+    world.settle();
+    expect(world.report).toMatchObject({ votedUpTo: 3, engine: { votedUpTo: 0 } });
+  });
+
   it('tells which orders the agent hears on its own subjects', () => {
     expect(world.report?.ownOrders).toEqual(orderVerbs);
   });

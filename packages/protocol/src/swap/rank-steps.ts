@@ -56,6 +56,7 @@ export function reportOf(state: RankSwapState): RankReport {
     schema: 1,
     rank: state.rank,
     fence: durable.fence,
+    votedUpTo: durable.votedUpTo,
     engine: engine === null ? null : reportedEngine(engine, state.leaving.isAsked),
     exited: [...durable.exited],
     progress: state.progress,
