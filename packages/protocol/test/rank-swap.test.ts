@@ -446,6 +446,27 @@ describe('an outcome', () => {
     expect(engineOf(world).mappingVersion).toBe(1);
   });
 
+  it('that the engine has acted on outranks the agent’s file, which is told, and later ones come through', () => {
+    becomeMember();
+    world.prepare(proposed(2, 1), leader);
+    world.settle();
+    world.outcome(committed(2, 1), leader);
+    world.settle();
+    // A file of another history: of a copied disk, say.
+    world.saved = { ...world.saved, outcomes: [committed(1, 0).known, voided(2).known] };
+    world.restartAgent();
+    world.settle();
+    expect(world.saved.outcomes).toEqual([committed(2, 1).known]);
+    const alarms = world.told.filter(({ kind }) => kind === 'alarm');
+    const fields = { rank, version: 2, outcome: 'void' };
+    expect(alarms).toEqual([{ kind: 'alarm', alarm: 'outcome-overruled', fields }]);
+    world.prepare(proposed(3, 2), leader);
+    world.settle();
+    world.outcome(committed(3, 2), leader);
+    world.settle();
+    expect(engineOf(world)).toMatchObject({ mappingVersion: 3, vote: null });
+  });
+
   it('that differs in nothing but who wrote it is the same', () => {
     becomeMember();
     world.outcome(committed(1, 0, { fence: successor, reason: 'recovered' }), leader);
