@@ -134,6 +134,8 @@ export const rankReportSchema = z.object({
   ...schemaField,
   rank: rankSchema,
   fence: fenceSchema.nullable(),
+  /** The agent votes on no number up to this one, whatever its engine knows. Agents of before tell none. */
+  votedUpTo: versionSchema.optional(),
   /** Null while no engine is connected. */
   engine: z
     .object({

@@ -68,6 +68,15 @@ function becomeMember(): void {
 }
 
 describe('a report', () => {
+  it('tells what the agent has voted on for an engine before', () => {
+    world.prepare(proposed(3, 0), leader);
+    world.settle();
+    world.killEngine();
+    world.startEngine('joining', laterIncarnation);
+    world.settle();
+    expect(world.report).toMatchObject({ votedUpTo: 3, engine: { votedUpTo: 0 } });
+  });
+
   it('tells which orders the agent hears on its own subjects', () => {
     expect(world.report?.ownOrders).toEqual(orderVerbs);
   });
@@ -435,6 +444,27 @@ describe('an outcome', () => {
       { kind: 'alarm', alarm: 'outcomes-contradict', fields: { rank, version: 3 } },
     ]);
     expect(engineOf(world).mappingVersion).toBe(1);
+  });
+
+  it('that the engine has acted on outranks the agent’s file, which is told, and later ones come through', () => {
+    becomeMember();
+    world.prepare(proposed(2, 1), leader);
+    world.settle();
+    world.outcome(committed(2, 1), leader);
+    world.settle();
+    // A file of another history: of a copied disk, say.
+    world.saved = { ...world.saved, outcomes: [committed(1, 0).known, voided(2).known] };
+    world.restartAgent();
+    world.settle();
+    expect(world.saved.outcomes).toEqual([committed(2, 1).known]);
+    const alarms = world.told.filter(({ kind }) => kind === 'alarm');
+    const fields = { rank, version: 2, outcome: 'void' };
+    expect(alarms).toEqual([{ kind: 'alarm', alarm: 'outcome-overruled', fields }]);
+    world.prepare(proposed(3, 2), leader);
+    world.settle();
+    world.outcome(committed(3, 2), leader);
+    world.settle();
+    expect(engineOf(world)).toMatchObject({ mappingVersion: 3, vote: null });
   });
 
   it('that differs in nothing but who wrote it is the same', () => {

@@ -329,6 +329,19 @@ describe('a joining engine', () => {
     expect(group.rank(2).standing).toBe('serving');
   });
 
+  it('is proposed at once above all that its agent has voted on for an engine before', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.rank(2).agentVotedUpTo = 40;
+    group.adopt(2);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    expect(group.version).toBe(41);
+    expect([...group.store.keys()]).toEqual([1, 2, 41]);
+  });
+
   it('waits until its rank’s old incarnation is proven dead and removed', () => {
     const group = settledGroup(4);
     const { incarnation } = group.rank(2);

@@ -41,6 +41,8 @@ export interface TestRank {
   activatedVersion: number;
   retiredUpTo: number;
   votedUpTo: number;
+  /** Its agent, for an engine before, has voted on or seen decided all up to this one. */
+  agentVotedUpTo: number;
   vote: EngineState['vote'];
   outcomes: readonly KnownOutcome[];
   cuts: readonly Member[];
@@ -134,6 +136,7 @@ export class Group {
       activatedVersion: 0,
       retiredUpTo: 0,
       votedUpTo: 0,
+      agentVotedUpTo: 0,
       vote: null,
       outcomes: [],
       cuts: [],
@@ -209,6 +212,7 @@ export class Group {
       schema: 1,
       rank,
       fence: from.fence,
+      votedUpTo: Math.max(from.agentVotedUpTo, from.votedUpTo),
       engine: from.isGone
         ? null
         : {
@@ -243,7 +247,7 @@ export class Group {
       schema: 1,
       rank,
       fence: from.fence,
-      votedUpTo: from.votedUpTo,
+      votedUpTo: Math.max(from.agentVotedUpTo, from.votedUpTo),
       outcomes: [...from.outcomes],
       exited: [...from.exited],
       engine:
@@ -436,6 +440,7 @@ export class Group {
     const isListed = proposal.members.some(({ incarnation }) => incarnation === from.incarnation);
     if (!isListed && from.standing !== 'serving') return;
     if (proposal.base.version !== from.base.version) return;
+    if (proposal.version <= from.agentVotedUpTo) return;
     if (from.fence !== null && from.fence.term > fence.term) return;
     from.fence = fence;
     if (from.vote === null && proposal.version > from.votedUpTo && from.refusal === null) {
