@@ -93,10 +93,11 @@ export interface NvidiaSmiAnswers {
  * @throws TopologyError ISOBAR_TOPOLOGY_NVIDIA_SMI naming the line
  */
 export function gpusOf({ gpus, fabrics, links }: NvidiaSmiAnswers, node: string): Gpu[] {
+  const all = parseGpus(gpus);
   const joined = fabrics === null ? new Map<string, string>() : parseFabrics(fabrics);
   const groups = links === null ? [] : parseNvlinkGroups(links);
   const hasNvlink = joined.size > 0 || groups.some((group) => group !== null);
-  return parseGpus(gpus).map((gpu, at) => {
+  return all.map((gpu, at) => {
     const within = `${node}/${groups[at] ?? gpu.index}`;
     return { ...gpu, nvlinkDomain: joined.get(gpu.uuid) ?? (hasNvlink ? within : null) };
   });
