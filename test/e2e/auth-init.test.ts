@@ -64,6 +64,14 @@ describe('isobar auth init', () => {
     },
   );
 
+  it('is content with an earlier set, and changes nothing in it, where that was asked for', async () => {
+    const folder = join(parent, 'set');
+    expect((await init(folder, '--if-absent')).code).toBe(0);
+    const before = await contents(folder);
+    expect(await init(folder, '--if-absent')).toMatchObject({ code: 0, stdout: '' });
+    expect(await contents(folder)).toEqual(before);
+  });
+
   it('takes no authority whose key others can read', async () => {
     const first = join(parent, 'first');
     expect((await init(first)).code).toBe(0);
@@ -78,6 +86,7 @@ describe('isobar auth init', () => {
   it.each([
     ['--operator', 'al ice', 1, 'operators'],
     ['--host', 'nats://somewhere', 1, 'hosts'],
+    ['--route', 'nats-1:6222', 1, 'routes'],
     ['--kind', 'token', 2, '--kind'],
     ['--valid', '0', 2, '--valid'],
   ])('names the option that is wrong: %s %s', async (option, value, code, named) => {

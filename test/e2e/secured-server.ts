@@ -40,6 +40,7 @@ const common: Omit<AuthenticationPlan, OwnFields> = {
   viewers: ['grafana'],
   hosts: ['localhost', '127.0.0.1'],
   port: 4222,
+  routes: [],
   validDays: 1,
 };
 

@@ -38,6 +38,7 @@ export interface SmallClusterOptions {
   readonly agent?: Readonly<Record<string, unknown>>;
   readonly nats?: Readonly<Record<string, unknown>>;
   readonly coordinator?: Readonly<Record<string, unknown>>;
+  readonly http?: Readonly<Record<string, unknown>>;
   readonly topology?: string;
   readonly numCoordinators?: number;
   readonly numNatsServers?: number;
@@ -75,6 +76,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,
     ...(options.nats === undefined ? {} : { nats: options.nats }),
+    ...(options.http === undefined ? {} : { http: options.http }),
     ...(options.secure === undefined ? {} : { secure: options.secure }),
     ...(options.engineOfRank === undefined ? {} : { engineOfRank: options.engineOfRank }),
     ...(options.natsServer === undefined ? {} : { natsServer: options.natsServer }),

@@ -98,6 +98,7 @@ export class InProcessCluster {
       deployment,
       rank,
       engine,
+      httpListen: null,
       stateDirectory: this.#directory,
       reportIntervalMs: 50,
       stageDeadlineMs: 120_000,

@@ -112,6 +112,7 @@ const titles: Readonly<Record<string, string>> = {
   nats: 'nats: how processes reach NATS, and as whom',
   coordinator: 'coordinator: balancing, swaps and leadership',
   agent: 'agent: the processes beside the engines',
+  http: 'http: probes and metrics',
   log: 'log',
 };
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { addDemo } from '../../services/operator-cli/src/demo/demo-command.js';
 import { pathOf } from '../../services/operator-cli/src/help/format-help.js';
 import { createProgram } from '../../services/operator-cli/src/program.js';
 import { leaves, recording } from '../../services/operator-cli/test/support/recording-program.js';
@@ -8,7 +9,7 @@ import { wordsOf } from '../../services/operator-cli/test/support/words.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const operations = readFileSync(`${root}/docs/OPERATIONS.md`, 'utf8');
-const paths = leaves(createProgram()).map(pathOf);
+const paths = leaves(createProgram([addDemo])).map(pathOf);
 
 /** Lines of shell blocks that run `isobar`, without the comment that follows some. */
 function commandLines(text: string): string[] {

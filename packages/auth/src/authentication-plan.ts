@@ -18,6 +18,11 @@ export interface AuthenticationPlan {
   /** Host names and addresses by which clients reach the NATS servers. */
   readonly hosts: readonly string[];
   readonly port: number;
+  /**
+   * Host names and addresses by which the servers of a cluster reach each other, one each; empty for
+   * a single server.
+   */
+  readonly routes: readonly string[];
   /** Folder in which the NATS servers keep records. */
   readonly storeDirectory: string;
   /** Absolute path of the folder in which the set's folders will lie when it is used. */
@@ -54,9 +59,12 @@ export function assertPlan(plan: AuthenticationPlan): void {
     const valid = names.every((name) => personSchema.safeParse(name).success);
     check(field, valid, 'has a name that is not 1 to 32 letters, digits, _ or -');
   }
-  const count = plan.hosts.length;
-  check('hosts', count > 0 && count <= hosts, `must be 1 to ${hosts} names or addresses`);
-  check('hosts', plan.hosts.every(isHost), 'has something that is no host name or address');
+  check('hosts', plan.hosts.length > 0, `must be 1 to ${hosts} names or addresses`);
+  for (const field of ['hosts', 'routes'] as const) {
+    const names = plan[field];
+    check(field, names.length <= hosts, `has over ${hosts} names or addresses`);
+    check(field, names.every(isHost), 'has something that is no host name or address');
+  }
   check('installedAt', plan.installedAt.startsWith('/'), 'must be an absolute path');
 }
 

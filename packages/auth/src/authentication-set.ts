@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { randomBytes } from 'node:crypto';
 import {
   accountOf,
   eventsApiPrefix,
@@ -15,6 +15,7 @@ import {
   accountsFileName,
   formatAccounts,
   formatServerConfiguration,
+  hostInUrl,
   serverFolder,
 } from './server-configuration.js';
 
@@ -28,6 +29,8 @@ export interface AuthenticationSet {
 
 /** Name of the context file in each role's folder. */
 export const contextFileName = 'context.json';
+
+const routePasswordBytes = 24;
 
 /** The authority's files within the set. */
 export const authorityFiles: Certificate = {
@@ -44,19 +47,21 @@ export async function createAuthenticationSet(
   plan: AuthenticationPlan,
 ): Promise<AuthenticationSet> {
   assertPlan(plan);
-  const { deployment, validDays } = plan;
+  const { deployment, validDays, routes } = plan;
   const authority =
     plan.authority === null
       ? await CertificateAuthority.create(`Isobar ${deployment}`, validDays)
       : await CertificateAuthority.load(plan.authority, validDays);
-  const server = await authority.issueServer(`nats.${deployment}`, plan.hosts);
+  const hosts = [...new Set([...plan.hosts, ...routes])];
+  const server = await authority.issueServer(`nats.${deployment}`, hosts, routes.length > 0);
+  const routePassword = randomBytes(routePasswordBytes).toString('hex');
   const files = new Map([
     [authorityFiles.certificate, authority.pem.certificate],
     [authorityFiles.key, authority.pem.key],
     [`${serverFolder}/ca.pem`, authority.pem.certificate],
     [`${serverFolder}/certificate.pem`, server.certificate],
     [`${serverFolder}/key.pem`, server.key],
-    [`${serverFolder}/nats-server.conf`, formatServerConfiguration(plan)],
+    [`${serverFolder}/nats-server.conf`, formatServerConfiguration({ ...plan, routePassword })],
   ]);
   const proofs = new Map<Role, UserProof>();
   for (const role of rolesOf(plan)) {
@@ -85,7 +90,7 @@ function formatContext(plan: AuthenticationPlan, role: Role, { context }: Creden
   const { nkey, cert, key, ...password } = context;
   const fields = {
     description: `Isobar deployment ${deployment}, ${roleName(role)}`,
-    url: hosts.map((host) => `tls://${isIPv6(host) ? `[${host}]` : host}:${port}`).join(','),
+    url: hosts.map((host) => `tls://${hostInUrl(host)}:${port}`).join(','),
     ...password,
     ...(nkey === undefined ? {} : { nkey: file(nkey) }),
     ca: file('ca.pem'),

@@ -97,25 +97,29 @@ export class CertificateAuthority {
     }
   }
 
-  /** For a server, reached by these host names and addresses. */
-  issueServer(commonName: string, hosts: readonly string[]): Promise<Certificate> {
+  /**
+   * For a server, reached by these host names and addresses.
+   * @param isPeer whether it connects to other servers by it as well
+   */
+  issueServer(commonName: string, hosts: readonly string[], isPeer: boolean): Promise<Certificate> {
     const names = hosts.map((host) => ({
       type: isIP(host) === 0 ? ('dns' as const) : ('ip' as const),
       value: host,
     }));
-    return this.#issue(commonName, ExtendedKeyUsage.serverAuth, [
+    const { serverAuth, clientAuth } = ExtendedKeyUsage;
+    return this.#issue(commonName, isPeer ? [serverAuth, clientAuth] : [serverAuth], [
       new SubjectAlternativeNameExtension(names),
     ]);
   }
 
   /** For a client, known by its name; it can't pass for a server. */
   issueClient(commonName: string): Promise<Certificate> {
-    return this.#issue(commonName, ExtendedKeyUsage.clientAuth, []);
+    return this.#issue(commonName, [ExtendedKeyUsage.clientAuth], []);
   }
 
   async #issue(
     commonName: string,
-    usage: ExtendedKeyUsage,
+    usages: ExtendedKeyUsage[],
     extensions: readonly Extension[],
   ): Promise<Certificate> {
     const keys = await createKeys();
@@ -131,7 +135,7 @@ export class CertificateAuthority {
       extensions: [
         new BasicConstraintsExtension(false, undefined, true),
         new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension([usage]),
+        new ExtendedKeyUsageExtension(usages),
         await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey, false, webcrypto),
         ...extensions,
       ],

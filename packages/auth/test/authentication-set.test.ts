@@ -18,6 +18,7 @@ const plan: AuthenticationPlan = {
   viewers: [],
   hosts: ['nats.internal', '10.0.0.1', '::1'],
   port: 4_222,
+  routes: [],
   storeDirectory: '/var/lib/nats',
   installedAt: '/etc/isobar',
   validDays: 30,
@@ -36,6 +37,41 @@ function text(files: ReadonlyMap<string, string>, path: string): string {
 
 const certificate = (files: ReadonlyMap<string, string>, path: string) =>
   new X509Certificate(text(files, path));
+
+describe('a cluster of servers', () => {
+  const routes = ['nats-1', 'nats-2', '::1'];
+
+  it('has routes that encrypt, and ask for a password that was drawn', async () => {
+    const files = await filesOf({ routes });
+    const configuration = text(files, 'server/nats-server.conf');
+    const [, password] =
+      /authorization: \{[^}]*password: "([0-9a-f]{48})"/.exec(configuration) ?? [];
+    for (const host of ['nats-1', 'nats-2', '[::1]']) {
+      expect(configuration).toContain(`"tls://route:${password}@${host}:6222"`);
+    }
+    const again = text(await filesOf({ routes }), 'server/nats-server.conf');
+    expect(again).not.toContain(password);
+  });
+
+  it('has a certificate for both ends of a route, and for clients at every server', async () => {
+    const server = certificate(await filesOf({ routes }), 'server/certificate.pem');
+    for (const host of ['nats-1', 'nats-2', 'nats.internal']) {
+      expect(server.checkHost(host)).toBe(host);
+    }
+    expect(server.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']);
+  });
+
+  it('has no route to something that is no host', async () => {
+    await expect(filesOf({ routes: ['nats://nats-1'] })).rejects.toMatchObject({
+      code: 'ISOBAR_AUTH_PLAN',
+      fields: { field: 'routes' },
+    });
+  });
+
+  it('is none where no routes were named', async () => {
+    expect(text(await filesOf({}), 'server/nats-server.conf')).not.toContain('cluster');
+  });
+});
 
 describe('certificates', () => {
   it('are of one authority, for servers by their hosts, for clients by their names', async () => {

@@ -13,6 +13,12 @@ import { type Role, roleName } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 
 const deployment = 'demo';
+const plan = {
+  deployment,
+  port: 4_222,
+  storeDirectory: '/var/lib/nats',
+  installedAt: '/etc/isobar',
+};
 const roles = rolesOf({
   numRanks: 2,
   numCoordinators: 1,
@@ -35,15 +41,19 @@ const examples: Readonly<Record<(typeof authenticationKinds)[number], (role: Rol
 describe('deploy/nats', () => {
   it.each(authenticationKinds)('shows what isobar auth init writes for %s', async (kind) => {
     const folder = fileURLToPath(new URL(`../../../deploy/nats/${kind}`, import.meta.url));
-    const server = formatServerConfiguration({
-      kind,
-      deployment,
-      port: 4_222,
-      storeDirectory: '/var/lib/nats',
-      installedAt: '/etc/isobar',
-    });
+    const server = formatServerConfiguration({ ...plan, kind, routes: [], routePassword: '' });
     await expect(server).toMatchFileSnapshot(`${folder}/nats-server.conf`);
     const accounts = formatAccounts(deployment, roles, examples[kind]);
     await expect(accounts).toMatchFileSnapshot(`${folder}/${accountsFileName(deployment)}`);
+  });
+
+  it('shows the configuration of three servers that are one cluster', async () => {
+    const routes = ['nats-1.internal', 'nats-2.internal', 'nats-3.internal'];
+    const routePassword = 'replace-by-a-drawn-password';
+    const server = formatServerConfiguration({ ...plan, kind: 'nkey', routes, routePassword });
+    const path = fileURLToPath(
+      new URL('../../../deploy/nats/cluster/nats-server.conf', import.meta.url),
+    );
+    await expect(server).toMatchFileSnapshot(path);
   });
 });

@@ -22,6 +22,7 @@ async function tryConnection(certified: string, host: string): Promise<string> {
     viewers: [],
     hosts: [certified],
     port: 4_222,
+    routes: [],
     storeDirectory: join(directory, 'store'),
     installedAt: directory,
     validDays: 1,

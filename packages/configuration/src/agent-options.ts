@@ -19,6 +19,13 @@ const address = template.refine((value) => {
   return /^unix:[^\0]+$/.test(filled) || (port !== undefined && Number(port) <= 65_535);
 });
 
+export const listenTemplate = template.refine((value) => {
+  const port = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]{1,253}):(\d{1,5})$/.exec(
+    value.replaceAll(placeholders, '0'),
+  )?.[1];
+  return port !== undefined && Number(port) <= 65_535;
+});
+
 export const agentOptions = {
   engine: text({
     schema: address,

@@ -3,10 +3,12 @@ import { nodeLevelOf, readTopology, Topology } from '@isobar/topology';
 import { fillPlaceholders } from './agent-options.js';
 import type { LoadedConfiguration } from './load-configuration.js';
 
-/** Where one rank's agent finds its engine, and keeps its state. */
+/** Where one rank's agent finds its engine, keeps its state, and is asked how it is. */
 export interface AgentPlace {
   readonly engine: string;
   readonly stateDirectory: string;
+  /** `HOST:PORT`; null where no port is to be opened. */
+  readonly httpListen: string | null;
 }
 
 /**
@@ -18,8 +20,9 @@ export async function agentPlace(
   rank: number,
 ): Promise<AgentPlace> {
   const { engine, stateDirectory } = configuration.agent;
+  const { listen } = configuration.http;
   const { topology: given } = configuration;
-  const isLocal = [engine, stateDirectory].some((text) => text.includes('{localRank}'));
+  const isLocal = [engine, stateDirectory, listen].some((text) => text?.includes('{localRank}'));
   const topology = typeof given === 'string' && isLocal ? await readTopology(given) : given;
   if (topology instanceof Topology && rank >= topology.numRanks) {
     const text = `the topology has ${topology.numRanks} ranks, none is ${rank}`;
@@ -29,7 +32,14 @@ export async function agentPlace(
   return {
     engine: fillPlaceholders(engine, rank, localRank),
     stateDirectory: fillPlaceholders(stateDirectory, rank, localRank),
+    httpListen: listen === null ? null : fillPlaceholders(listen, rank, localRank),
   };
+}
+
+/** Where a coordinator is asked how it is: its placeholders are 0. */
+export function coordinatorListen({ configuration }: LoadedConfiguration): string | null {
+  const { listen } = configuration.http;
+  return listen === null ? null : fillPlaceholders(listen, 0, 0);
 }
 
 /** A rank's place among the ranks of its node: of the level `node`, else of the innermost. */

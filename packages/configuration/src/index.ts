@@ -1,4 +1,10 @@
-export { type AgentPlace, agentPlace, contextOf, localRankOf } from './agent-place.js';
+export {
+  type AgentPlace,
+  agentPlace,
+  contextOf,
+  coordinatorListen,
+  localRankOf,
+} from './agent-place.js';
 export {
   type ConfigurationChanges,
   changesBetween,

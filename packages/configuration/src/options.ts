@@ -2,6 +2,7 @@ import { deploymentSchema } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
 import { agentOptions } from './agent-options.js';
 import { coordinatorOptions } from './coordinator-options.js';
+import { httpOptions } from './http-options.js';
 import { natsOptions } from './nats-options.js';
 import { choice, type Option, path, text } from './option.js';
 
@@ -35,6 +36,7 @@ const groups = {
   nats: natsOptions,
   coordinator: coordinatorOptions,
   agent: agentOptions,
+  http: httpOptions,
   log: logOptions,
 };
 
@@ -50,6 +52,7 @@ export interface Configuration {
   readonly nats: ValuesOf<typeof natsOptions>;
   readonly coordinator: ValuesOf<typeof coordinatorOptions>;
   readonly agent: ValuesOf<typeof agentOptions>;
+  readonly http: ValuesOf<typeof httpOptions>;
   readonly log: ValuesOf<typeof logOptions>;
 }
 

@@ -1,11 +1,17 @@
-import { agentArguments, agentPlace, contextOf, coordinatorArguments } from '@isobar/configuration';
+import {
+  agentArguments,
+  agentPlace,
+  contextOf,
+  coordinatorArguments,
+  coordinatorListen,
+} from '@isobar/configuration';
 import { describe, expect, it } from 'vitest';
 import { loaded } from './test-file.js';
 
 const start = 'deployment: d\nnats: { servers: [a], context: "auth/{process}/context.json" }\n';
-const of = (topology: string, engine: string) =>
+const of = (topology: string, engine: string, listen = 'null') =>
   loaded(
-    `${start}topology: ${topology}\nagent: { engine: "${engine}", stateDirectory: "s/{rank}" }`,
+    `${start}topology: ${topology}\nagent: { engine: "${engine}", stateDirectory: "s/{rank}" }\nhttp: { listen: ${listen} }`,
   );
 
 describe('the place of an agent', () => {
@@ -14,8 +20,16 @@ describe('the place of an agent', () => {
     expect(await agentPlace(configuration, 6)).toEqual({
       engine: 'tcp://h:7126',
       stateDirectory: '/etc/isobar/s/6',
+      httpListen: null,
     });
     expect(contextOf(configuration, 'agent-6')).toBe('/etc/isobar/auth/agent-6/context.json');
+  });
+
+  it('has a port of its own among the agents of its node; a coordinator is no rank', async () => {
+    const configuration = of('{ ranks: 8, nodes: 2 }', 'unix:/e', '"0.0.0.0:948{localRank}"');
+    expect(await agentPlace(configuration, 6)).toMatchObject({ httpListen: '0.0.0.0:9482' });
+    expect(coordinatorListen(configuration)).toBe('0.0.0.0:9480');
+    expect(coordinatorListen(of('/nowhere', 'unix:/e'))).toBeNull();
   });
 
   it('is none for a rank that the topology lacks', async () => {

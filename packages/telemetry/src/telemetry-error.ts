@@ -3,8 +3,13 @@ export class TelemetryError extends Error {
   readonly code: string;
   readonly fields: Readonly<Record<string, unknown>>;
 
-  constructor(code: string, message: string, fields: Readonly<Record<string, unknown>> = {}) {
-    super(message);
+  constructor(
+    code: string,
+    message: string,
+    fields: Readonly<Record<string, unknown>> = {},
+    options: ErrorOptions = {},
+  ) {
+    super(message, options);
     this.name = 'TelemetryError';
     this.code = code;
     this.fields = fields;

@@ -56,6 +56,8 @@ export interface ClusterOptions {
   readonly agent?: Readonly<Record<string, unknown>>;
   /** Options of the group `coordinator`, likewise. */
   readonly coordinator?: Readonly<Record<string, unknown>>;
+  /** Options of the group `http`, likewise. */
+  readonly http?: Readonly<Record<string, unknown>>;
   /**
    * Writes credentials into a folder that is not there yet, for a server that keeps its records in
    * `storeDirectory`. @default none: anybody may do anything
@@ -68,7 +70,7 @@ export interface ClusterOptions {
 }
 
 /** Options by their groups in the configuration. */
-export type ConfigurationGroups = Pick<ClusterOptions, 'nats' | 'coordinator' | 'agent'>;
+export type ConfigurationGroups = Pick<ClusterOptions, 'nats' | 'coordinator' | 'agent' | 'http'>;
 
 const stopDeadlineMs = 20_000;
 /** Options in the environment of whoever starts a cluster are not the cluster's. */
@@ -242,7 +244,7 @@ export class Cluster {
    * @param over options of its groups over those of the cluster
    */
   async writeConfiguration(over: ConfigurationGroups = {}): Promise<void> {
-    const { deployment, nats, coordinator, agent } = this.options;
+    const { deployment, nats, coordinator, agent, http } = this.options;
     const replicas = Math.min(replicasMax, this.natsUrls.length);
     const engine = `unix:${join(this.directory, 'sockets', 'engine-{rank}.sock')}`;
     const identity =
@@ -253,6 +255,7 @@ export class Cluster {
       nats: { servers: this.natsUrls, ...identity, ...nats, ...over.nats },
       coordinator: { replicas, ...coordinator, ...over.coordinator },
       agent: { engine, stateDirectory: 'agents', ...agent, ...over.agent },
+      http: { ...http, ...over.http },
     };
     // JSON is YAML.
     await writeFile(this.configurationPath, `${JSON.stringify(configuration, null, 2)}\n`);

@@ -471,6 +471,18 @@ export class Coordinator implements CommandTarget {
     throw notLeading(this.#actor.state);
   }
 
+  /** It has what it needs to lead, and leads or stands by. */
+  get isServing(): boolean {
+    return this.#audit !== null;
+  }
+
+  /** Null unless it leads. */
+  statusWhileLeading(): StatusAnswer | null {
+    const leadership = this.#leadership;
+    if (leadership === null || this.#leaderUnder(leadership.fence) === null) return null;
+    return this.status();
+  }
+
   status({ places = false }: CommandQuestion<'status'> = {}): StatusAnswer {
     const { topology } = this.#options;
     return statusOf({

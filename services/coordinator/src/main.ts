@@ -2,12 +2,14 @@ import { awaitBus, type Bus, Intake, onTermination, readNatsContext } from '@iso
 import {
   contextOf,
   coordinatorArguments,
+  coordinatorListen,
   LiveConfiguration,
   reloadOnHangUp,
 } from '@isobar/configuration';
-import { createLogger } from '@isobar/telemetry';
+import { createLogger, openProbes } from '@isobar/telemetry';
 import { readTopology } from '@isobar/topology';
 import { Coordinator } from './coordinator.js';
+import { coordinatorMetrics, lackingOf } from './probes.js';
 import { settingsOf } from './settings.js';
 
 const stopDeadlineMs = 10_000;
@@ -27,11 +29,18 @@ async function main(): Promise<void> {
   const stopping = new AbortController();
   let bus: Bus | null = null;
   let coordinator: Coordinator | null = null;
+  const parts = () => ({ bus, coordinator, intake });
+  const probes = await openProbes(coordinatorListen(live.current), {
+    lacking: () => lackingOf(parts()),
+    metrics: coordinatorMetrics({ deployment, holder }, parts),
+    logger,
+  });
   onTermination(
     async () => {
       stopping.abort();
       await coordinator?.stop();
       await bus?.drain();
+      await probes?.close();
     },
     { deadlineMs: stopDeadlineMs, onFailure: (cause) => logger.error({ err: cause }, 'stopping') },
   );

@@ -10,25 +10,27 @@ import { addMembers, addSteering } from './commands/steering.js';
 import { addWatching } from './commands/watching.js';
 import { addCompletion } from './completion/completion-command.js';
 import { addConnectionOptions } from './connection.js';
-import { runDemo } from './demo/demo.js';
-import type { DemoOptions } from './demo/demo-options.js';
-import { isClean } from './demo/demo-report.js';
-import { renderReport } from './demo/render-report.js';
 import { addDoctor } from './doctor/doctor-command.js';
 import { printable } from './drawing/fit.js';
 import { parseDuration } from './duration.js';
-import { exitCodes } from './exit-codes.js';
 import { formatHelp } from './help/format-help.js';
 import { count, durationOption } from './option-values.js';
 import { type PlanCommandOptions, plan } from './plan/plan-command.js';
 import { renderPlanDocument } from './plan/plan-document.js';
 import { type ReplayCommandOptions, renderReplay, replay } from './replay/replay-command.js';
+import { addServices } from './services/service-commands.js';
 import { coloured, hasColours } from './terminal/paint.js';
 import { addTop } from './top/top-command.js';
 import { writeFileAtomically } from './write-file-atomically.js';
 
-/** The command line. Commands set `process.exitCode`; what they throw is told by main. */
-export function createProgram(): Command {
+/** Adds commands that belong together. */
+export type CommandGroup = (program: Command) => void;
+
+/**
+ * The command line. Commands set `process.exitCode`; what they throw is told by whoever runs it.
+ * @param more groups of commands that not every installation has
+ */
+export function createProgram(more: readonly CommandGroup[] = []): Command {
   const program = new Command('isobar')
     .configureHelp({ formatHelp, styleTitle: (title) => coloured('bold', title) })
     .configureOutput({ getOutHasColors: () => hasColours(process.stdout, isColourAsked()) })
@@ -55,8 +57,9 @@ export function createProgram(): Command {
   addParameters(program);
   addConfiguring(program);
   addReplay(program);
-  addDemo(program);
   addAuth(program);
+  addServices(program);
+  for (const add of more) add(program);
   addCompletion(program);
   return program;
 }
@@ -193,41 +196,4 @@ function addReplay(program: Command): void {
       const summary = await replay(options);
       print(options.json ? JSON.stringify(summary) : renderReplay(summary));
     });
-}
-
-function addDemo(program: Command): void {
-  program
-    .command('demo')
-    .description('Runs a whole cluster of processes on this machine and watches it balance itself.')
-    .option('--ranks <number>', 'ranks, each an engine and an agent', count(1, 64), 8)
-    .option('--nodes <number>', 'nodes that the ranks are spread over', count(1, 64), 2)
-    .option('--slots <number>', 'physical slots of a layer, over all ranks', count(1, 4_096), 80)
-    .option('--trace <file>', 'load or token trace to serve; generated traffic where absent')
-    .addOption(durationOption('--duration <duration>', 'how long to serve', '30s'))
-    .option('--seed <number>', 'seed of the generated traffic', count(0, 2 ** 31 - 1), 1)
-    .addOption(
-      new Option('--activation <way>', 'how engines switch')
-        .choices(['two-table', 'in-place'])
-        .default('two-table'),
-    )
-    .action((_, command: Command) => demo(command));
-}
-
-async function demo(command: Command): Promise<void> {
-  const { duration: durationMs, ...given } = command.optsWithGlobals<
-    Omit<DemoOptions, 'durationMs'> & { readonly duration: number }
-  >();
-  const interrupted = new AbortController();
-  const interrupt = () => {
-    // A second Ctrl-C does not wait: the guard of the cluster cleans up.
-    if (interrupted.signal.aborted) process.exit(exitCodes.interrupted);
-    process.exitCode = exitCodes.interrupted;
-    interrupted.abort();
-  };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
-  const report = await runDemo({ ...given, durationMs }, interrupted.signal);
-  process.stderr.write(renderReport(report));
-  if (given.json) print(JSON.stringify(report));
-  process.exitCode = isClean(report) ? exitCodes.ok : exitCodes.failed;
 }

@@ -6,10 +6,11 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { completionScript, type Shell, shells } from '../src/completion/completion-command.js';
+import { addDemo } from '../src/demo/demo-command.js';
 import { createProgram } from '../src/program.js';
 
 const run = promisify(execFile);
-const program = createProgram();
+const program = createProgram([addDemo]);
 let folder: string;
 
 beforeAll(async () => {

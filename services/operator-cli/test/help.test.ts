@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { addDemo } from '../src/demo/demo-command.js';
 import { pathOf } from '../src/help/format-help.js';
 import { manuals } from '../src/help/manuals.js';
 import { createProgram } from '../src/program.js';
 import { leaves, recording } from './support/recording-program.js';
 import { wordsOf } from './support/words.js';
 
-const paths = leaves(createProgram()).map(pathOf);
+const paths = leaves(createProgram([addDemo])).map(pathOf);
 
 describe('the manual', () => {
   it('has a page for each command, and for no other', () => {
@@ -33,7 +34,9 @@ describe('the manual', () => {
 
   it.each(paths)('of %s is laid out as such', async (path) => {
     let text = '';
-    const program = createProgram().configureOutput({ writeOut: (part) => (text += part) });
+    const program = createProgram([addDemo]).configureOutput({
+      writeOut: (part) => (text += part),
+    });
     for (const command of leaves(program)) {
       command.configureOutput({ writeOut: (part) => (text += part) });
     }
@@ -52,7 +55,7 @@ describe('the manual', () => {
 
 describe('every command that changes something', () => {
   it('can be looked at first, be said yes to, and be waited for', () => {
-    const changing = leaves(createProgram()).filter(({ options }) =>
+    const changing = leaves(createProgram([addDemo])).filter(({ options }) =>
       options.some(({ long }) => long === '--dry-run'),
     );
     for (const { options } of changing) {

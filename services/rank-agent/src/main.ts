@@ -12,8 +12,9 @@ import {
   reloadOnHangUp,
 } from '@isobar/configuration';
 import type { RankPlace } from '@isobar/protocol';
-import { createLogger, type Logger } from '@isobar/telemetry';
+import { createLogger, type Logger, openProbes } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
+import { agentMetrics, lackingOf } from './probes.js';
 import { ProcessWitness } from './process-witness.js';
 import { RankAgent } from './rank-agent.js';
 import { settingsOf, timingsOf } from './settings.js';
@@ -39,6 +40,12 @@ async function main(): Promise<void> {
   let bus: Bus | null = null;
   let agent: RankAgent | null = null;
   let file: DurableStateFile | null = null;
+  const parts = () => ({ bus, agent, intake });
+  const probes = await openProbes(settings.httpListen, {
+    lacking: () => lackingOf(parts()),
+    metrics: agentMetrics({ deployment, rank: `${rank}` }, parts),
+    logger,
+  });
   onTermination(
     async () => {
       stopping.abort();
@@ -46,6 +53,7 @@ async function main(): Promise<void> {
       await agent?.stop();
       await bus?.drain();
       await file?.close();
+      await probes?.close();
     },
     {
       deadlineMs: stopDeadlineMs + (settings.leaveOnStop ? settings.leaveDeadlineMs : 0),

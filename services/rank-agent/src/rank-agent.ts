@@ -151,6 +151,15 @@ export class RankAgent {
     }, intervalMs);
   }
 
+  /** What its engine holds and does, as the machine knows it; null while none is connected. */
+  get engine(): RankReport['engine'] {
+    return reportOf(this.#actor.state).engine;
+  }
+
+  get isDiskFull(): boolean {
+    return this.#saving.isFull;
+  }
+
   /** These hold from now on; what waits already keeps the deadline that it began with. */
   useTimings(timings: AgentTimings): void {
     this.#timings = timings;

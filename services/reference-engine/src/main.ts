@@ -1,12 +1,27 @@
+import { parseArgs } from 'node:util';
 import { createLogger } from '@isobar/telemetry';
+import { prepareModel } from './prepare-model.js';
 import { ReferenceEngine } from './reference-engine.js';
-import { readSettings } from './settings.js';
+import { type EngineSettings, readSettings } from './settings.js';
 
-/** `main.js SETTINGS.json`: one rank of the reference engine, until SIGTERM or SIGINT. */
+const usage = 'SETTINGS.json [--rank N], or prepare SETTINGS.json';
+
+/**
+ * `main.js SETTINGS.json [--rank N]`: one rank of the reference engine, until SIGTERM or SIGINT.
+ * `main.js prepare SETTINGS.json`: draws the model that the settings name, and traffic for it.
+ */
 async function main(): Promise<void> {
-  const [path] = process.argv.slice(2);
-  if (path === undefined) throw new Error('usage: main.js SETTINGS.json');
-  const settings = await readSettings(path);
+  const { values, positionals } = parseArgs({
+    options: { rank: { type: 'string' } },
+    allowPositionals: true,
+  });
+  const [path, model] = positionals;
+  if (path === undefined) throw new Error(`usage: ${usage}`);
+  if (path === 'prepare' && model !== undefined) await prepareModel(await readSettings(model));
+  else await serve(await readSettings(path, values.rank));
+}
+
+async function serve(settings: EngineSettings): Promise<void> {
   const logger = createLogger({ name: 'reference-engine', fields: { rank: settings.rank } });
   const engine = await ReferenceEngine.load(settings, logger);
   process.on('SIGTERM', () => {

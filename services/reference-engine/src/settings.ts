@@ -8,9 +8,10 @@ import { faultsSchema } from './faults.js';
 export const engineSettingsSchema = z
   .object({
     deployment: deploymentSchema,
-    rank: rankSchema,
+    /** Where settings are shared, each engine is told its own. */
+    rank: rankSchema.default(0),
     numRanks: z.number().int().min(1).max(256),
-    /** Where the agent finds this engine: unix:PATH or tcp://HOST:PORT. */
+    /** Where the agent finds this engine: unix:PATH or tcp://HOST:PORT, {rank} in it is the rank. */
     listen: z.string(),
     /** Folder of the ranks' own sockets. */
     peerDirectory: z.string().min(1),
@@ -51,21 +52,28 @@ export const engineSettingsSchema = z
 
 export type EngineSettings = Readonly<z.infer<typeof engineSettingsSchema>>;
 
-/** @throws IsobarError ISOBAR_ENGINE_SETTINGS naming file and field */
-export async function readSettings(path: string): Promise<EngineSettings> {
+/**
+ * @param rank over the file's own, as it was written on the command line
+ * @throws IsobarError ISOBAR_ENGINE_SETTINGS naming file and field
+ */
+export async function readSettings(path: string, rank?: string): Promise<EngineSettings> {
   let value: unknown;
   try {
     value = JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
     throw refuse(path, '', 'it can not be read as JSON', cause);
   }
-  const parsed = engineSettingsSchema.safeParse(value);
+  const own = rank === undefined ? {} : { rank: /^\d{1,5}$/.test(rank) ? Number(rank) : rank };
+  const parsed = engineSettingsSchema.safeParse(
+    value instanceof Object ? { ...value, ...own } : value,
+  );
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw refuse(path, issue?.path.join('.') ?? '', issue?.message ?? 'invalid');
   }
-  parseEngineAddress(parsed.data.listen);
-  return parsed.data;
+  const listen = parsed.data.listen.replaceAll('{rank}', String(parsed.data.rank));
+  parseEngineAddress(listen);
+  return { ...parsed.data, listen };
 }
 
 /** @throws IsobarError ISOBAR_ENGINE_SETTINGS */

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { errorCodeOf } from '../exit-codes.js';
 import { count } from '../option-values.js';
 import { type AuthInitOptions, initAuthentication, renderAuthInit } from './auth-init.js';
 
@@ -28,6 +29,11 @@ export function addAuth(program: Command): void {
     .option('--viewer <name>', 'somebody who may only look; repeatable', several)
     .option('--host <name>', 'host name or address of a NATS server; repeatable', several)
     .option('--port <number>', 'port of the NATS servers', count(1, 65_535), 4_222)
+    .option(
+      '--route <name>',
+      'host name or address of a server of a cluster, for the others; repeatable, once for each',
+      several,
+    )
     .option('--store <folder>', 'where the NATS servers keep records', '/var/lib/nats')
     .option('--valid <days>', 'how long certificates hold', count(1, 3_650), 365)
     .option('--installed-at <folder>', 'where the folder will lie when it is used')
@@ -35,19 +41,31 @@ export function addAuth(program: Command): void {
       '--authority <folder>',
       'authority of an earlier set, for deployments on the same servers',
     )
-    .action(async (folder: string, _, command: Command) => {
-      const { operator, viewer, host, ...given } = command.optsWithGlobals<
-        Omit<AuthInitOptions, 'operator' | 'viewer' | 'host'> &
-          Partial<Pick<AuthInitOptions, 'operator' | 'viewer' | 'host'>> & {
-            readonly json: boolean;
-          }
-      >();
-      const report = await initAuthentication(folder, {
-        ...given,
-        operator: operator ?? [],
-        viewer: viewer ?? [],
-        host: host ?? ['localhost', '127.0.0.1'],
-      });
-      process.stdout.write(given.json ? `${JSON.stringify(report)}\n` : renderAuthInit(report));
+    .option('--if-absent', 'leaves a folder that is there already as it is, and is content', false)
+    .action((folder: string, _, command: Command) => init(folder, command));
+}
+
+type Repeatable = 'operator' | 'viewer' | 'host' | 'route';
+type GivenOptions = Omit<AuthInitOptions, Repeatable> &
+  Partial<Pick<AuthInitOptions, Repeatable>> & {
+    readonly json: boolean;
+    readonly ifAbsent: boolean;
+  };
+
+async function init(folder: string, command: Command): Promise<void> {
+  const { operator, viewer, host, route, ifAbsent, json, ...given } =
+    command.optsWithGlobals<GivenOptions>();
+  try {
+    const report = await initAuthentication(folder, {
+      ...given,
+      operator: operator ?? [],
+      viewer: viewer ?? [],
+      host: host ?? ['localhost', '127.0.0.1'],
+      route: route ?? [],
     });
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : renderAuthInit(report));
+  } catch (error) {
+    if (!ifAbsent || errorCodeOf(error) !== 'ISOBAR_CLI_AUTH_EXISTS') throw error;
+    process.stderr.write(`${folder} is there already, and left as it is\n`);
+  }
 }

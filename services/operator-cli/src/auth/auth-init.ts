@@ -13,6 +13,8 @@ export interface AuthInitOptions {
   readonly viewer: readonly string[];
   readonly host: readonly string[];
   readonly port: number;
+  /** Of the servers of a cluster, one each. */
+  readonly route: readonly string[];
   readonly store: string;
   /** Days. */
   readonly valid: number;
@@ -57,6 +59,7 @@ export async function initAuthentication(
     viewers: options.viewer,
     hosts: options.host,
     port: options.port,
+    routes: options.route,
     storeDirectory: options.store,
     installedAt: resolve(options.installedAt ?? folder),
     validDays: options.valid,
@@ -83,7 +86,7 @@ export function renderAuthInit(report: AuthInitReport): string {
   const { deployment, folder, roles, kind, expiresAt } = report;
   return `Wrote ${folder}: ${roles.length} identities (${kind}); certificates end ${expiresAt}.
 
-  server/     to every NATS server: nats-server -c server/nats-server.conf
+  server/     to every NATS server: nats-server -c server/nats-server.conf, in a cluster with --name NAME
   agent-N/    to the machine of rank N
   coordinator-N/, operator-NAME/, viewer-NAME/   to each, and to nobody else
   authority/  away from all of these: whoever has its key can become anybody

@@ -1,6 +1,7 @@
 import { configurationManuals } from './configuration-manuals.js';
 import type { Manual } from './manual.js';
 import { memberManuals } from './member-manuals.js';
+import { serviceManuals } from './service-manuals.js';
 import { steeringManuals } from './steering-manuals.js';
 
 const file = 'docs/COMMANDS.md';
@@ -123,6 +124,10 @@ const localManuals: Readonly<Record<string, Manual>> = {
         line: 'isobar -d prod auth init ./prod-auth --kind nkey --ranks 32 --coordinators 2 --operator alice --viewer grafana --host nats-1.internal --host nats-2.internal',
         does: 'keys for everybody, and the configuration of two NATS servers',
       },
+      {
+        line: 'isobar -d prod auth init ./prod-auth --ranks 32 --host nats-1 --host nats-2 --host nats-3 --route nats-1 --route nats-2 --route nats-3',
+        does: 'for three servers that are one cluster',
+      },
     ],
     seeAlso: ['doctor', 'docs/SECURITY.md'],
   },
@@ -143,4 +148,5 @@ export const manuals: Readonly<Record<string, Manual>> = {
   ...memberManuals,
   ...configurationManuals,
   ...localManuals,
+  ...serviceManuals,
 };

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addDemo } from '../../src/demo/demo-command.js';
 import { pathOf } from '../../src/help/format-help.js';
 import { createProgram } from '../../src/program.js';
 
@@ -9,7 +10,7 @@ export function leaves(command: Command): Command[] {
 
 /** The program with every action replaced by one that only says which it was. */
 export function recording(called: string[]): Command {
-  const program = createProgram();
+  const program = createProgram([addDemo]);
   for (const command of leaves(program)) {
     command.action(() => {
       called.push(pathOf(command));
