@@ -200,6 +200,12 @@ describe('isobar doctor', () => {
     }
     // One server alone is no cluster.
     expect(healthy.wrong.get('cluster')?.verdict).toBe('warn');
+    expect(healthy.checks).toContainEqual(
+      expect.objectContaining({ name: 'rank sources', found: 'rank 0-3 by --rank' }),
+    );
+    const each = await isobar(small, 'doctor', '--ranks');
+    expect(each.stdout).toMatch(/^ok {4}places +4 ranks on 2 machines, as the topology has them/m);
+    expect(each.stdout).toMatch(/^ok {4}rank 3 +by --rank; machine node-1, .*; topology: node-1$/m);
 
     await small.cluster.process('agent-2').kill();
     await expect

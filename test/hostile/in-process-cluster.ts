@@ -114,6 +114,8 @@ export class InProcessCluster {
       file,
       witness: new ProcessWitness(),
       logger: silent,
+      origin: null,
+      place: { node: 'here', localRank: null, domains: {}, gpu: null },
       onFailure: (error) => this.failures.push(error),
     });
     this.agents.push(agent);

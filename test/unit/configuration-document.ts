@@ -1,4 +1,11 @@
-import { type AtRunTime, type NamedOption, optionGroups, options } from '@isobar/configuration';
+import {
+  type AtRunTime,
+  type NamedOption,
+  optionGroups,
+  options,
+  type RankSource,
+  rankSources,
+} from '@isobar/configuration';
 
 /*
  * docs/CONFIGURATION.md as it is to be: what options there are and what they mean is in the table of
@@ -34,7 +41,8 @@ One YAML file says all of a deployment: every coordinator and every agent reads 
 isobar config check /etc/isobar/isobar.yaml   # everything that is wrong with it, by line and option
 isobar config show /etc/isobar/isobar.yaml    # every option as it would hold, and where it comes from
 node services/coordinator/dist/main.js --config /etc/isobar/isobar.yaml
-node services/rank-agent/dist/main.js --config /etc/isobar/isobar.yaml --rank 3   # or ISOBAR_RANK=3
+node services/rank-agent/dist/main.js --config /etc/isobar/isobar.yaml --rank 3
+isobar doctor --local --config /etc/isobar/isobar.yaml   # what an agent would find out here
 \`\`\`
 
 \`\`\`yaml
@@ -52,8 +60,8 @@ so on; \`perTokenSeconds\` \`us\` and the like.
 before the default. \`isobar parameters\` tells what holds at the leader, and which of them says so.
 
 **The environment.** Each option has a variable, as the tables say. Numbers, durations and texts are written as in
-the file, lists with commas between. Any other variable that begins with \`ISOBAR_\` is refused, but for
-\`ISOBAR_RANK\` and those of the project's tests. What differs between processes is best said so:
+the file, lists with commas between. Any other variable that begins with \`ISOBAR_\` is refused, but for those
+of ranks and places, below, and those of the project's tests. What differs between processes is best said so:
 \`ISOBAR_COORDINATOR_HOLDER\`.
 
 **At run time.** The tables say how an option changes:
@@ -67,6 +75,36 @@ the file, lists with commas between. Any other variable that begins with \`ISOBA
 A file that does not go with what commands have set is refused at SIGHUP. Where a leader starts with one, or a
 recorded value is none that it knows, it raises the alarm \`parameters-unusable\` and does without
 that value; \`isobar parameters\` names it.
+`;
+
+const ranks = `## Which rank an agent is
+
+The first of these that says so. Those that were said to this very process, \`--rank\` and \`ISOBAR_RANK\`, hold
+whatever the others say, and what contradicts them is a warning in the log and in \`isobar doctor\`. Of the others
+all that speak must agree, with each other and, in the number of ranks, the machine and the place on it, with
+the topology: else the agent ends with ISOBAR_CONFIGURATION_RANK_CONTRADICTED, which names both sides. So under
+\`srun torchrun\`, where Slurm counts machines and torchrun ranks, say \`--rank $RANK\`. A variable that is empty is
+not set.
+
+| | source | read from | who says it |
+| --- | --- | --- | --- |
+| 1 | \`--rank\` | the command line | whoever starts the agent |
+SOURCES
+
+One agent serves one rank.
+
+## Where a rank runs
+
+Agents tell it in their reports. Nothing is decided by it: the leader compares it with the topology, by who is together with
+whom and not by names, and raises the alarm \`topology-contradicted\` where they differ.
+
+| of the place | read from |
+| --- | --- |
+| machine | \`ISOBAR_NODE_NAME\`, else \`SLURMD_NODENAME\`, else the host name. In a container the host name is the container's: set the variable |
+| place among the ranks of the machine or pod | as its source says, else \`ISOBAR_LOCAL_RANK\` |
+| domains | \`ISOBAR_PLACE\`: \`rack=r7,zone=eu-1a\`, by the names of the topology's levels; one without a name is not told |
+| GPU | \`nvidia-smi\`, where it is on the PATH: the only one of \`CUDA_VISIBLE_DEVICES\` (else of all), or the one at the rank's place among them |
+| NVLink domain | likewise: cluster and clique of a multi-node NVLink, else what \`nvidia-smi topo -m\` joins within the machine. It is compared with the fast domain |
 `;
 
 const titles: Readonly<Record<string, string>> = {
@@ -90,7 +128,15 @@ export function configurationDocument(): string {
     const head = '| option | variable | default | bounds | changes by | meaning |';
     return `## ${titles[group]}\n\n${head}\n${'| --- '.repeat(6)}|\n${own.map(row).join('\n')}`;
   });
-  return `${[introduction.replace('EXAMPLE', example).trimEnd(), ...sections].join('\n\n')}\n`;
+  const sources = rankSources.map(sourceRow).join('\n');
+  const parts = [introduction.replace('EXAMPLE', example), ranks.replace('SOURCES', sources)];
+  return `${[...parts.map((part) => part.trimEnd()), ...sections].join('\n\n')}\n`;
+}
+
+/** After the command line, which is the first. */
+function sourceRow({ name, variables, of }: RankSource, index: number): string {
+  const read = variables.map((variable) => `\`${variable}\``).join(', ');
+  return `| ${index + 2} | \`${name}\` | ${read} | ${of} |`;
 }
 
 function row({ name, variable, unit, bounds, atRunTime, meaning, ...option }: NamedOption): string {

@@ -119,9 +119,9 @@ export async function readNatsContext(
 }
 
 async function readFile(path: string): Promise<ContextFile> {
-  const { content, mode } = await readSmallFile(path);
+  const { content, ...access } = await readSmallFile(path);
   const file = parse(path, content);
-  if (secretFields.some((field) => file[field] !== null)) assertPrivate(path, mode);
+  if (secretFields.some((field) => file[field] !== null)) assertPrivate(path, access);
   return file;
 }
 

@@ -4,11 +4,17 @@ import { IsobarError } from '@isobar/protocol';
 const bytesMax = 65_536;
 /** Read, write and execute of everybody but the owner. */
 const othersMask = 0o077;
+const groupReads = 0o040;
 
-/** A file's content, and its mode at the moment of reading. */
-export interface SmallFile {
-  readonly content: string;
+/** Whose a file is, and who may use it. */
+export interface FileAccess {
   readonly mode: number;
+  readonly ownerId: number;
+}
+
+/** A file's content, and its access at the moment of reading. */
+export interface SmallFile extends FileAccess {
+  readonly content: string;
 }
 
 /**
@@ -23,7 +29,8 @@ export async function readSmallFile(path: string): Promise<SmallFile> {
     const found = await handle.stat();
     if (!found.isFile()) throw unreadable(path, 'it is no file');
     if (found.size > bytesMax) throw unreadable(path, `it is over ${bytesMax} bytes`);
-    return { content: await handle.readFile('utf8'), mode: found.mode & 0o7777 };
+    const content = await handle.readFile('utf8');
+    return { content, mode: found.mode & 0o7777, ownerId: found.uid };
   } catch (cause) {
     if (cause instanceof IsobarError) throw cause;
     throw unreadable(path, cause instanceof Error ? cause.message : String(cause), cause);
@@ -32,18 +39,29 @@ export async function readSmallFile(path: string): Promise<SmallFile> {
   }
 }
 
-/** @throws IsobarError ISOBAR_BUS_SECRET_EXPOSED naming file and mode, where others may use it */
-export function assertPrivate(path: string, mode: number): void {
-  if ((mode & othersMask) === 0) return;
+/**
+ * A secret is its owner's alone. Of one that is root's a group may read as well, where this process is
+ * not root's: so does root hand it over, as volumes of Kubernetes with `fsGroup` and systemd's
+ * credentials do.
+ * @param userId this process's
+ * @throws IsobarError ISOBAR_BUS_SECRET_EXPOSED naming file and mode, where others may use it
+ */
+export function assertPrivate(
+  path: string,
+  { mode, ownerId }: FileAccess,
+  userId = process.getuid?.() ?? 0,
+): void {
+  const isHandedOver = ownerId === 0 && userId !== 0;
+  if ((mode & othersMask & ~(isHandedOver ? groupReads : 0)) === 0) return;
   const octal = mode.toString(8).padStart(4, '0');
-  const text = `${path} has mode ${octal}: others may use it; a secret's mode is 0600 or 0400`;
+  const text = `${path} has mode ${octal}: others may use it; a secret's mode is 0600 or 0400, or 0440 where it is root's and this process is not`;
   throw new IsobarError('ISOBAR_BUS_SECRET_EXPOSED', text, { file: path, mode: octal });
 }
 
 /** @throws IsobarError ISOBAR_BUS_SECRET_EXPOSED, ISOBAR_BUS_FILE_UNREADABLE */
 export async function readSecretFile(path: string): Promise<string> {
-  const { content, mode } = await readSmallFile(path);
-  assertPrivate(path, mode);
+  const { content, ...access } = await readSmallFile(path);
+  assertPrivate(path, access);
   return content;
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, flag, text } from './option.js';
+import { count, duration, flag, text } from './option.js';
 
 const placeholders = /\{(?:rank|localRank)\}/g;
 
@@ -42,6 +42,14 @@ export const agentOptions = {
     atRunTime: 'restart',
     meaning:
       'Folder of what an agent keeps across restarts; it should outlive a container. Placeholders as in `engine`.',
+  }),
+  ranksPerPod: count({
+    least: 1,
+    most: 1_024,
+    default: 1,
+    atRunTime: 'restart',
+    meaning:
+      'In Kubernetes, where a rank follows from the index of its pod: ranks of a pod, each with its `ISOBAR_LOCAL_RANK`.',
   }),
   reportIntervalMs: duration({
     least: 10,

@@ -1,5 +1,5 @@
 import { IsobarError } from '@isobar/protocol';
-import { readTopology, Topology } from '@isobar/topology';
+import { nodeLevelOf, readTopology, Topology } from '@isobar/topology';
 import { fillPlaceholders } from './agent-options.js';
 import type { LoadedConfiguration } from './load-configuration.js';
 
@@ -44,10 +44,7 @@ export function coordinatorListen({ configuration }: LoadedConfiguration): strin
 
 /** A rank's place among the ranks of its node: of the level `node`, else of the innermost. */
 export function localRankOf(topology: Topology, rank: number): number {
-  const level = Math.max(
-    0,
-    topology.levels.findIndex(({ name }) => name === 'node'),
-  );
+  const level = nodeLevelOf(topology);
   const node = topology.domainName(level, rank);
   const before = Array.from({ length: rank }, (_, other) => other);
   return before.filter((other) => topology.domainName(level, other) === node).length;

@@ -8,6 +8,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Variables of the project that are no options; names that go on after them with a `_` are none either. */
 export const otherVariables: readonly string[] = [
   'ISOBAR_RANK',
+  'ISOBAR_LOCAL_RANK',
+  'ISOBAR_NODE_NAME',
+  'ISOBAR_PLACE',
+  'ISOBAR_POD_INDEX',
   'ISOBAR_CI',
   'ISOBAR_DATA',
   'ISOBAR_MODEL',

@@ -13,6 +13,19 @@ export {
   textOf,
   withoutRestarts,
 } from './changes-between.js';
+export {
+  discoverGpus,
+  type GpuDiscovery,
+  gpuOf,
+  placeWithoutGpu,
+} from './discover-place.js';
+export {
+  discoverAgentRank,
+  discoverRank,
+  originOf,
+  type RankDiscovery,
+  rankOf,
+} from './discover-rank.js';
 export { type Environment, otherVariables } from './environment-values.js';
 export { LiveConfiguration, type ReloadOptions, reloadOnHangUp } from './live-configuration.js';
 export {
@@ -23,6 +36,7 @@ export {
   type Origin,
   readText,
 } from './load-configuration.js';
+export { namedDomains, nodeName } from './named-place.js';
 export type { AtRunTime, Option } from './option.js';
 export {
   type Configuration,
@@ -43,4 +57,6 @@ export {
   withParameters,
 } from './parameters.js';
 export { formatProblem, invalidConfiguration, type Problem, problemsMax } from './problem.js';
+export type { RankCircumstances, RankSource, SourcedRank } from './rank-source.js';
+export { rankArgument, rankSources } from './rank-sources.js';
 export { agentArguments, coordinatorArguments } from './service-arguments.js';

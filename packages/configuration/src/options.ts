@@ -18,7 +18,7 @@ const topology: Option<string> = {
     expected: 'the path of a topology, or the topology itself',
     atRunTime: 'restart',
     meaning:
-      'The cluster: the path of a YAML file, or that file’s content as a map (packages/topology). A coordinator needs it; an agent only for `{localRank}`.',
+      'The cluster: the path of a YAML file, or that file’s content as a map (packages/topology). A coordinator needs it; an agent for `{localRank}`, and to check a rank that it is not told outright.',
   }),
   isMapAllowed: true,
 };

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
-import { IsobarError, rankSchema } from '@isobar/protocol';
-import type { Environment } from './environment-values.js';
+import { IsobarError } from '@isobar/protocol';
+import { readRank } from './rank-source.js';
 
 /** Path after `--config`. @throws IsobarError ISOBAR_CONFIGURATION_USAGE */
 export function coordinatorArguments(args: readonly string[]): { readonly file: string } {
@@ -9,18 +9,19 @@ export function coordinatorArguments(args: readonly string[]): { readonly file: 
 }
 
 /**
- * Path after `--config`, and the rank after `--rank` or in ISOBAR_RANK.
+ * Path after `--config`, and the rank after `--rank`, null where it is to be discovered.
  * @throws IsobarError ISOBAR_CONFIGURATION_USAGE
  */
-export function agentArguments(
-  args: readonly string[],
-  { ISOBAR_RANK: fromEnvironment }: Environment,
-): { readonly file: string; readonly rank: number } {
-  const usage = 'rank-agent --config FILE --rank N';
-  const { config, rank: text = fromEnvironment } = parse(usage, args, { rank: { type: 'string' } });
-  const rank = rankSchema.safeParse(/^\d{1,5}$/.test(text ?? '') ? Number(text) : text);
-  if (rank.success) return { file: config, rank: rank.data };
-  throw refuse(usage, `the rank is ${text ?? 'missing'} (--rank or ISOBAR_RANK)`);
+export function agentArguments(args: readonly string[]): {
+  readonly file: string;
+  readonly rank: number | null;
+} {
+  const usage = 'rank-agent --config FILE [--rank N]';
+  const { config, rank: text } = parse(usage, args, { rank: { type: 'string' } });
+  if (text === undefined) return { file: config, rank: null };
+  const rank = readRank(text);
+  if (rank !== null) return { file: config, rank };
+  throw refuse(usage, `the rank is ${text}`);
 }
 
 function parse(

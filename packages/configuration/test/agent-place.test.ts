@@ -52,21 +52,18 @@ describe('arguments of services', () => {
   it('are a file, and of an agent its rank', () => {
     expect(coordinatorArguments(['--config', 'a.yaml'])).toEqual({ file: 'a.yaml' });
     const args = ['--config', 'a.yaml'];
-    expect(agentArguments(args, { ISOBAR_RANK: '7' })).toEqual({ file: 'a.yaml', rank: 7 });
-    expect(agentArguments([...args, '--rank', '8'], { ISOBAR_RANK: '7' })).toMatchObject({
-      rank: 8,
-    });
+    expect(agentArguments(args)).toEqual({ file: 'a.yaml', rank: null });
+    expect(agentArguments([...args, '--rank', '8'])).toEqual({ file: 'a.yaml', rank: 8 });
   });
 
   it.each([
     [[], '--config is missing'],
     [['--config', 'a', '--rank', 'x'], 'the rank is x'],
-    [['--config', 'a'], 'the rank is missing'],
     [['--config', 'a', '--rank', '70000'], 'the rank is 70000'],
     [['a.json'], 'usage'],
   ])('refuse %j', (args, text) => {
     const code = 'ISOBAR_CONFIGURATION_USAGE';
-    expect(() => agentArguments(args, {})).toThrow(
+    expect(() => agentArguments(args)).toThrow(
       expect.objectContaining({ code, message: expect.stringContaining(text) }),
     );
   });

@@ -46,7 +46,14 @@ describe('overrides of the environment', () => {
   });
 
   it('leave the project’s other variables alone', () => {
-    const others = { ISOBAR_RANK: '3', ISOBAR_CI: '1', ISOBAR_CI_ROUND: '2', ISOBAR_DATA: '/x' };
+    const others = {
+      ISOBAR_RANK: '3',
+      ISOBAR_PLACE: 'rack=a',
+      ISOBAR_POD_INDEX: '1',
+      ISOBAR_CI: '1',
+      ISOBAR_CI_ROUND: '2',
+      ISOBAR_DATA: '/x',
+    };
     expect(problemsOf(fileWith(), others)).toEqual([]);
   });
 

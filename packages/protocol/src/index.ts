@@ -235,6 +235,14 @@ export {
   sharedSubjectsOf,
 } from './permissions.js';
 export {
+  placeSchema,
+  type RankOrigin,
+  type RankPlace,
+  type RankTelling,
+  rankOriginSchema,
+  rankTellingSchema,
+} from './place.js';
+export {
   applyProposal,
   decodeProposal,
   decodeTransfers,

@@ -9,6 +9,7 @@ import {
 import { fenceSchema } from './fence.js';
 import { knownOutcomesSchema } from './known-outcome.js';
 import { memberSchema, membersSchema } from './member.js';
+import { placeSchema, rankOriginSchema } from './place.js';
 import { refusalCountsSchema } from './refusals/refusal-counts.js';
 import {
   bytesSchema,
@@ -175,6 +176,9 @@ export const rankReportSchema = z.object({
   software: z.string().max(64).optional(),
   /** Milliseconds since 1970 when it was sent, by the rank's machine: nothing is decided by it. */
   atMs: z.number().int().min(0).optional(),
+  /** Where the rank runs; agents of before tell none, nor how they came to their rank. */
+  place: placeSchema.optional(),
+  origin: rankOriginSchema.optional(),
 });
 export type RankReport = Readonly<z.infer<typeof rankReportSchema>>;
 

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { nodeLevelOf, parseTopology } from '@isobar/topology';
 import { type Trace, writeTrace } from '@isobar/trace';
 import { ManagedProcess } from './managed-process.js';
 import { NatsServers, natsServerName } from './nats-servers.js';
@@ -298,7 +299,10 @@ export class Cluster {
     const name = `agent-${rank}`;
     const { agent: script } = this.#scripts;
     const args = ['--config', this.configurationPath, '--rank', `${rank}`];
-    await this.#startService(name, script, args);
+    const topology = parseTopology(this.options.topology, this.topologyPath);
+    // All run on this machine, which stands for those of the topology.
+    const node = topology.domainName(nodeLevelOf(topology), rank);
+    await this.#startService(name, script, args, { ISOBAR_NODE_NAME: node });
   }
 
   async startCoordinator(index = 0): Promise<void> {

@@ -1,5 +1,17 @@
+export { comparePlaces, type PlaceContradiction } from './compare-places.js';
 export { formatTopology } from './format-topology.js';
+export {
+  fabricQuery,
+  gpuQuery,
+  gpusOf,
+  linkQuery,
+  type NvidiaSmiAnswers,
+  parseFabrics,
+  parseGpus,
+  parseNvlinkGroups,
+} from './nvidia-smi.js';
 export { parseTopology } from './parse-topology.js';
+export { type Gpu, nodeLevelOf, type Place, ranksOfDomain } from './place.js';
 export { readBoundedText } from './read-bounded-text.js';
 export { readTopology } from './read-topology.js';
 export { Topology } from './topology.js';

@@ -1,4 +1,4 @@
-import type { StatusAnswer } from '@isobar/protocol';
+import type { CommandQuestion, StatusAnswer } from '@isobar/protocol';
 import type { AuditReader } from './audit-reader.js';
 import type { ChangeTarget } from './change-commands.js';
 import type { Leadership } from './leadership.js';
@@ -10,7 +10,7 @@ export interface CommandTarget extends ChangeTarget {
   isHolder(): boolean;
   /** @throws IsobarError ISOBAR_COORDINATOR_NOT_LEADING: it holds the lease, and does not lead yet */
   leadership(): Leadership;
-  status(): StatusAnswer;
+  status(question?: CommandQuestion<'status'>): StatusAnswer;
   readonly parameters: ParametersInForce;
   audit(): AuditReader;
 }

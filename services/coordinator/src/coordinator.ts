@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Actor, type Bus, type Intake } from '@isobar/bus';
 import type { LoadedConfiguration } from '@isobar/configuration';
 import {
+  type CommandQuestion,
   type CommandRequest,
   type ControlRecord,
   type CoordinatorEffect,
@@ -33,6 +34,7 @@ import { ParametersInForce } from './parameters-in-force.js';
 import { RankClocks } from './rank-clocks.js';
 import { RankMessages } from './rank-messages.js';
 import { RankOrders } from './rank-orders.js';
+import { RankPlaces } from './rank-places.js';
 import { RefusalAlarm } from './refusal-alarm.js';
 import { RefusedEvents } from './refused-events.js';
 import { timingsOf } from './settings.js';
@@ -54,6 +56,8 @@ export interface CoordinatorOptions {
 const auditStopDeadlineMs = 2_000;
 /** What is near to what does not depend on the model: of the size that experts of large ones have. */
 const nominalExpertBytes = 2 ** 24;
+/** A rank that moves is told of at its old place for a while. */
+const placePatienceMs = 30_000;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 
@@ -80,6 +84,7 @@ export class Coordinator implements CommandTarget {
   readonly #reportedAtMs = new Map<number, number>();
   readonly #sampledAtMs = new Map<number, number>();
   readonly #clocks = new RankClocks();
+  readonly #places: RankPlaces;
   readonly #refused: RefusedEvents;
   readonly #orders: RankOrders;
   readonly #released: Promise<void>;
@@ -105,6 +110,11 @@ export class Coordinator implements CommandTarget {
     );
     this.#refusalAlarm = new RefusalAlarm({
       periodMs: settings.refusalPeriodMs,
+      tell: (kind, fields) => this.#tell(kind, fields),
+    });
+    this.#places = new RankPlaces({
+      topology,
+      patienceMs: placePatienceMs,
       tell: (kind, fields) => this.#tell(kind, fields),
     });
     this.#released = new Promise((resolve) => {
@@ -141,8 +151,10 @@ export class Coordinator implements CommandTarget {
         this.#sampledAtMs.set(sample.rank, performance.now());
         this.#leadership?.addSample(sample);
       },
-      onReport: ({ rank, atMs, refusals = [] }) => {
+      onReport: (report) => {
+        const { rank, atMs, refusals = [] } = report;
         const nowMs = performance.now();
+        this.#places.hear(report);
         this.#reportedAtMs.set(rank, nowMs);
         this.#clocks.hear(rank, atMs, Date.now());
         this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
@@ -172,17 +184,18 @@ export class Coordinator implements CommandTarget {
     );
     this.#timer = setInterval(() => {
       this.#send({ kind: 'tick' });
-      this.#tellRefusals();
+      this.#raiseAlarms();
     }, settings.tickMs);
     this.#send({ kind: 'tick' });
     logger.info({ holder: settings.holder }, 'serving');
   }
 
   /** The audit trail is the leader's. */
-  #tellRefusals(): void {
+  #raiseAlarms(): void {
     this.#intake.tick();
     if (this.#leadership === null) return;
     const nowMs = performance.now();
+    this.#places.tick(nowMs);
     this.#refusalAlarm.hear('coordinator', this.#intake.recent(), nowMs);
     this.#refusalAlarm.tick(nowMs);
   }
@@ -470,7 +483,7 @@ export class Coordinator implements CommandTarget {
     return this.status();
   }
 
-  status(): StatusAnswer {
+  status({ places = false }: CommandQuestion<'status'> = {}): StatusAnswer {
     const { topology } = this.#options;
     return statusOf({
       settings: this.parameters.settings,
@@ -480,6 +493,8 @@ export class Coordinator implements CommandTarget {
       reportedAtMs: this.#reportedAtMs,
       sampledAtMs: this.#sampledAtMs,
       clocks: this.#clocks,
+      places: this.#places,
+      arePlacesTold: places,
       messagesRefused: this.#intake.refused,
       refusals: this.#refusalAlarm.open,
       nowMs: performance.now(),

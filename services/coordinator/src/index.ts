@@ -7,5 +7,6 @@ export {
 } from './command-endpoints.js';
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
 export { RankMessages, type RankMessagesOptions } from './rank-messages.js';
+export { RankPlaces, type RankPlacesOptions } from './rank-places.js';
 export { RefusalAlarm, type RefusalAlarmOptions } from './refusal-alarm.js';
 export type { CoordinatorSettings } from './settings.js';

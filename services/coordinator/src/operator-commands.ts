@@ -13,7 +13,7 @@ import { explainOf, historyOf } from './history-commands.js';
 /** What each command of a deployment does, of the process that serves it. */
 export function operatorCommands(target: CommandTarget): CommandHandlers {
   return {
-    status: () => target.status(),
+    status: (question) => target.status(question),
     plan: () => target.leadership().rebalancing.explainPlan(),
     export: ({ version }) => target.leadership().placements.exported(version),
     history: (question) => historyOf(target, question),

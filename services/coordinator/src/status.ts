@@ -17,6 +17,7 @@ import {
 import type { Topology } from '@isobar/topology';
 import type { Leadership } from './leadership.js';
 import type { RankClocks } from './rank-clocks.js';
+import type { RankPlaces } from './rank-places.js';
 import type { CoordinatorSettings } from './settings.js';
 
 /** Sources, kinds and reasons told. */
@@ -36,6 +37,9 @@ export interface StatusSources {
   /** Likewise its newest load sample. */
   readonly sampledAtMs: ReadonlyMap<number, number>;
   readonly clocks: RankClocks;
+  readonly places: RankPlaces;
+  /** Where each rank runs is told: of many ranks it is a good part of what one message can hold. */
+  readonly arePlacesTold: boolean;
   readonly messagesRefused: number;
   /** Refused lately, here and by ranks. */
   readonly refusals: readonly RefusalTelling[];
@@ -80,6 +84,10 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     pendingPlan: rebalancing.pendingPlan,
     history: rebalancing.history.slice(-historyTold),
     swaps: { ...leadership.swaps },
+    placeContradictions: sources.places.contradictions.map((found) => ({
+      ...found,
+      ranks: [...found.ranks],
+    })),
     messagesRefused,
     refusals: refusals.slice(0, refusalsTold).map(({ source, kind, reason, count }) => ({
       source,
@@ -216,7 +224,16 @@ function rankStatus(sources: StatusSources, rank: number, loadShare: number | nu
     engine: engineStatus(leadership, rank),
     software: report?.software ?? null,
     clockSkewMs: sources.clocks.skewMs(rank),
+    ...placeStatus(sources, rank),
   };
+}
+
+function placeStatus(
+  { places, arePlacesTold }: StatusSources,
+  rank: number,
+): Pick<RankStatus, 'place' | 'origin'> {
+  if (!arePlacesTold) return {};
+  return { place: places.placeOf(rank), origin: places.originOf(rank) };
 }
 
 function slotsOf({ mapping, evidence, control }: LeaderState, rank: number): RankStatus['slots'] {

@@ -5,7 +5,7 @@ import { examine, renderChecks } from '../src/doctor/doctor-command.js';
 import { type Facts, serverClockOf } from '../src/doctor/facts.js';
 import { isOldServer } from '../src/doctor/server-checks.js';
 import { plain } from '../src/terminal/paint.js';
-import { rankOf, statusOf, swapUnderWay } from './support/status.js';
+import { originOf, rankOf, statusOf, swapUnderWay } from './support/status.js';
 
 const answer = <T>(of: T): Asked<T> => ({ kind: 'answer', answer: of });
 const refusal = (code: string, message = code): Asked<never> => ({
@@ -74,6 +74,27 @@ describe('a doctor', () => {
   });
 
   it.each<[string, Facts, Record<string, string>]>([
+    [
+      'places that contradict the topology',
+      withStatus({
+        placeContradictions: [
+          { level: 'node', ranks: [0, 1], what: 'rank 0 and 1 are in one node' },
+        ],
+      }),
+      { places: 'fail' },
+    ],
+    [
+      'agents of before, which tell of no place',
+      withStatus({
+        ranks: statusOf(8).ranks.map(({ place: _place, origin: _origin, ...rank }) => rank),
+      }),
+      { places: 'skip', 'rank sources': 'skip' },
+    ],
+    [
+      'a launcher that contradicts what was said outright',
+      withRank(3, { origin: originOf('--rank', 3, ['torchrun (RANK=4) says rank 4']) }),
+      { 'rank sources': 'warn' },
+    ],
     [
       'an old server',
       factsOf({ server: answer({ ...server, version: '2.9.9' }) }),

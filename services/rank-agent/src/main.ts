@@ -2,10 +2,17 @@ import { awaitBus, type Bus, Intake, onTermination, readNatsContext } from '@iso
 import {
   agentArguments,
   contextOf,
+  discoverAgentRank,
+  discoverGpus,
+  gpuOf,
   LiveConfiguration,
+  originOf,
+  placeWithoutGpu,
+  rankOf,
   reloadOnHangUp,
 } from '@isobar/configuration';
-import { createLogger, openProbes } from '@isobar/telemetry';
+import type { RankPlace } from '@isobar/protocol';
+import { createLogger, type Logger, openProbes } from '@isobar/telemetry';
 import { DurableStateFile } from './durable-state-file.js';
 import { agentMetrics, lackingOf } from './probes.js';
 import { ProcessWitness } from './process-witness.js';
@@ -14,16 +21,20 @@ import { settingsOf, timingsOf } from './settings.js';
 
 const stopDeadlineMs = 10_000;
 
-/** `main.js --config FILE --rank N`: the agent of one rank, until SIGTERM or SIGINT. */
+/** `main.js --config FILE [--rank N]`: the agent of one rank, until SIGTERM or SIGINT. */
 async function main(): Promise<void> {
-  const { file: path, rank } = agentArguments(process.argv.slice(2), process.env);
+  const { file: path, rank: argument } = agentArguments(process.argv.slice(2));
   const live = await LiveConfiguration.load(path, process.env, 'coordinator');
+  const discovery = await discoverAgentRank(live.current, argument, process.env);
+  const rank = rankOf(discovery);
   const settings = await settingsOf(live.current, rank);
   const { deployment, stateDirectory } = settings;
   const { nats, log } = live.current.configuration;
   const { servers, pingIntervalMs, connectTimeoutMs, refusalPeriodMs } = nats;
   const { level } = log;
   const logger = createLogger({ name: 'rank-agent', level, fields: { deployment, rank } });
+  for (const problem of discovery.problems) logger.warn({ err: problem }, 'rank');
+  const place = placeWithoutGpu(process.env, discovery.found?.localRank ?? null);
   const intake = new Intake({ deployment, logger, periodMs: refusalPeriodMs });
   const stopping = new AbortController();
   let bus: Bus | null = null;
@@ -81,12 +92,24 @@ async function main(): Promise<void> {
     file,
     witness,
     logger,
+    origin: originOf(discovery),
+    place,
     onFailure: (error) => {
       logger.fatal({ err: error }, 'agent failed');
       process.exit(1);
     },
   });
-  logger.info('serving');
+  logger.info({ source: discovery.found?.source, place }, 'serving');
+  agent.usePlace(await withGpu(place, logger));
+}
+
+/** It may take its time, and no rank waits for it. */
+async function withGpu(place: RankPlace, logger: Logger): Promise<RankPlace> {
+  const { gpus, notes } = await discoverGpus(process.env, place.node);
+  for (const note of notes) logger.warn(note);
+  const gpu = gpuOf(gpus, process.env, place.localRank);
+  if (gpus.length > 0) logger.info({ gpus: gpus.length, gpu }, 'GPUs found');
+  return { ...place, gpu };
 }
 
 await main().catch((error: unknown) => {

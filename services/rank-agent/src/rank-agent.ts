@@ -20,6 +20,8 @@ import {
   type MessageKind,
   outcomesAnswerSchema,
   querySchema,
+  type RankOrigin,
+  type RankPlace,
   type RankReport,
   type RankSwapEffect,
   type RankSwapEvent,
@@ -45,6 +47,10 @@ export interface RankAgentOptions {
   readonly file: DurableStateFile;
   readonly witness: ProcessWitness;
   readonly logger: Logger;
+  /** How it came to its rank. */
+  readonly origin: RankOrigin | null;
+  /** Where it runs, as far as it is known at the start. */
+  readonly place: RankPlace;
   /** The agent can't go on; its process must end. */
   readonly onFailure: (error: IsobarError) => void;
 }
@@ -85,6 +91,7 @@ export class RankAgent {
   readonly #oversize = new OversizeAlarm((err) =>
     this.#options.logger.error({ err, alarm: 'message-too-large' }, 'alarm'),
   );
+  #place: RankPlace;
   #timings: AgentTimings;
   #reportTimer: NodeJS.Timeout;
   #onLeft: () => void = () => undefined;
@@ -96,6 +103,7 @@ export class RankAgent {
     this.#options = options;
     const { settings, logger } = options;
     this.#reported = reportOf(initial);
+    this.#place = options.place;
     this.#saving = new PatientState({
       save: (state) => options.file.save(state),
       retryMs: stateRetryMs,
@@ -157,6 +165,11 @@ export class RankAgent {
     this.#timings = timings;
     clearInterval(this.#reportTimer);
     this.#reportTimer = this.#reportEvery(timings.reportIntervalMs);
+  }
+
+  /** Tells of this place from now on. */
+  usePlace(place: RankPlace): void {
+    this.#place = place;
   }
 
   /** @throws IsobarError ISOBAR_AGENT_STATE */
@@ -223,15 +236,11 @@ export class RankAgent {
 
   /** Speaks for no engine until its word can be kept; the engine serves on. */
   #onDiskFull(error: IsobarError, isFirst: boolean): void {
-    const { logger, settings } = this.#options;
+    const { logger } = this.#options;
     const { code, message } = error;
     const refused = { order: 'state', version: null, code, reason: message.slice(0, 500) };
     const report: RankReport = { ...this.#reported, engine: null, progress: null, refused };
-    this.#publish(
-      'report',
-      this.#subjects.report(settings.rank),
-      encode({ ...report, atMs: Date.now() }),
-    );
+    this.#sendReport(report);
     if (!isFirst) return;
     logger.error({ err: error, alarm: 'disk-full' }, 'alarm');
     this.#engine.stop();
@@ -315,13 +324,10 @@ export class RankAgent {
           'vote',
         );
         return;
-      case 'send-report': {
+      case 'send-report':
         this.#reported = effect.report;
-        const refusals = this.#intake.recent();
-        const told = { ...(refusals.length === 0 ? {} : { refusals }), atMs: Date.now() };
-        this.#publish('report', this.#subjects.report(rank), encode({ ...effect.report, ...told }));
+        this.#sendReport(effect.report);
         return;
-      }
       case 'look-for-processes':
         this.#lookFor(effect.engines);
         return;
@@ -348,6 +354,19 @@ export class RankAgent {
         logger.error({ ...effect.fields, alarm: effect.alarm }, 'alarm');
         return;
     }
+  }
+
+  /** With what the machine has no part in. */
+  #sendReport(report: RankReport): void {
+    const { settings, origin } = this.#options;
+    const refusals = this.#intake.recent();
+    const told = {
+      ...(refusals.length === 0 ? {} : { refusals }),
+      ...(origin === null ? {} : { origin }),
+      place: this.#place,
+      atMs: Date.now(),
+    };
+    this.#publish('report', this.#subjects.report(settings.rank), encode({ ...report, ...told }));
   }
 
   #publish(kind: MessageKind, subject: string, payload: Uint8Array): void {

@@ -4,6 +4,7 @@ import { modeSchema } from '../control-record.js';
 import { standingSchema } from '../engine-description.js';
 import { memberSchema } from '../member.js';
 import { refusedOrderSchema } from '../messages.js';
+import { placeSchema, rankOriginSchema } from '../place.js';
 import { refusalCountSchema } from '../refusals/refusal-counts.js';
 import { incarnationSchema } from '../schemas.js';
 import { economySummarySchema, planSummarySchema, rebalanceEntrySchema } from './plan.js';
@@ -71,6 +72,16 @@ export const rankStatusSchema = z.object({
     .nullable()
     .optional()
     .describe('The newest order of the leader that the rank has not followed, until it does.'),
+  place: placeSchema
+    .nullable()
+    .optional()
+    .describe(
+      'Where asked for, where the rank runs as its agent finds it; null where it does not tell.',
+    ),
+  origin: rankOriginSchema
+    .nullable()
+    .optional()
+    .describe('Where asked for, how its agent came to its rank; null where it does not tell.'),
 });
 export type RankStatus = z.infer<typeof rankStatusSchema>;
 
@@ -172,6 +183,10 @@ export const statusAnswerSchema = z.object({
   pendingPlan: planSummarySchema.nullable().describe('Waits to be approved or refused.'),
   history: z.array(rebalanceEntrySchema).describe('Newest last.'),
   swaps: z.object({ committed: z.number(), void: z.number() }),
+  placeContradictions: z
+    .array(z.object({ level: z.string(), ranks: z.array(z.number()), what: z.string() }))
+    .optional()
+    .describe('Where ranks tell of other places than the topology, the first of them.'),
   messagesRefused: z.number().describe('By the coordinator, since it began.'),
   refusals: z
     .array(

@@ -17,7 +17,12 @@ export const watchingCommands = {
   status: {
     access: 'read',
     description: 'What the deployment does now: leader, mapping, load, ranks, swap, rebalances.',
-    question: nothing,
+    question: z.strictObject({
+      places: z
+        .boolean()
+        .optional()
+        .describe('Also where each rank runs, and how its agent came to its rank.'),
+    }),
     answer: statusAnswerSchema,
     example: {},
     refusals: [],

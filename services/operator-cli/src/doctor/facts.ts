@@ -1,5 +1,11 @@
 import type { ServerDescription, StoreLimits, StreamDescription } from '@isobar/bus';
-import { eventStreamName, IsobarError, recordsBucket, type StatusAnswer } from '@isobar/protocol';
+import {
+  type CommandQuestion,
+  eventStreamName,
+  IsobarError,
+  recordsBucket,
+  type StatusAnswer,
+} from '@isobar/protocol';
 import { readHistory, type TrailEvent } from '../commands/history-command.js';
 import type { CoordinatorClient } from '../coordinator-client.js';
 import { errorCodeOf } from '../exit-codes.js';
@@ -54,9 +60,8 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
   const { deployment, timeoutMs } = of;
   const { bus } = client;
   const server = await asked(() => bus.describeServer());
-  const sentMs = Date.now();
-  const status = await asked(() => client.ask('status', {}));
-  const clock = clockOf(status, sentMs, Date.now());
+  const { status, sentMs, heardMs: toldMs } = await askStatus(client);
+  const clock = clockOf(status, sentMs, toldMs);
   const version = status.kind === 'answer' ? status.answer.mapping.version : null;
   const askedMs = Date.now();
   const eventStream = await asked(() => bus.describeStream(eventStreamName(deployment), timeoutMs));
@@ -78,6 +83,23 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
     dryRun: await asked(() => client.ask('pause', { dryRun: true })),
     events,
   };
+}
+
+interface StatusHeard {
+  readonly status: Asked<StatusAnswer>;
+  readonly sentMs: number;
+  readonly heardMs: number;
+}
+
+/** With places, unless the coordinator is of before, or they are too many for one message. */
+async function askStatus(client: CoordinatorClient): Promise<StatusHeard> {
+  const ask = async (question: CommandQuestion<'status'>) => {
+    const sentMs = Date.now();
+    const status = await asked(() => client.ask('status', question));
+    return { status, sentMs, heardMs: Date.now() };
+  };
+  const heard = await ask({ places: true });
+  return heard.status.kind === 'answer' ? heard : ask({});
 }
 
 async function readEvents(client: CoordinatorClient, deployment: string): Promise<TrailEvent[]> {

@@ -22,6 +22,8 @@ const alarmAdvice: Readonly<Record<string, string>> = {
   'parameters-unusable': 'isobar parameters names them; isobar set each anew',
   'record-contradicted': 'read docs/PROTOCOL.md, "What has it shown"; the ranks outrank the store',
   'slow-phase': 'look at the ranks that it names',
+  'topology-contradicted':
+    'make the topology say where the ranks run, or have them run where it says',
   'store-behind': 'check the NATS servers: acknowledged records were lost; then isobar mode',
 };
 

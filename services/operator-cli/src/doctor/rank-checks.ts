@@ -9,10 +9,15 @@ const reportLateMs = 5_000;
 /** Samples come every second by default, and where loads are told more seldom not this seldom. */
 const sampleLateMs = 15_000;
 
+/** Contradictions between places and topology, each a line. */
+const contradictionsTold = 8;
+
 /** Agents and engines, one check for each thing that may be wrong with them. */
 export function rankChecks(status: StatusAnswer): Check[] {
   return [
     topology(status),
+    ...places(status),
+    rankSources(status),
     reports(status),
     engines(status),
     members(status),
@@ -39,6 +44,46 @@ function topology({ ranks, mapping }: StatusAnswer): Check {
   const found = `${ranks.length} ranks on ${nodes} nodes; the mapping has ${mapping.ranks} ranks`;
   if (ranks.length === mapping.ranks) return ok(name, found);
   return fail(name, found, 'give the coordinators the topology of this cluster');
+}
+
+function places({ ranks, placeContradictions = [] }: StatusAnswer): Check[] {
+  const name = 'places';
+  const advice =
+    'make the topology say where the ranks run, or have them run where it says; docs/OPERATIONS.md, alarm topology-contradicted';
+  if (placeContradictions.length > 0) {
+    return placeContradictions
+      .slice(0, contradictionsTold)
+      .map(({ what }) => fail(name, what, advice));
+  }
+  const told = ranks.flatMap(({ place }) => place ?? []);
+  if (told.length === 0) return [skip(name, 'no agent that is heard tells where it runs')];
+  const machines = new Set(told.map(({ node }) => node)).size;
+  const gpus = told.filter(({ gpu }) => gpu !== null).length;
+  const found = `${counted(told.length, 'rank')} on ${counted(machines, 'machine')}, as the topology has them; ${gpus} tell of their GPU`;
+  return [ok(name, found)];
+}
+
+function rankSources({ ranks }: StatusAnswer): Check {
+  const name = 'rank sources';
+  const told = ranks.flatMap(({ rank, origin }) => (origin == null ? [] : [{ rank, origin }]));
+  if (told.length === 0) return skip(name, 'no agent that is heard tells how it came to its rank');
+  const doubted = told.filter(({ origin }) => origin.warnings.length > 0);
+  const [first] = doubted;
+  if (first !== undefined) {
+    const which = ranges(doubted.map(({ rank }) => rank));
+    const found = `contradicted on rank ${which}; rank ${first.rank}: ${first.origin.warnings[0]}`;
+    return warn(
+      name,
+      found,
+      'isobar doctor --ranks tells of each; correct the launcher, or what it is told',
+    );
+  }
+  const sources = [...new Set(told.map(({ origin }) => origin.source))];
+  const each = sources.map((source) => {
+    const of = told.filter(({ origin }) => origin.source === source);
+    return `rank ${ranges(of.map(({ rank }) => rank))} by ${source}`;
+  });
+  return ok(name, each.join('; '));
 }
 
 function reports({ ranks }: StatusAnswer): Check {

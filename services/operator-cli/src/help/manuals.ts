@@ -33,10 +33,19 @@ const watchingManuals: Readonly<Record<string, Manual>> = {
   doctor: {
     details: [
       'Looks at the NATS server and its limits, clocks, permissions, who leads, ranks, engines, records, events and alarms. Nothing is changed: whether one may command is found out by a dry run, which the audit trail records.',
+      'With --local it looks at this machine alone, in the environment that it is started in: which rank an agent would take and who says so, the machine, its GPUs and NVLink, and what contradicts what. In a container or a unit run it as the agent is run.',
       'What can not be looked at is said to be skipped: the credentials of operators and viewers may not ask for limits of the account.',
     ],
     examples: [
       { line: 'isobar doctor', does: 'what is wrong, and what to do about it' },
+      {
+        line: 'isobar doctor --ranks',
+        does: 'of each rank where it runs, and who says which it is',
+      },
+      {
+        line: 'isobar doctor --local --config /etc/isobar/isobar.yaml',
+        does: 'what an agent would find out here',
+      },
       { line: 'isobar doctor --json', does: 'for a monitor: checks, each with verdict and advice' },
     ],
     seeAlso: ['status', 'history', 'docs/errors.md'],

@@ -1,4 +1,4 @@
-import type { RankStatus, StatusAnswer } from '@isobar/protocol';
+import type { RankOrigin, RankPlace, RankStatus, StatusAnswer } from '@isobar/protocol';
 
 /** A healthy rank: 4 to a node, each with the load that its number says. */
 export function rankOf(rank: number, changes: Partial<RankStatus> = {}): RankStatus {
@@ -28,8 +28,30 @@ export function rankOf(rank: number, changes: Partial<RankStatus> = {}): RankSta
     },
     software: '0.1.0',
     clockSkewMs: -4,
+    place: placeOf(rank),
+    origin: originOf('torchrun', rank),
     ...changes,
   };
+}
+
+export function placeOf(rank: number): RankPlace {
+  const node = `hgx-${Math.floor(rank / 4)}`;
+  const gpu = {
+    index: rank % 4,
+    uuid: `GPU-${rank}`,
+    name: 'NVIDIA H100',
+    nvlinkDomain: `${node}/0`,
+  };
+  return { node, localRank: rank % 4, domains: { rack: 'r7' }, gpu };
+}
+
+export function originOf(
+  source: string,
+  rank: number,
+  warnings: readonly string[] = [],
+): RankOrigin {
+  const tellings = [{ source, rank, numRanks: null, localRank: null }];
+  return { source, tellings, warnings: [...warnings] };
 }
 
 /** A deployment of so many ranks on which nothing is wrong. */

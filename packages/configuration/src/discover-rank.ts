@@ -1,0 +1,145 @@
+import { IsobarError, type RankOrigin } from '@isobar/protocol';
+import { nodeLevelOf, readTopology, Topology } from '@isobar/topology';
+import { localRankOf } from './agent-place.js';
+import type { Environment } from './environment-values.js';
+import type { LoadedConfiguration } from './load-configuration.js';
+import { nodeName } from './named-place.js';
+import type { RankCircumstances, SourcedRank, UnreadableSource } from './rank-source.js';
+import { rankArgument, rankSources } from './rank-sources.js';
+
+/** What all say of a process's rank. */
+export interface RankDiscovery {
+  /** The first that says one; null where nobody does. */
+  readonly found: SourcedRank | null;
+  /** It was said to this very process. */
+  readonly isExplicit: boolean;
+  /** Who says one, in order of precedence. */
+  readonly tellings: readonly SourcedRank[];
+  /** What contradicts the one found, or can't be read. */
+  readonly problems: readonly IsobarError[];
+}
+
+/**
+ * Asks every source which rank this process is.
+ * @param argument the rank after `--rank`, null where there is none
+ */
+export function discoverRank(
+  argument: number | null,
+  circumstances: RankCircumstances,
+): RankDiscovery {
+  const read = rankSources.map((source) => source.read(circumstances));
+  const said = read.filter((one) => one !== null && 'rank' in one);
+  const tellings = argument === null ? said : [ofArgument(argument), ...said];
+  const [found = null] = tellings;
+  const unreadable = read.filter((one) => one !== null && 'variable' in one).map(unreadableSource);
+  const isExplicit =
+    found !== null &&
+    (found.source === rankArgument ||
+      rankSources.some(({ name, isExplicit: of }) => of && name === found.source));
+  const problems =
+    found === null
+      ? unreadable
+      : [
+          ...unreadable,
+          ...differing(found, tellings),
+          ...tellings.flatMap((telling) => contradictingTopology(telling, circumstances.topology)),
+        ];
+  return { found, isExplicit, tellings, problems };
+}
+
+/**
+ * The rank that holds.
+ * @throws IsobarError ISOBAR_CONFIGURATION_RANK_MISSING; and where none was said to this very process,
+ *   ISOBAR_CONFIGURATION_RANK_CONTRADICTED naming both sides, ISOBAR_CONFIGURATION_RANK_SOURCE naming
+ *   the variable
+ */
+export function rankOf({ found, isExplicit, problems }: RankDiscovery): number {
+  const [problem] = problems;
+  if (!isExplicit && problem !== undefined) throw problem;
+  if (found !== null) return found.rank;
+  const names = [rankArgument, ...rankSources.map(({ variables: [first = ''] }) => first)];
+  const text = `nothing says which rank this is: none of ${[...new Set(names)].join(', ')}`;
+  throw new IsobarError('ISOBAR_CONFIGURATION_RANK_MISSING', text, { field: 'rank' });
+}
+
+/**
+ * As `discoverRank`, with what a configuration says. A topology that has a file of its own is read
+ * where the rank is not said outright.
+ * @throws TopologyError
+ */
+export async function discoverAgentRank(
+  { configuration }: LoadedConfiguration,
+  argument: number | null,
+  environment: Environment,
+): Promise<RankDiscovery> {
+  const { topology: given, agent } = configuration;
+  const inHand = given instanceof Topology ? given : null;
+  const { ranksPerPod } = agent;
+  const circumstances = { environment, ranksPerPod, node: nodeName(environment), topology: inHand };
+  const discovery = discoverRank(argument, circumstances);
+  if (discovery.isExplicit || typeof given !== 'string') return discovery;
+  return discoverRank(argument, { ...circumstances, topology: await readTopology(given) });
+}
+
+/** As a report tells it. */
+export function originOf({ found, tellings, problems }: RankDiscovery): RankOrigin | null {
+  if (found === null) return null;
+  return {
+    source: found.source,
+    tellings: tellings.map(({ source, rank, numRanks, localRank }) => ({
+      source,
+      rank,
+      numRanks,
+      localRank,
+    })),
+    warnings: problems.slice(0, 16).map(({ message }) => message.slice(0, 500)),
+  };
+}
+
+function ofArgument(rank: number): SourcedRank {
+  const unknown = { numRanks: null, localRank: null, nodeIndex: null };
+  return { source: rankArgument, rank, ...unknown, from: `${rankArgument} ${rank}` };
+}
+
+function differing(found: SourcedRank, tellings: readonly SourcedRank[]): IsobarError[] {
+  return tellings
+    .filter(({ rank }) => rank !== found.rank)
+    .map((other) => contradicted(`rank ${found.rank}`, found, `rank ${other.rank}`, other));
+}
+
+function contradictingTopology(telling: SourcedRank, topology: Topology | null): IsobarError[] {
+  if (topology === null) return [];
+  const { rank, numRanks, localRank, nodeIndex } = telling;
+  const by = { source: 'topology', from: 'topology' };
+  if (numRanks !== null && numRanks !== topology.numRanks) {
+    return [contradicted(`${numRanks} ranks`, telling, `${topology.numRanks}`, by)];
+  }
+  // That there is no such rank is refused where it is used.
+  if (rank >= topology.numRanks) return [];
+  const node = topology.domainOf(nodeLevelOf(topology), rank);
+  if (nodeIndex !== null && nodeIndex !== node) {
+    const side = `rank ${rank} on the machine of index ${nodeIndex}`;
+    return [contradicted(side, telling, `on that of index ${node}`, by)];
+  }
+  const place = localRankOf(topology, rank);
+  if (nodeIndex === null || localRank === null || localRank === place) return [];
+  const side = `rank ${rank} at place ${localRank} of its machine`;
+  return [contradicted(side, telling, `at place ${place}`, by)];
+}
+
+interface Side {
+  readonly source: string;
+  readonly from: string;
+}
+
+function contradicted(one: string, by: Side, other: string, otherBy: Side): IsobarError {
+  const of = ({ source, from }: Side) => (from === source ? source : `${source} (${from})`);
+  const text = `${of(by)} says ${one}, ${of(otherBy)} says ${other}: say which by --rank or ISOBAR_RANK, or correct one`;
+  const fields = { field: 'rank', sources: [by.source, otherBy.source] };
+  return new IsobarError('ISOBAR_CONFIGURATION_RANK_CONTRADICTED', text, fields);
+}
+
+function unreadableSource({ source, variable, what }: UnreadableSource): IsobarError {
+  const text = `${variable} ${what}`;
+  return new IsobarError('ISOBAR_CONFIGURATION_RANK_SOURCE', text, { source, variable });
+}

@@ -1,0 +1,81 @@
+import type { RankOrigin, RankPlace, RankReport } from '@isobar/protocol';
+import { comparePlaces, type PlaceContradiction, type Topology } from '@isobar/topology';
+
+export interface RankPlacesOptions {
+  readonly topology: Topology;
+  /** A contradiction is told once it has lasted for so long: ranks that move are in two places for a while. */
+  readonly patienceMs: number;
+  readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Contradictions that are kept and told. */
+const contradictionsMax = 32;
+
+/**
+ * Where ranks say that they run. Raises the alarm `topology-contradicted` while that is not as the
+ * topology has it.
+ */
+export class RankPlaces {
+  readonly #options: RankPlacesOptions;
+  readonly #places = new Map<number, RankPlace>();
+  readonly #origins = new Map<number, RankOrigin>();
+  #contradictions: readonly PlaceContradiction[] = [];
+  #sinceMs: number | null = null;
+  #isChanged = false;
+  /** What was told last, empty where no alarm is open. */
+  #told = '';
+
+  constructor(options: RankPlacesOptions) {
+    this.#options = options;
+  }
+
+  hear({ rank, place, origin }: Pick<RankReport, 'rank' | 'place' | 'origin'>): void {
+    if (origin === undefined) this.#origins.delete(rank);
+    else this.#origins.set(rank, origin);
+    if (isSamePlace(this.#places.get(rank), place)) return;
+    if (place === undefined) this.#places.delete(rank);
+    else this.#places.set(rank, place);
+    this.#isChanged = true;
+  }
+
+  placeOf(rank: number): RankPlace | null {
+    return this.#places.get(rank) ?? null;
+  }
+
+  originOf(rank: number): RankOrigin | null {
+    return this.#origins.get(rank) ?? null;
+  }
+
+  /** The first of them, in order of levels and ranks. */
+  get contradictions(): readonly PlaceContradiction[] {
+    if (this.#isChanged) {
+      this.#isChanged = false;
+      const { topology } = this.#options;
+      this.#contradictions = comparePlaces(topology, this.#places, contradictionsMax);
+    }
+    return this.#contradictions;
+  }
+
+  /** Of a leader: one alarm for all of them, again where they are others. */
+  tick(nowMs: number): void {
+    const { patienceMs, tell } = this.#options;
+    const { contradictions } = this;
+    if (contradictions.length === 0) {
+      this.#sinceMs = null;
+      if (this.#told === '') return;
+      this.#told = '';
+      tell('alarm-cleared', { alarm: 'topology-contradicted' });
+      return;
+    }
+    this.#sinceMs ??= nowMs;
+    if (nowMs - this.#sinceMs < patienceMs) return;
+    const text = JSON.stringify(contradictions);
+    if (text === this.#told) return;
+    this.#told = text;
+    tell('alarm', { alarm: 'topology-contradicted', contradictions });
+  }
+}
+
+function isSamePlace(one: RankPlace | undefined, other: RankPlace | undefined): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
