@@ -36,16 +36,20 @@ afterEach(async () => {
   running = null;
 });
 
-async function start(scripts: ServiceScripts, activation: 'two-table' | 'in-place') {
+async function start(
+  scripts: ServiceScripts,
+  activation: 'two-table' | 'in-place',
+  mode: 'automatic' | 'observe' = 'automatic',
+) {
   const small = await SmallCluster.start({
     scripts,
     activation,
     numCoordinators: 2,
-    coordinator: shortLease,
+    coordinator: { ...shortLease, mode },
     agent: { reportIntervalMs: 200 },
   });
   running = small;
-  await small.committed(2);
+  await small.committed(mode === 'automatic' ? 2 : 1);
   return small;
 }
 
@@ -59,6 +63,13 @@ async function replace({ cluster }: SmallCluster, name: string): Promise<void> {
 async function swapped(small: SmallCluster): Promise<void> {
   const { mapping } = await small.status();
   await small.committed(mapping.version + 1);
+}
+
+/** What a command prints that succeeds. */
+async function done(script: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await startNode(script, ...args).ended;
+  if (code !== 0) throw new Error(`${script} ${args.join(' ')} ended with ${code}: ${stderr}`);
+  return stdout;
 }
 
 /** The standby first: the leader then gives its lease to one that is new already. */
@@ -87,8 +98,7 @@ async function replaceEngines(small: SmallCluster): Promise<void> {
   for (const rank of ranks) {
     const where = ['--server', small.cluster.natsUrl, '--deployment', 'demo'];
     const leave = ['leave', `${rank}`, '--yes', '--wait', '60s'];
-    const { code, stderr } = await startNode(isobarBin, ...where, ...leave).ended;
-    expect({ code, stderr }).toMatchObject({ code: 0 });
+    await done(isobarBin, ...where, ...leave);
     expect(await small.cluster.process(`engine-${rank}`).stop(stopDeadlineMs)).toBe(0);
     await small.cluster.restart(`engine-${rank}`);
     await vi.waitFor(async () => {
@@ -147,18 +157,19 @@ describe.skipIf(!isThere)(`an upgrade from ${previousRelease.version}`, () => {
   });
 
   it('may begin anywhere: either command line steers either coordinator', async () => {
-    const small = await start(before.scripts, 'two-table');
-    const isobar = (script: string, ...args: string[]) =>
-      startNode(script, '--server', small.cluster.natsUrl, '--deployment', 'demo', ...args).ended;
+    // 0.1.0 refuses a drain that a rebalance came before.
+    const small = await start(before.scripts, 'two-table', 'observe');
+    const where = ['--server', small.cluster.natsUrl, '--deployment', 'demo'];
+    const isobar = (script: string, ...args: string[]) => done(script, ...where, ...args);
     for (const _release of ['before', 'now']) {
       for (const script of [before.isobar, isobarBin]) {
-        const status = await isobar(script, 'status', '--json');
-        expect([status.code, JSON.parse(status.stdout)]).toMatchObject([0, { mode: 'automatic' }]);
-        expect((await isobar(script, 'pause', '--yes')).code).toBe(0);
-        expect((await isobar(script, 'resume', '--yes')).code).toBe(0);
-        expect((await isobar(script, 'history', '--last', '5')).code).toBe(0);
-        expect((await isobar(script, 'drain', '3', '--yes', '--wait', '60s')).code).toBe(0);
-        expect((await isobar(script, 'undrain', '3', '--yes', '--wait', '60s')).code).toBe(0);
+        const status = JSON.parse(await isobar(script, 'status', '--json'));
+        expect(status).toMatchObject({ mode: 'observe' });
+        await isobar(script, 'pause', '--yes');
+        await isobar(script, 'resume', '--yes');
+        await isobar(script, 'history', '--last', '5');
+        await isobar(script, 'drain', '3', '--yes', '--wait', '60s');
+        await isobar(script, 'undrain', '3', '--yes', '--wait', '60s');
       }
       small.cluster.useScripts(serviceScripts);
       await replaceCoordinators(small);

@@ -300,9 +300,10 @@ export class Cluster {
     const { agent: script } = this.#scripts;
     const args = ['--config', this.configurationPath, '--rank', `${rank}`];
     const topology = parseTopology(this.options.topology, this.topologyPath);
-    // All run on this machine, which stands for those of the topology.
+    // All run on this machine, which stands for those of the topology; processes of before refuse
+    // variables of ours that they don't know.
     const node = topology.domainName(nodeLevelOf(topology), rank);
-    await this.#startService(name, script, args, { ISOBAR_NODE_NAME: node });
+    await this.#startService(name, script, args, { SLURMD_NODENAME: node });
   }
 
   async startCoordinator(index = 0): Promise<void> {

@@ -57,6 +57,23 @@ describe('a request', () => {
     ]);
   });
 
+  it('is taken on whatever is in force where its waves are the leader’s own', () => {
+    const group = settledGroup(3);
+    const { digest } = group.state.swap.newest;
+    const member = group.state.swap.members.find(({ rank }) => rank === 2);
+    group.send({
+      kind: 'request',
+      token: 1,
+      change: 'leave',
+      ranks: [2],
+      members: member === undefined ? [] : [member],
+      base: { version: 0, digest },
+    });
+    expect(group.effectsOf('request-refused')).toEqual([]);
+    group.settle();
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 1, outcome: 'committed' }]);
+  });
+
   it('is refused while something of the same rank is under way', () => {
     const group = settledGroup(3);
     group.rank(0).isSilent = true;
