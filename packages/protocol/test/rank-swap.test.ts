@@ -267,6 +267,18 @@ describe('a vote is released', () => {
 });
 
 describe('a question', () => {
+  it('is not answered where 16 newer ones wait', () => {
+    for (let question = 0; question < 20; question += 1) {
+      world.hear({ kind: 'query', query: { schema: 1, fence: successor }, question });
+    }
+    expect(world.answers).toEqual([]);
+    world.settle();
+    const answered = world.told.flatMap((effect) =>
+      effect.kind === 'answer' ? [effect.question] : [],
+    );
+    expect(answered).toEqual(Array.from({ length: 16 }, (_, index) => 4 + index));
+  });
+
   it('is answered while the engine stages, once its fence has been raised', () => {
     world.prepare(proposed(3, 0), leader);
     world.carryOutNext();
@@ -819,6 +831,20 @@ describe("the end of an engine's process", () => {
     world.hearNext();
     expect(world.report?.engine).toBeNull();
     expect(world.alarms()).toEqual(['exited-engine']);
+  });
+
+  it('is looked for of the last 16 engines that were seen', () => {
+    const incarnations = Array.from({ length: 20 }, (_, index) =>
+      index.toString(16).padStart(16, 'e'),
+    );
+    for (const each of incarnations) {
+      world.startEngine('joining', each);
+      world.connect(process);
+      world.settle();
+    }
+    expect(world.saved.witnessed.map((engine) => engine.incarnation)).toEqual(
+      incarnations.slice(-16),
+    );
   });
 
   it('is kept for the last 64 engines, and for one that is still listed', () => {

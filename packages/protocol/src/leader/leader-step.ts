@@ -80,7 +80,8 @@ export function roomForWaves(
   return roomForWave(wholeMapping(mapping), base, voidRecordsBytes(state), payloadBytesMax);
 }
 
-function voidRecordsBytes({ outcomes }: LeaderState): number {
+/** Of numbers decided void since the newest version, what a rank tells. */
+export function voidRecordsBytes({ outcomes }: LeaderState): number {
   const voids = outcomes.filter(({ outcome }) => outcome === 'void');
   return voids.reduce((sum, { record }) => sum + record.byteLength + voidAroundBytes, 0);
 }

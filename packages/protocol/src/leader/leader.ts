@@ -317,7 +317,7 @@ function advance(step: LeaderStep): void {
     if (!isIdle(step.state)) {
       const { activity } = step.state;
       const due = firstDue(step.state, step.nowMs);
-      if (activity !== null && due !== null && orderOf(due.change) < orderOf(activity.change)) {
+      if (activity !== null && due !== null && due.order < orderOf(activity.change)) {
         const reason = `a ${due.change} comes first${byAsker(due.askedBy)}`;
         interrupt(step, { outcome: 'superseded', reason }, false);
       }

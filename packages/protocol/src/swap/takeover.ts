@@ -261,7 +261,8 @@ function withWord(state: TakeoverState, word: RankWord): TakeoverState {
   const words = new Map(state.words);
   words.delete(key);
   const ofRank = [...words].filter(([, other]) => other.answer.rank === rank);
-  for (const [oldest] of ofRank.slice(0, 1 + ofRank.length - wordsOfRankMax)) words.delete(oldest);
+  const surplus = Math.max(0, 1 + ofRank.length - wordsOfRankMax);
+  for (const [oldest] of ofRank.slice(0, surplus)) words.delete(oldest);
   return { ...state, words: words.set(key, word) };
 }
 

@@ -178,6 +178,21 @@ describe('a request', () => {
     ]);
   });
 
+  it('is refused beyond 4,096 waves', () => {
+    const group = settledGroup(4);
+    const [wave] = exchanges(group.state.mapping, [[0, 2]]);
+    if (wave === undefined) throw new Error('no wave');
+    const base = group.state.swap.newest;
+    const request = { kind: 'request', change: 'rebalance', base } as const;
+    group.send({ ...request, token: 1, waves: Array(4_097).fill(wave) });
+    expect(group.effectsOf('request-refused')[0]?.error).toMatchObject({
+      code: 'ISOBAR_COORDINATOR_REQUEST_INVALID',
+      fields: { field: 'waves' },
+    });
+    group.send({ ...request, token: 2, waves: Array(4_096).fill(wave) });
+    expect(group.effectsOf('request-accepted')).toMatchObject([{ token: 2 }]);
+  });
+
   it('is given up where a wave is not what its digest says', () => {
     const group = settledGroup(3);
     const [wave] = exchanges(group.state.mapping, [[0, 3]]);

@@ -56,6 +56,18 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     ],
   },
   {
+    name: 'forget cuts at the switch, before the version is retired',
+    ...few,
+    edits: [
+      {
+        file: 'swap/engine-swap.js',
+        find: '    return { ...state, mappingVersion: version, switchingTo: null };',
+        replace:
+          '    return { ...state, mappingVersion: version, switchingTo: null, cuts: cutsNeeded(state) };',
+      },
+    ],
+  },
+  {
     name: 'skip the fence',
     ...few,
     edits: [

@@ -298,10 +298,9 @@ export class Operator {
   }
 
   /** An operator takes an engine for dead that stands still: asked of whoever takes over. */
-  vouchFor({ rank, incarnation, name }: SimulatedEngine): void {
-    const { coordinators, rules, agents } = this.#world;
-    const names = agents.filter((agent) => agent.engine.name === name).map((agent) => agent.name);
-    rules.outcomes.countOut(incarnation, [name, ...names]);
+  vouchFor({ rank, incarnation }: SimulatedEngine): void {
+    const { coordinators, rules } = this.#world;
+    rules.outcomes.countOut(incarnation);
     for (const coordinator of coordinators) {
       const { process, state } = coordinator;
       if (!process.alive || process.paused || state.role.kind !== 'taking-over') continue;

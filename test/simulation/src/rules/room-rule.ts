@@ -15,14 +15,17 @@ export function checkRoom(
   // Without room for any move nothing is cut: it is begun where it fits all the same.
   if (layerBytes + moveBytes > bytesMax || layers.length <= 1) return;
   const begins = listed.filter((member) => !includesMember(members, member));
-  const moves = decodeTransfers(transfers).filter(
+  const all = decodeTransfers(transfers);
+  const whole = all.filter(
     ({ destinationRank: rank, sourceRank }) =>
-      rank !== sourceRank && !begins.some((member) => member.rank === rank),
+      rank === sourceRank || begins.some((member) => member.rank === rank),
   );
-  const bytes = layers.length * layerBytes + moves.length * moveBytes;
+  const moves = all.filter((transfer) => !whole.includes(transfer));
+  const cut = layers.filter((changed) => whole.every(({ layer }) => layer !== changed));
+  const bytes = cut.length * layerBytes + moves.length * moveBytes;
   if (bytes <= bytesMax) return;
   throw new RuleViolation(
     'room',
-    `${who} proposes ${moves.length} moves in ${layers.length} layers as version ${version}, ${bytes} bytes in a message with room for ${bytesMax}`,
+    `${who} proposes ${moves.length} moves in ${cut.length} layers as version ${version}, ${bytes} bytes in a message with room for ${bytesMax}`,
   );
 }

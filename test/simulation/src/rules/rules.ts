@@ -37,7 +37,6 @@ export class Rules {
   readonly residency: ResidencyRules;
   readonly #reader: Reader;
   readonly #situations: Situations;
-  readonly #agents: readonly SimulatedAgent[];
   readonly #engines: readonly SimulatedEngine[];
   readonly #cut = new CutMembers();
 
@@ -48,7 +47,6 @@ export class Rules {
     this.#engineRules = new EngineRules(this.outcomes);
     this.#agentRules = new AgentRules(this.outcomes, reader);
     this.#engines = engines;
-    this.#agents = world.agents;
     const isProvenDead = (engine: SimulatedEngine) =>
       !engine.process.alive ||
       this.#cut.has(engine) ||
@@ -109,19 +107,12 @@ export class Rules {
     );
     const isMajority = 2 * listed.length > members.length;
     if (!isMajority || !listed.every((engine) => includesMember(engine.swap.cuts, cut))) return;
-    this.outcomes.outlive(cut.incarnation, this.#namesOf(cut.rank));
-  }
-
-  /** Engines that have the rank, and agents beside them. */
-  #namesOf(rank: number): string[] {
-    const engines = this.#engines.filter((engine) => engine.rank === rank);
-    const agents = this.#agents.filter(({ engine }) => engines.includes(engine));
-    return [...engines, ...agents].map(({ name }) => name);
+    this.outcomes.outlive(cut.incarnation);
   }
 
   /** An operator's word for the death of an engine whose process is gone has been taken. */
-  vouchedFor({ rank, incarnation }: Member): void {
-    this.outcomes.outlive(incarnation, this.#namesOf(rank));
+  vouchedFor({ incarnation }: Member): void {
+    this.outcomes.outlive(incarnation);
   }
 
   agentStepped(
