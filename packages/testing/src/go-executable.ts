@@ -29,6 +29,13 @@ export const natsClient: GoExecutable = {
   version: 'v0.5.1',
 };
 
+/** Builds manifests of Kubernetes from bases and components. */
+export const kustomize: GoExecutable = {
+  name: 'kustomize',
+  package: 'sigs.k8s.io/kustomize/kustomize/v5',
+  version: 'v5.7.1',
+};
+
 /**
  * Path of the executable, built into the project's cache where it is not there yet.
  * @returns null where there is no Go

@@ -5,11 +5,17 @@ export {
   type ConfigurationGroups,
   type ServiceScripts,
 } from './cluster.js';
-export { type DebianExecutable, fetchDebianPackage, findExecutable } from './debian-package.js';
+export {
+  cacheDirectory,
+  type DebianExecutable,
+  fetchDebianPackage,
+  findExecutable,
+} from './debian-package.js';
 export {
   buildGoExecutable,
   currentNatsServer,
   type GoExecutable,
+  kustomize,
   natsClient,
 } from './go-executable.js';
 export { locateNatsServer } from './locate-nats-server.js';

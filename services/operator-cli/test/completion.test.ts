@@ -68,7 +68,7 @@ describe.skipIf(!isInstalled('bash'))('in bash', () => {
     ],
     [
       ['auth', ''],
-      ['init', 'help'],
+      ['init', 'secrets', 'help'],
     ],
     [
       ['auth', 'init', '--kind', ''],

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { errorCodeOf } from '../exit-codes.js';
 import { count } from '../option-values.js';
 import { type AuthInitOptions, initAuthentication, renderAuthInit } from './auth-init.js';
+import { kubernetesSecrets } from './kubernetes-secrets.js';
 
 const kinds = ['password', 'nkey', 'tls'];
 const several = (value: string, earlier: readonly string[] | undefined) => [
@@ -43,6 +44,16 @@ export function addAuth(program: Command): void {
     )
     .option('--if-absent', 'leaves a folder that is there already as it is, and is content', false)
     .action((folder: string, _, command: Command) => init(folder, command));
+  auth
+    .command('secrets')
+    .description('Prints what auth init has written as Secrets of Kubernetes, for kubectl apply.')
+    .argument('<folder>', 'as auth init has written it')
+    .action((folder: string) => printSecrets(folder));
+}
+
+async function printSecrets(folder: string): Promise<void> {
+  const items = await kubernetesSecrets(folder);
+  process.stdout.write(`${JSON.stringify({ apiVersion: 'v1', kind: 'List', items })}\n`);
 }
 
 type Repeatable = 'operator' | 'viewer' | 'host' | 'route';

@@ -131,6 +131,18 @@ const localManuals: Readonly<Record<string, Manual>> = {
     ],
     seeAlso: ['doctor', 'docs/SECURITY.md'],
   },
+  'auth secrets': {
+    details: [
+      'What it prints is secret: pipe it, and keep it in no file. Identities of operators and viewers are not among it.',
+    ],
+    examples: [
+      {
+        line: 'isobar auth secrets ./prod-auth | kubectl --namespace isobar apply -f -',
+        does: 'Secrets isobar-agents, isobar-coordinators and isobar-nats',
+      },
+    ],
+    seeAlso: ['auth init', 'deploy/kubernetes/README.md'],
+  },
   completion: {
     examples: [
       { line: 'eval "$(isobar completion bash)"', does: 'in ~/.bashrc' },
