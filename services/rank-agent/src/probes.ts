@@ -30,10 +30,11 @@ export function agentMetrics(
   fields: Readonly<Record<string, string>>,
   parts: () => ProcessParts,
 ): Metrics<ProcessParts> {
-  return new Metrics(fields, parts, metrics);
+  return new Metrics(fields, parts, agentMetricTable);
 }
 
-const metrics: readonly Metric<ProcessParts>[] = [
+/** Every metric of an agent. */
+export const agentMetricTable: readonly Metric<ProcessParts>[] = [
   ...processMetrics(softwareVersion),
   {
     name: 'isobar_agent_engine_connected',
