@@ -106,6 +106,13 @@ export class ComposeCluster {
     return `${this.#project}_bus`;
   }
 
+  /** Asks as Docker does, but now. */
+  async awaitReady(service: string): Promise<void> {
+    const container = await this.#container(service);
+    const ask = () => docker('exec', container, 'node', '/usr/lib/isobar/health.js');
+    await awaitState(`${service} being ready`, 60_000, () => ask().catch(() => null));
+  }
+
   async awaitHealth(service: string): Promise<void> {
     await awaitState(`health of ${service}`, 60_000, async () => {
       const { Health } = (await this.inspect(service)).State;

@@ -80,11 +80,15 @@ export async function awaitState<T>(
   look: () => Promise<T | null>,
   lastSeen: () => string = () => '',
 ): Promise<T> {
-  const untilMs = performance.now() + deadlineMs;
+  const startedMs = performance.now();
   for (;;) {
     const found = await look();
-    if (found !== null) return found;
-    if (performance.now() > untilMs) {
+    const passedMs = performance.now() - startedMs;
+    if (found !== null) {
+      process.stdout.write(`${what}: after ${(passedMs / 1_000).toFixed(1)} s\n`);
+      return found;
+    }
+    if (passedMs > deadlineMs) {
       throw new Error(`${what} has not come within ${deadlineMs} ms; ${lastSeen()}`);
     }
     await delay(lookAgainMs);
