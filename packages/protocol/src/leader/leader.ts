@@ -11,7 +11,7 @@ import {
   witnessOfReport,
 } from '../membership/evidence.js';
 import { deathsOf, sameDeaths, unsevered } from '../membership/severed.js';
-import { groupDifference } from '../membership/situation.js';
+import { type DescribedEngine, groupDifference } from '../membership/situation.js';
 import { watchLosses } from '../membership/watch-losses.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
@@ -70,7 +70,9 @@ export function initialLeader(
     loads: null,
     retained: ground.retained,
     engines: new Map(
-      ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
+      ground.answers.flatMap(({ rank, engine }) =>
+        engine === null ? [] : [[rank, describedBy(engine)]],
+      ),
     ),
     strangers: [],
     refusals: [],
@@ -229,13 +231,18 @@ function onAnswer(step: LeaderStep, answer: RankAnswer): void {
   }
   const { engine, rank } = answer;
   if (engine !== null) {
-    const engines = new Map(step.state.engines).set(rank, engine);
+    const engines = new Map(step.state.engines).set(rank, describedBy(engine));
     const difference = groupDifference(situationOf(step.state), engine.description);
     step.state.engines = engines;
     const member = { rank, incarnation: engine.description.incarnation };
     if (difference !== null) tellStranger(step, member, difference);
   }
   hear(step, rank, witnessOfAnswer(answer, step.nowMs));
+}
+
+/** Records and proposals that the state tells as well are not kept with every engine. */
+function describedBy({ description, state }: DescribedEngine): DescribedEngine {
+  return { description, state: { ...state, outcomes: [], vote: null } };
 }
 
 const strangersMax = 1_024;

@@ -63,6 +63,12 @@ export function hearWitness(
   return { evidence: { ...evidence, witnesses }, news: isNews(before, witness) };
 }
 
+/** Whether a word tells of a death that the one before it did not tell of. */
+export function mayProveDeath(before: Witness | undefined, after: Witness): boolean {
+  if (before !== undefined) return isNews(before, after);
+  return after.exited.length > 0 || (after.engine?.cuts.length ?? 0) > 0;
+}
+
 function isNews(before: Witness | undefined, after: Witness): boolean {
   if (before === undefined) return true;
   if (before.engine?.incarnation !== after.engine?.incarnation) return true;
@@ -106,8 +112,9 @@ export function witnessOfAnswer(answer: RankAnswer, heardAtMs: number): Witness 
   if (answer.engine === null) return { heardAtMs, exited, engine: null };
   const { description, state } = answer.engine;
   const { incarnation } = description;
-  const openVote = state.vote?.version ?? null;
-  return { heardAtMs, exited, engine: { ...state, incarnation, openVote } };
+  // Whole mappings that the state tells as well are not kept with every rank's word.
+  const { vote, outcomes: _outcomes, physicalToLogical: _mapping, fence: _fence, ...told } = state;
+  return { heardAtMs, exited, engine: { ...told, incarnation, openVote: vote?.version ?? null } };
 }
 
 export function isProvenDead(evidence: Evidence, member: Member): boolean {
