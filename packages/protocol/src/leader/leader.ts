@@ -1,6 +1,6 @@
 import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
-import { type Fence, isFenced } from '../fence.js';
+import { type Fence, isFenced, sameFence } from '../fence.js';
 import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
 import {
   hearWitness,
@@ -97,6 +97,9 @@ export function initialLeader(
  */
 export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
   if (state.swap.deposed || state.failed) return { state, effects: [] };
+  if (event.kind === 'report' && isRepeated(state, event.report)) {
+    return { state: heardAgain(state, event.report, nowMs), effects: [] };
+  }
   const step: LeaderStep = { state: { ...state }, effects: [], nowMs };
   const isNews = event.kind !== 'report' || mayBeginSomething(state, event.report);
   take(step, event);
@@ -104,6 +107,24 @@ export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number
   if (!isNews && !hasEnded) return { state: step.state, effects: step.effects };
   if (!step.state.swap.deposed && !step.state.failed) advance(step);
   return { state: step.state, effects: step.effects };
+}
+
+/** It says what the rank's report before it said, and nothing waits for any: most of them. */
+function isRepeated(state: LeaderState, report: RankReport): boolean {
+  const { swap, evidence, started, requests } = state;
+  const { rank, fence, refused, votedUpTo } = report;
+  if (!started || swap.open !== null || swap.waiting.length > 0) return false;
+  if (swap.untaken.length > 0 || requests.length > 0 || refused !== null) return false;
+  const before = swap.reports.get(rank);
+  if (before === undefined || before.votedUpTo !== votedUpTo) return false;
+  return sameFence(before.fence, fence) && saysTheSame(evidence.witnesses.get(rank), report);
+}
+
+/** Newer is when it was heard, and what people are shown. */
+function heardAgain(state: LeaderState, report: RankReport, nowMs: number): LeaderState {
+  const { evidence } = hearWitness(state.evidence, report.rank, witnessOfReport(report, nowMs));
+  const reports = new Map(state.swap.reports).set(report.rank, report);
+  return { ...state, evidence, swap: { ...state.swap, reports } };
 }
 
 /** Most reports say what the ones before them said; what time makes due is seen to at each tick. */

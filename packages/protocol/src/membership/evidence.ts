@@ -72,15 +72,18 @@ export function mayProveDeath(before: Witness | undefined, after: Witness): bool
 function isNews(before: Witness | undefined, after: Witness): boolean {
   if (before === undefined) return true;
   if (before.engine?.incarnation !== after.engine?.incarnation) return true;
-  if (before.exited.join() !== after.exited.join()) return true;
-  const cuts = (witness: Witness) =>
-    (witness.engine?.cuts ?? []).map(({ incarnation }) => incarnation).join();
-  return cuts(before) !== cuts(after);
+  if (!sameIncarnations(before.exited, after.exited)) return true;
+  const [known, told] = [before.engine?.cuts ?? [], after.engine?.cuts ?? []];
+  if (known === told) return false;
+  return !sameIncarnations(
+    known.map(({ incarnation }) => incarnation),
+    told.map(({ incarnation }) => incarnation),
+  );
 }
 
 /** Whether a report holds nothing that another plan or proof could follow from. */
 export function saysTheSame(before: Witness | undefined, report: RankReport): boolean {
-  if (before === undefined || before.exited.join() !== report.exited.join()) return false;
+  if (before === undefined || !sameIncarnations(before.exited, report.exited)) return false;
   const [known, told] = [before.engine, report.engine];
   if (known === null || told === null) return known === told;
   return (
@@ -88,6 +91,11 @@ export function saysTheSame(before: Witness | undefined, report: RankReport): bo
     sameMembers(known.cuts, told.cuts) &&
     sameMembers(known.brokenPeers, told.brokenPeers)
   );
+}
+
+function sameIncarnations(left: readonly string[], right: readonly string[]): boolean {
+  if (left.length !== right.length) return false;
+  return left.every((incarnation, index) => incarnation === right[index]);
 }
 
 const sameStanding = [
