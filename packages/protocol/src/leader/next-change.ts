@@ -169,10 +169,10 @@ function activityOf(change: Activity['change'], request: LeaderRequest | null = 
  */
 function settleStrayNumber(step: LeaderStep): boolean {
   const { newest, voided, reports } = step.state.swap;
-  if (livingMembers(situationOf(step.state)).length === 0) return false;
   for (const { rank, engine } of reports.values()) {
     const version = engine?.openVote ?? null;
     if (version === null || version <= newest.version || voided.includes(version)) continue;
+    if (livingMembers(situationOf(step.state)).length === 0) return false;
     const reason = `only rank ${rank} has voted for it, for a leader that is gone`;
     const interrupted = { outcome: 'superseded', reason } as const;
     const activity = { ...activityOf('membership'), interrupted };
@@ -265,6 +265,7 @@ function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): voi
  * that can't be, or is not wanted any more.
  */
 function endEmptying(step: LeaderStep): void {
+  if (step.state.requests.length === 0) return;
   const situation = situationOf(step.state);
   const members = new Set(step.state.swap.members.map(({ rank }) => rank));
   const { drained, slotLimits } = step.state.control;

@@ -777,9 +777,9 @@ describe('answers of one rank', () => {
       group.restart(2, life);
       group.answerTakeover([2]);
     }
-    const kept = [...(group.takeover?.words.values() ?? [])].map(
-      ({ answer }) => answer.engine?.description.incarnation,
-    );
+    const kept = group.takeover?.words
+      .get(2)
+      ?.map(({ answer }) => answer.engine?.description.incarnation);
     expect(kept).toEqual(Array.from({ length: 8 }, (_, index) => incarnationOf(2, 5 + index)));
   });
 });
