@@ -206,6 +206,7 @@ export class RankAgent {
   async stop(): Promise<void> {
     clearInterval(this.#reportTimer);
     this.#engine.stop();
+    await this.#lookOnceMore();
     const stopped = this.#actor.stop();
     // Only now: what follows a state that could not be saved is not done any more.
     this.#saving.stop();
@@ -290,6 +291,16 @@ export class RankAgent {
     const { mappingVersion, standing } = state;
     logger.info({ incarnation, mappingVersion, standing, witnessed }, 'engine connected');
     this.#hearEngine({ kind: 'engine-hello', description, state, process });
+  }
+
+  /**
+   * An engine that was stopped just before: where the whole machine or container ends, whoever comes
+   * later can't see any more that it has.
+   */
+  async #lookOnceMore(): Promise<void> {
+    if (this.#saving.isFull) return;
+    this.#actor.send({ kind: 'tick' });
+    await this.#actor.idle();
   }
 
   #publishLoad(sample: LoadSample): void {
