@@ -21,6 +21,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'compatibility',
+          include: ['test/compatibility/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: 'deploy',
           include: ['test/deploy/**/*.test.ts'],
           testTimeout: 300_000,

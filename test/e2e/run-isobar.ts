@@ -35,9 +35,12 @@ export function runIsobarOn(input: string, ...args: string[]): Promise<IsobarRun
 }
 
 export function startIsobar(...args: string[]): RunningIsobar {
-  return watched(
-    spawn(process.execPath, [isobarBin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }),
-  );
+  return startNode(isobarBin, ...args);
+}
+
+/** A script of the command line's, such as that of another release. */
+export function startNode(script: string, ...args: string[]): RunningIsobar {
+  return watched(spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }));
 }
 
 /** Where util-linux is, whose `script` gives a program a terminal. */

@@ -32,6 +32,7 @@ const deployment = 'demo';
 const eventDeadlineMs = 60_000;
 
 export interface SmallClusterOptions {
+  readonly scripts?: ClusterOptions['scripts'];
   readonly activation?: 'two-table' | 'in-place';
   readonly engine?: Readonly<Record<string, unknown>>;
   readonly engineOfRank?: ClusterOptions['engineOfRank'];
@@ -72,6 +73,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
   const cluster = demoCluster(demo, trace);
   return {
     ...cluster,
+    scripts: options.scripts ?? cluster.scripts,
     topology: options.topology ?? cluster.topology,
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,

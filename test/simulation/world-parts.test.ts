@@ -1,9 +1,11 @@
+import type { MapRecord } from '@isobar/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EventQueue } from './dist/kernel/event-queue.js';
 import { Scheduler } from './dist/kernel/scheduler.js';
 import { VirtualProcess } from './dist/kernel/virtual-process.js';
 import { Reachability } from './dist/network/reachability.js';
+import { OutcomeRules } from './dist/rules/outcome-rules.js';
 import { RecordStore } from './dist/store/record-store.js';
 
 describe('EventQueue', () => {
@@ -117,5 +119,47 @@ describe('Reachability', () => {
     mendBoth();
     expect(reachability.passesBothWays(0, 1)).toBe(true);
     expect(reachability.active).toBe(0);
+  });
+});
+
+describe('OutcomeRules', () => {
+  const fence = { term: 1, nonce: 'a'.repeat(16) };
+  const outcomeOf = (version: number, outcome: 'void' | 'committed'): MapRecord => {
+    const common = { schema: 1, version, fence, reason: '' } as const;
+    if (outcome === 'void') return { ...common, outcome };
+    const digest = 'b'.repeat(64);
+    const mapping = {
+      numLayers: 1,
+      numLogicalExperts: 1,
+      slotOffsets: Int32Array.of(0, 1),
+      physicalToLogical: Int32Array.of(0),
+    };
+    const base = { version: 0, digest };
+    const change = 'start';
+    return { ...common, outcome, change, base, digest, mapping, members: [], voided: [] };
+  };
+
+  function told(): OutcomeRules {
+    const rules = new OutcomeRules();
+    for (const outcome of ['void', 'committed'] as const) {
+      rules.created(outcomeOf(1, outcome), null);
+      rules.told(outcomeOf(1, outcome), 'a leader');
+    }
+    return rules;
+  }
+
+  it('let what a dead engine alone has acted on be decided otherwise', () => {
+    const rules = told();
+    rules.acted(outcomeOf(1, 'void'), 'engine 1', 'dead');
+    rules.outlive('dead');
+    rules.acted(outcomeOf(1, 'committed'), 'engine 2', 'living');
+    expect(rules.isActed(outcomeOf(1, 'committed'))).toBe(true);
+  });
+
+  it('hold its successor, under the same name, to what that has acted on', () => {
+    const rules = told();
+    rules.acted(outcomeOf(1, 'void'), 'engine 1', 'successor');
+    rules.outlive('dead');
+    expect(() => rules.acted(outcomeOf(1, 'committed'), 'engine 2', 'other')).toThrow('S1');
   });
 });

@@ -20,6 +20,16 @@ export interface ActorOptions<State, Event, Effect> {
   readonly now?: () => number;
   /** Events that may wait. @default 1,024 */
   readonly mailboxMax?: number;
+  /** Bytes that waiting events may have together, as their senders tell. @default 64 MiB */
+  readonly mailboxBytesMax?: number;
+}
+
+/** As much as the largest message that a server can be set to take. */
+const mailboxBytesDefault = 67_108_864;
+
+interface Waiting<Event> {
+  readonly event: Event;
+  readonly bytes: number;
 }
 
 /** Handled events that are kept before their memory is freed. */
@@ -29,8 +39,9 @@ const compactedAt = 4_096;
 export class Actor<State, Event, Effect> {
   readonly #options: ActorOptions<State, Event, Effect>;
   /** Those before `#next` have been handled: an array this long is not shifted one by one. */
-  #mailbox: Event[] = [];
+  #mailbox: Waiting<Event>[] = [];
   #next = 0;
+  #waitingBytes = 0;
   #state: State;
   #dropped = 0;
   #running: Promise<void> | null = null;
@@ -55,16 +66,31 @@ export class Actor<State, Event, Effect> {
     return this.#mailbox.length - this.#next;
   }
 
-  /** @returns false where the actor has stopped or its mailbox is full: the event is dropped */
-  send(event: Event): boolean {
+  /** Bytes of the events that wait. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /**
+   * @param bytes of the message that the event was read from; 0 for what this process says itself
+   * @returns false where the actor has stopped or its mailbox is full: the event is dropped
+   */
+  send(event: Event, bytes = 0): boolean {
     if (this.#stopped) return false;
-    if (this.waiting >= (this.#options.mailboxMax ?? 1_024)) {
+    if (this.#isFullFor(bytes)) {
       this.#dropped += 1;
       return false;
     }
-    this.#mailbox.push(event);
+    this.#mailbox.push({ event, bytes });
+    this.#waitingBytes += bytes;
     this.#running ??= this.#run();
     return true;
+  }
+
+  #isFullFor(bytes: number): boolean {
+    const { mailboxMax = 1_024, mailboxBytesMax = mailboxBytesDefault } = this.#options;
+    if (this.waiting >= mailboxMax) return true;
+    return bytes > 0 && this.#waitingBytes + bytes > mailboxBytesMax;
   }
 
   /** Resolves once every event sent so far has been handled. */
@@ -93,19 +119,21 @@ export class Actor<State, Event, Effect> {
   }
 
   #take(): Event | undefined {
-    const event = this.#mailbox[this.#next];
+    const taken = this.#mailbox[this.#next];
     this.#next += 1;
+    this.#waitingBytes -= taken?.bytes ?? 0;
     if (this.#next >= this.#mailbox.length) this.#clear();
     else if (this.#next === compactedAt) {
       this.#mailbox = this.#mailbox.slice(compactedAt);
       this.#next = 0;
     }
-    return event;
+    return taken?.event;
   }
 
   #clear(): void {
     this.#mailbox = [];
     this.#next = 0;
+    this.#waitingBytes = 0;
   }
 
   async #handle(event: Event): Promise<void> {

@@ -2,7 +2,12 @@ import { Actor } from '@isobar/bus';
 import type { IsobarError } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 
-function counting(options: { readonly failAt?: number; readonly mailboxMax?: number } = {}) {
+interface Limits {
+  readonly mailboxMax?: number;
+  readonly mailboxBytesMax?: number;
+}
+
+function counting({ failAt, ...limits }: Limits & { readonly failAt?: number } = {}) {
   const performed: number[] = [];
   const failures: IsobarError[] = [];
   const actor = new Actor<number, number, number>({
@@ -11,11 +16,11 @@ function counting(options: { readonly failAt?: number; readonly mailboxMax?: num
     step: (state, event) => ({ state: state + event, effects: [state + event] }),
     perform: async (effect) => {
       await Promise.resolve();
-      if (effect === options.failAt) throw new Error('broken');
+      if (effect === failAt) throw new Error('broken');
       performed.push(effect);
     },
     onFailure: (error) => failures.push(error),
-    ...(options.mailboxMax === undefined ? {} : { mailboxMax: options.mailboxMax }),
+    ...limits,
   });
   return { actor, performed, failures };
 }
@@ -36,6 +41,21 @@ describe('an actor', () => {
     expect(actor.dropped).toBe(1);
     await actor.idle();
     expect(performed).toEqual([1, 3]);
+  });
+
+  it('refuses what would bring those that wait over a limit of bytes, and what waits no more is not counted', async () => {
+    const { actor, performed } = counting({ mailboxBytesMax: 100 });
+    const sent = [60, 41, 40, 1].map((bytes, index) => actor.send(index + 1, bytes));
+    expect(sent).toEqual([true, false, true, false]);
+    // What the process says itself has no bytes, and is let in.
+    expect(actor.send(10)).toBe(true);
+    expect(actor.dropped).toBe(2);
+    expect(actor.waitingBytes).toBe(100);
+    await actor.idle();
+    expect(performed).toEqual([1, 4, 14]);
+    expect(actor.waitingBytes).toBe(0);
+    expect(actor.send(1, 101)).toBe(false);
+    expect(actor.send(1, 100)).toBe(true);
   });
 
   it('stops at a failed effect, and says so', async () => {

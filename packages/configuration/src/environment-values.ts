@@ -14,8 +14,10 @@ export const otherVariables: readonly string[] = [
   'ISOBAR_POD_INDEX',
   'ISOBAR_CI',
   'ISOBAR_DATA',
+  'ISOBAR_IMAGE',
   'ISOBAR_MODEL',
   'ISOBAR_NATS_CURRENT',
+  'ISOBAR_NATS_PORT',
   'ISOBAR_SIM',
   'ISOBAR_TEST',
 ];

@@ -89,11 +89,12 @@ export { LocalityAwarePolicy, moveCostDefault } from './locality-aware-policy.js
 export { type BoundOptions, largestRankLoadBound } from './placement/lower-bound.js';
 export { createPolicy, type PolicyName } from './planner-messages.js';
 export { keepSlots } from './transfer/keep-slots.js';
-export { planWaves, type WaveLimits, type WaveRoom } from './transfer/rebalance-waves.js';
+export { planWaves, type WaveLimits } from './transfer/rebalance-waves.js';
 export {
   type ExpertTransfer,
   planTransfers,
   type TransferOptions,
   type TransferTopology,
 } from './transfer/transfer-plan.js';
+export type { WaveRoom } from './transfer/wave-room.js';
 export { closedSlots, type SlotLimits, usableSlotsOf } from './usable-slots.js';

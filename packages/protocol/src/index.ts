@@ -158,6 +158,7 @@ export {
   membersSchema,
   membersWithout,
   sameMember,
+  unionOfMembers,
 } from './member.js';
 export {
   deadOf,

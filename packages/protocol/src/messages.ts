@@ -135,6 +135,8 @@ export const rankReportSchema = z.object({
   ...schemaField,
   rank: rankSchema,
   fence: fenceSchema.nullable(),
+  /** The agent votes on no number up to this one, whatever its engine knows. Agents of before tell none. */
+  votedUpTo: versionSchema.optional(),
   /** Null while no engine is connected. */
   engine: z
     .object({
@@ -165,6 +167,11 @@ export const rankReportSchema = z.object({
   /** Of messages that the agent did not take lately, or the server did not permit it, the totals. */
   refusals: refusalCountsSchema.optional(),
   schemaRange: z.tuple([z.number().int(), z.number().int()]),
+  /**
+   * Verbs that the agent also hears on `agent.<rank>.<verb>`. Agents of before tell none, and hear
+   * what is sent to all; later ones may tell others.
+   */
+  ownOrders: z.array(z.string().max(40)).max(16).optional(),
   /** Version of the agent, for people who look for old ones. */
   software: z.string().max(64).optional(),
   /** Milliseconds since 1970 when it was sent, by the rank's machine: nothing is decided by it. */

@@ -2,6 +2,7 @@ import {
   type DurableRankState,
   emptyDurableRankState,
   type Fence,
+  orderVerbs,
   type SwapState,
 } from '@isobar/protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -65,6 +66,21 @@ function becomeMember(): void {
   world.votes.length = 0;
   world.told.length = 0;
 }
+
+describe('a report', () => {
+  it('tells what the agent has voted on for an engine before', () => {
+    world.prepare(proposed(3, 0), leader);
+    world.settle();
+    world.killEngine();
+    world.startEngine('joining', laterIncarnation);
+    world.settle();
+    expect(world.report).toMatchObject({ votedUpTo: 3, engine: { votedUpTo: 0 } });
+  });
+
+  it('tells which orders the agent hears on its own subjects', () => {
+    expect(world.report?.ownOrders).toEqual(orderVerbs);
+  });
+});
 
 describe('a vote', () => {
   it('is sent once everything is staged, and again whenever asked', () => {
@@ -251,6 +267,18 @@ describe('a vote is released', () => {
 });
 
 describe('a question', () => {
+  it('is not answered where 16 newer ones wait', () => {
+    for (let question = 0; question < 20; question += 1) {
+      world.hear({ kind: 'query', query: { schema: 1, fence: successor }, question });
+    }
+    expect(world.answers).toEqual([]);
+    world.settle();
+    const answered = world.told.flatMap((effect) =>
+      effect.kind === 'answer' ? [effect.question] : [],
+    );
+    expect(answered).toEqual(Array.from({ length: 16 }, (_, index) => 4 + index));
+  });
+
   it('is answered while the engine stages, once its fence has been raised', () => {
     world.prepare(proposed(3, 0), leader);
     world.carryOutNext();
@@ -428,6 +456,27 @@ describe('an outcome', () => {
       { kind: 'alarm', alarm: 'outcomes-contradict', fields: { rank, version: 3 } },
     ]);
     expect(engineOf(world).mappingVersion).toBe(1);
+  });
+
+  it('that the engine has acted on outranks the agent’s file, which is told, and later ones come through', () => {
+    becomeMember();
+    world.prepare(proposed(2, 1), leader);
+    world.settle();
+    world.outcome(committed(2, 1), leader);
+    world.settle();
+    // A file of another history: of a copied disk, say.
+    world.saved = { ...world.saved, outcomes: [committed(1, 0).known, voided(2).known] };
+    world.restartAgent();
+    world.settle();
+    expect(world.saved.outcomes).toEqual([committed(2, 1).known]);
+    const alarms = world.told.filter(({ kind }) => kind === 'alarm');
+    const fields = { rank, version: 2, outcome: 'void' };
+    expect(alarms).toEqual([{ kind: 'alarm', alarm: 'outcome-overruled', fields }]);
+    world.prepare(proposed(3, 2), leader);
+    world.settle();
+    world.outcome(committed(3, 2), leader);
+    world.settle();
+    expect(engineOf(world)).toMatchObject({ mappingVersion: 3, vote: null });
   });
 
   it('that differs in nothing but who wrote it is the same', () => {
@@ -782,6 +831,20 @@ describe("the end of an engine's process", () => {
     world.hearNext();
     expect(world.report?.engine).toBeNull();
     expect(world.alarms()).toEqual(['exited-engine']);
+  });
+
+  it('is looked for of the last 16 engines that were seen', () => {
+    const incarnations = Array.from({ length: 20 }, (_, index) =>
+      index.toString(16).padStart(16, 'e'),
+    );
+    for (const each of incarnations) {
+      world.startEngine('joining', each);
+      world.connect(process);
+      world.settle();
+    }
+    expect(world.saved.witnessed.map((engine) => engine.incarnation)).toEqual(
+      incarnations.slice(-16),
+    );
   });
 
   it('is kept for the last 64 engines, and for one that is still listed', () => {

@@ -11,6 +11,8 @@ export interface ProbeServerOptions {
   readonly metrics: Pick<Metrics, 'contentType' | 'text'>;
   /** Told of failures that no answer can carry. */
   readonly onError: (cause: unknown) => void;
+  /** A request must be complete by then, and a connection go on to the next. @default 5,000 */
+  readonly requestTimeoutMs?: number;
 }
 
 interface Answer {
@@ -20,7 +22,6 @@ interface Answer {
 }
 
 const connectionsMax = 64;
-const requestTimeoutMs = 5_000;
 const headerBytesMax = 4_096;
 
 /**
@@ -36,8 +37,16 @@ export class ProbeServer {
 
   /** @throws TelemetryError ISOBAR_TELEMETRY_LISTEN where the address can't be listened on */
   static async listen(options: ProbeServerOptions): Promise<ProbeServer> {
-    const { host, port } = options.address;
-    const limits = { requestTimeout: requestTimeoutMs, maxHeaderSize: headerBytesMax };
+    const { address, requestTimeoutMs = 5_000 } = options;
+    const { host, port } = address;
+    const limits = {
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      keepAliveTimeout: requestTimeoutMs,
+      // Not looked for more rarely: connections that say nothing would keep others out.
+      connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs),
+      maxHeaderSize: headerBytesMax,
+    };
     const server = createServer(limits, (request, response) => {
       answerTo(request, options)
         .catch((cause: unknown): Answer => {
@@ -47,7 +56,6 @@ export class ProbeServer {
         .then((answer) => send(response, answer), options.onError);
     });
     server.maxConnections = connectionsMax;
-    server.keepAliveTimeout = requestTimeoutMs;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => {
         const text = `${host}:${port} can't be listened on: ${cause.message}`;

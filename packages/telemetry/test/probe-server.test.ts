@@ -22,12 +22,14 @@ async function listening(options: {
   readonly lacking?: () => readonly string[];
   readonly metrics?: Metrics<never> | Metrics;
   readonly onError?: (cause: unknown) => void;
+  readonly requestTimeoutMs?: number;
 }): Promise<string> {
   const unexpected = (cause: unknown) => {
     throw cause;
   };
   const { lacking = () => [], metrics = noMetrics, onError = unexpected } = options;
-  const server = await ProbeServer.listen({ address, lacking, metrics, onError });
+  const given = { ...options, lacking, metrics, onError };
+  const server = await ProbeServer.listen({ address, ...given });
   servers.push(server);
   return `http://127.0.0.1:${server.port}`;
 }
@@ -76,6 +78,15 @@ describe('the probes of a process', () => {
     const ended = new Promise((resolve) => socket.once('close', resolve));
     await servers.pop()?.close();
     await ended;
+  });
+
+  it('are not kept from others by connections that say nothing', async () => {
+    const url = new URL(await listening({ requestTimeoutMs: 200 }));
+    const silent = Array.from({ length: 64 }, () => connect(Number(url.port), url.hostname));
+    await Promise.all(
+      silent.map((socket) => new Promise((resolve) => socket.resume().once('close', resolve))),
+    );
+    expect((await fetch(new URL('/livez', url))).status).toBe(200);
   });
 
   it('are refused where the port is taken', async () => {

@@ -95,6 +95,7 @@ export class Cluster {
   readonly #processes = new Map<string, ManagedProcess>();
   readonly #nats: NatsServers;
   readonly #security: ClusterSecurity | null;
+  #scripts: ServiceScripts;
 
   private constructor(
     options: ClusterOptions,
@@ -104,6 +105,7 @@ export class Cluster {
     security: ClusterSecurity | null,
   ) {
     this.options = options;
+    this.#scripts = options.scripts;
     this.#nats = nats;
     this.#security = security;
     this.directory = directory;
@@ -221,6 +223,11 @@ export class Cluster {
     return found;
   }
 
+  /** Processes run these from now on, when they start: an upgrade, one by one. */
+  useScripts(scripts: ServiceScripts): void {
+    this.#scripts = scripts;
+  }
+
   /** Starts a process that has ended again, as a platform would: same name, port and folders. */
   restart(name: string): Promise<void> {
     const { kind, index } = parseName(name);
@@ -255,7 +262,8 @@ export class Cluster {
       nats: { servers: this.natsUrls, ...identity, ...nats, ...over.nats },
       coordinator: { replicas, ...coordinator, ...over.coordinator },
       agent: { engine, stateDirectory: 'agents', ...agent, ...over.agent },
-      http: { ...http, ...over.http },
+      // Processes of before know no such group.
+      ...(http === undefined && over.http === undefined ? {} : { http: { ...http, ...over.http } }),
     };
     // JSON is YAML.
     await writeFile(this.configurationPath, `${JSON.stringify(configuration, null, 2)}\n`);
@@ -280,7 +288,7 @@ export class Cluster {
       ...this.options.engineOfRank?.(rank),
     };
     await writeFile(path, JSON.stringify(settings));
-    await this.#startService(name, this.options.scripts.engine, [path]);
+    await this.#startService(name, this.#scripts.engine, [path]);
   }
 
   #engineAddress(rank: number): string {
@@ -289,17 +297,18 @@ export class Cluster {
 
   async startAgent(rank: number): Promise<void> {
     const name = `agent-${rank}`;
-    const { agent: script } = this.options.scripts;
+    const { agent: script } = this.#scripts;
     const args = ['--config', this.configurationPath, '--rank', `${rank}`];
     const topology = parseTopology(this.options.topology, this.topologyPath);
-    // All run on this machine, which stands for those of the topology.
+    // All run on this machine, which stands for those of the topology; processes of before refuse
+    // variables of ours that they don't know.
     const node = topology.domainName(nodeLevelOf(topology), rank);
-    await this.#startService(name, script, args, { ISOBAR_NODE_NAME: node });
+    await this.#startService(name, script, args, { SLURMD_NODENAME: node });
   }
 
   async startCoordinator(index = 0): Promise<void> {
     const name = `coordinator-${index}`;
-    const { coordinator: script } = this.options.scripts;
+    const { coordinator: script } = this.#scripts;
     const own = { ISOBAR_COORDINATOR_HOLDER: name };
     await this.#startService(name, script, ['--config', this.configurationPath], own);
   }

@@ -60,6 +60,8 @@ const nominalExpertBytes = 2 ** 24;
 const placePatienceMs = 30_000;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
+/** Of all these: the answers of ranks that are asked at a time hold whole mappings. */
+const mailboxBytesMax = 268_435_456;
 
 interface Waiting {
   readonly resolve: (result: OperationResult) => void;
@@ -121,7 +123,7 @@ export class Coordinator implements CommandTarget {
       this.#onReleased = resolve;
     });
     const { holder, mode, queryDeadlineMs } = settings;
-    const send = (event: CoordinatorEvent) => void this.#send(event);
+    const send = (event: CoordinatorEvent, bytes = 0) => void this.#send(event, bytes);
     this.#actor = new Actor({
       name: 'coordinator',
       initial: initialCoordinator({
@@ -137,6 +139,7 @@ export class Coordinator implements CommandTarget {
       perform: (effect) => this.#perform(effect),
       onFailure: options.onFailure,
       mailboxMax,
+      mailboxBytesMax,
     });
     const leaves = new LeaveQuestions(this, (event) => this.#tell('command', { ...event }));
     this.#ranks = new RankMessages({
@@ -242,8 +245,8 @@ export class Coordinator implements CommandTarget {
     await this.#audit?.stop(auditStopDeadlineMs);
   }
 
-  #send(event: CoordinatorEvent): boolean {
-    const isSent = this.#actor.send(event);
+  #send(event: CoordinatorEvent, bytes = 0): boolean {
+    const isSent = this.#actor.send(event, bytes);
     if (!isSent && !this.#stopping.signal.aborted) {
       this.#refused.dropped(event.kind);
     }

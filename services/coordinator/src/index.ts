@@ -6,6 +6,7 @@ export {
   commandEndpoints,
 } from './command-endpoints.js';
 export { Coordinator, type CoordinatorOptions } from './coordinator.js';
+export { coordinatorMetricTable } from './probes.js';
 export { RankMessages, type RankMessagesOptions } from './rank-messages.js';
 export { RankPlaces, type RankPlacesOptions } from './rank-places.js';
 export { RefusalAlarm, type RefusalAlarmOptions } from './refusal-alarm.js';

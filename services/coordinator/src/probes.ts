@@ -36,7 +36,7 @@ export function coordinatorMetrics(
     const now = parts();
     return { ...now, status: now.coordinator?.statusWhileLeading() ?? null };
   };
-  return new Metrics(fields, take, [...ofTheProcess, ...ofTheDeployment, ...ofRanks]);
+  return new Metrics(fields, take, coordinatorMetricTable);
 }
 
 const ofTheProcess: readonly Metric<Snapshot>[] = [
@@ -172,3 +172,10 @@ function byRank(
 function secondsOf({ value }: Reading): Reading {
   return { value: value / 1_000 };
 }
+
+/** Every metric of a coordinator. */
+export const coordinatorMetricTable: readonly Metric<Snapshot>[] = [
+  ...ofTheProcess,
+  ...ofTheDeployment,
+  ...ofRanks,
+];

@@ -34,7 +34,8 @@ export interface RankMessagesOptions {
   readonly numRanks: number;
   /** For a rank's answer. */
   readonly queryDeadlineMs: number;
-  readonly send: (event: CoordinatorEvent) => void;
+  /** @param bytes of the message that it was read from */
+  readonly send: (event: CoordinatorEvent, bytes: number) => void;
   readonly onSample: (sample: LoadSample) => void;
   readonly onReport: (report: RankReport) => void;
   readonly onLeave: (question: LeaveQuestion) => Promise<LeaveAnswer>;
@@ -93,7 +94,7 @@ export class RankMessages {
         if (this.#questions.size <= questionsMax) break;
         this.#questions.delete(oldest);
       }
-      send({ kind: 'outcomes-question', token: this.#lastToken, since });
+      send({ kind: 'outcomes-question', token: this.#lastToken, since }, payload.byteLength);
     });
   }
 
@@ -118,14 +119,14 @@ export class RankMessages {
       case 'vote': {
         const vote = decode('vote', payload, voteSchema);
         this.#assertRank(subject, vote.rank);
-        send({ kind: 'vote', vote });
+        send({ kind: 'vote', vote }, payload.byteLength);
         return;
       }
       case 'report': {
         const report = decode('rank report', payload, rankReportSchema);
         this.#assertRank(subject, report.rank);
         onReport(report);
-        send({ kind: 'report', report });
+        send({ kind: 'report', report }, payload.byteLength);
         return;
       }
       case 'load': {
@@ -207,7 +208,7 @@ export class RankMessages {
       const answer = decode('rank answer', payload, rankAnswerSchema);
       assertRankOfSubject(subjects.query(rank), answer.rank);
       assertReadable(answer);
-      send({ kind: 'answer', answer });
+      send({ kind: 'answer', answer }, payload.byteLength);
     });
   }
 }

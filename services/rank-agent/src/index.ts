@@ -1,5 +1,6 @@
 export { DurableStateFile, type DurableStateFileOptions } from './durable-state-file.js';
 export { PatientState, type PatientStateOptions } from './patient-state.js';
+export { agentMetricTable } from './probes.js';
 export { ProcessWitness, type Sighting } from './process-witness.js';
 export { RankAgent, type RankAgentOptions } from './rank-agent.js';
 export type { AgentSettings, AgentTimings } from './settings.js';

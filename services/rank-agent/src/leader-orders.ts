@@ -15,7 +15,8 @@ import {
   swapStateSchema,
 } from '@isobar/protocol';
 
-type Send = (verb: SwapVerb, event: RankSwapEvent) => void;
+/** @param bytes of the message */
+type Send = (verb: SwapVerb, event: RankSwapEvent, bytes: number) => void;
 
 /**
  * Hears what the leader tells every rank, and this one alone; what can't be read is counted, and told
@@ -30,8 +31,8 @@ export function subscribeOrders(
 ): void {
   /** @param order as RefusedOrder names it */
   const hear = (order: string, verb: SwapVerb, read: (payload: Uint8Array) => RankSwapEvent) => {
-    const tell = (event: RankSwapEvent) => send(verb, event);
     const take = ({ payload }: BusMessage) => {
+      const tell = (event: RankSwapEvent) => send(verb, event, payload.byteLength);
       const event = intake.read(verb, payload, () => readOrder(order, () => read(payload), tell));
       if (event !== null) tell(event);
     };

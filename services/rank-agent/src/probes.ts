@@ -20,7 +20,7 @@ export interface ProcessParts {
 /** What it lacks to do its work. The engine serves on without any of it. */
 export function lackingOf({ bus, agent }: ProcessParts): string[] {
   const lacking = bus?.connected === true ? [] : ['a NATS server'];
-  if (agent === null) return lacking;
+  if (agent === null) return [...lacking, 'its state'];
   if (agent.isDiskFull) lacking.push('space for its state');
   if (agent.engine === null) lacking.push('its engine');
   return lacking;
@@ -30,10 +30,11 @@ export function agentMetrics(
   fields: Readonly<Record<string, string>>,
   parts: () => ProcessParts,
 ): Metrics<ProcessParts> {
-  return new Metrics(fields, parts, metrics);
+  return new Metrics(fields, parts, agentMetricTable);
 }
 
-const metrics: readonly Metric<ProcessParts>[] = [
+/** Every metric of an agent. */
+export const agentMetricTable: readonly Metric<ProcessParts>[] = [
   ...processMetrics(softwareVersion),
   {
     name: 'isobar_agent_engine_connected',

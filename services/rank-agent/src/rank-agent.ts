@@ -216,8 +216,8 @@ export class RankAgent {
   #subscribe(): void {
     const { rank } = this.#options.settings;
     const { bus } = this.#options;
-    subscribeOrders(bus, this.#subjects, rank, this.#intake, (kind, event) =>
-      this.#hearBus(kind, event),
+    subscribeOrders(bus, this.#subjects, rank, this.#intake, (kind, event, bytes) =>
+      this.#hearBus(kind, event, bytes),
     );
     bus.subscribe(this.#subjects.query(rank), (message) => {
       const { payload } = message;
@@ -227,7 +227,7 @@ export class RankAgent {
       if (query === null) return;
       const question = this.#nextQuestion;
       this.#nextQuestion += 1;
-      if (!this.#hearBus('query', { kind: 'query', query, question })) return;
+      if (!this.#hearBus('query', { kind: 'query', query, question }, payload.byteLength)) return;
       this.#questions.set(question, message);
       // The machine answers the newest alone: of those before it nobody waits for an answer any more.
       this.#questions.delete(question - questionsKept);
@@ -256,10 +256,10 @@ export class RankAgent {
    * Room is left for the engine's own words: a flood on the bus must not end its connection. While
    * nothing can be promised nothing is heard: leaders repeat what they say.
    */
-  #hearBus(kind: MessageKind, event: RankSwapEvent): boolean {
+  #hearBus(kind: MessageKind, event: RankSwapEvent, bytes: number): boolean {
     if (this.#saving.isFull) return false;
-    if (this.#actor.waiting < busWaitingMax && this.#actor.send(event)) return true;
-    const text = `a message of the kind ${kind} was dropped: too many wait already`;
+    if (this.#actor.waiting < busWaitingMax && this.#actor.send(event, bytes)) return true;
+    const text = `a message of the kind ${kind} was dropped: too many, or too large ones, wait already`;
     this.#intake.refuse(kind, new IsobarError('ISOBAR_BUS_OVERFLOW', text, { field: '' }));
     return false;
   }

@@ -102,6 +102,9 @@ describe.skipIf(process.platform !== 'linux')('the witness of a process (needs L
     if (parent.stdout === null) throw new Error('the child has no output');
     const [line] = await once(createInterface({ input: parent.stdout }), 'line');
     const processId = Number(line);
+    // The shell itself may still ask.
+    const nameOfParent = () => readFile(`/proc/${parent.pid}/comm`, 'latin1');
+    await expect.poll(nameOfParent, { timeout: 30_000 }).toBe('sleep\n');
     const seen = identified(witness, await tell(processId));
     process.kill(processId, 'SIGKILL');
     await expect.poll(() => witness.lookFor(seen), { timeout: 30_000 }).toBe('gone');

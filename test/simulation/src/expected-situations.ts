@@ -40,6 +40,7 @@ export const expectedSituations: readonly string[] = [
   'committed: a join',
   'committed: a leave, or a cut member',
   'committed: a removal',
+  'own order unheard by an older agent',
   'member cut',
   'a member vouched for as dead is heard',
   'a member vouched for as dead starts anew',

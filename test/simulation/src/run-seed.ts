@@ -57,6 +57,10 @@ export function runSeed(options: RunOptions): RunResult {
   const numRanks = options.numRanks ?? drawRanks(random);
   const numCoordinators = random.next() < 0.7 ? 2 : 3;
   const activation = random.next() < 0.75 ? 'two-table' : 'in-place';
+  // By numbers of their own: what they say changes nothing else that is drawn.
+  const conditions = createRandom(-1 - options.seed);
+  const olderAgents = drawOlderAgents(conditions, numRanks);
+  const smallMessages = conditions.next() < 0.25;
   const world = new World({
     machines: options.machines,
     seed: options.seed * 2,
@@ -64,6 +68,8 @@ export function runSeed(options: RunOptions): RunResult {
     numCoordinators,
     clockDrift: random.next() < 0.5 ? 0.001 : 0.05,
     activation: options.activation ?? activation,
+    olderAgents,
+    smallMessages,
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(options.transcript === undefined ? {} : { transcript: options.transcript }),
   });
@@ -89,6 +95,12 @@ export function runSeed(options: RunOptions): RunResult {
 
 function drawRanks(random: Random): number {
   return random.next() < 0.7 ? 8 : 3 + random.integer(4);
+}
+
+/** In one run of four a group is halfway between two versions. */
+function drawOlderAgents(random: Random, numRanks: number): number[] {
+  if (random.next() < 0.75) return [];
+  return Array.from({ length: numRanks }, (_, rank) => rank).filter(() => random.next() < 0.5);
 }
 
 function describeFailure(error: unknown): { readonly rule: string; readonly text: string } {

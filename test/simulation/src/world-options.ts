@@ -38,6 +38,10 @@ export interface WorldOptions {
   readonly numRanks: number;
   readonly numCoordinators: number;
   readonly faults?: ShellFaults;
+  /** Ranks whose agents are of before single ranks were told: they hear what is sent to all. */
+  readonly olderAgents?: readonly number[];
+  /** Servers take messages that hold a layer and a few moves, and no more. @default false */
+  readonly smallMessages?: boolean;
   /** Keep what happens as lines of text. */
   readonly transcript?: boolean;
   /** What dies is started again after a while. @default true */

@@ -1,4 +1,4 @@
-import { ExpertMapping, type TransferTopology } from '@isobar/eplb';
+import { ExpertMapping, type TransferTopology, type WaveRoom } from '@isobar/eplb';
 import type { Activation, CoordinatorOptions, EngineDescription } from '@isobar/protocol';
 import { createRandom, type Random } from '@isobar/trace';
 import { GroupStep } from './engine/group-step.js';
@@ -25,6 +25,11 @@ import { noShellFaults, type ShellFaults, type WorldOptions } from './world-opti
 const numServers = 3;
 /** Machines that stand by, for ranks that are moved. */
 const spareStations = 2;
+
+/** Of a server, in bytes. */
+const payloadDefault = 1_048_576;
+/** Where messages are small: moves that one has room for beside a layer. */
+const movesOfSmall = 3;
 
 /** Layers, experts and slots of the simulated model: small, with few copies to spare. */
 const model = { numLayers: 2, slotsPerRank: 2, spareSlots: 4 };
@@ -62,6 +67,10 @@ export class World {
   readonly startMapping: ExpertMapping;
   readonly shape: { readonly spareBuffers: number; readonly reserveBuffers: number };
   readonly tickMs: { readonly agent: number; readonly coordinator: number };
+  /** WorldOptions.olderAgents */
+  readonly olderAgents: ReadonlySet<number>;
+  /** What a wave's message has room for, where that is little. */
+  readonly smallRoom: WaveRoom | null;
   readonly #keepsTranscript: boolean;
   readonly #drift: number;
   #starts = 0;
@@ -77,6 +86,7 @@ export class World {
     this.random = createRandom(options.seed);
     this.faults = options.faults ?? noShellFaults;
     this.numRanks = numRanks;
+    this.olderAgents = new Set(options.olderAgents);
     this.activation = options.activation ?? 'two-table';
     this.groupStep = new GroupStep(this);
     this.#keepsTranscript = options.transcript === true;
@@ -89,6 +99,7 @@ export class World {
       numRanks,
       numPhysicalExperts: numRanks * model.slotsPerRank,
     });
+    this.smallRoom = options.smallMessages === true ? this.#smallRoom() : null;
     const stations = numRanks + spareStations;
     this.busLinks = new Reachability(numCoordinators + numServers + stations);
     this.fabricLinks = new Reachability(stations);
@@ -124,6 +135,15 @@ export class World {
       afterEvent: () => this.rules.afterEvent(),
       onCrash: (process) => this.#onCrash(process),
     });
+  }
+
+  /** Of a message that nothing else is in, where messages are small. */
+  #smallRoom(): WaveRoom {
+    const { machines, startMapping, numRanks } = this;
+    const members = Array.from({ length: numRanks }, (_, rank) => ({ rank, incarnation: '' }));
+    const whole = machines.wholeMapping(startMapping);
+    const room = machines.roomForWave(whole, { members, voided: [] }, 0, payloadDefault);
+    return { ...room, bytesMax: room.layerBytes + movesOfSmall * room.moveBytes };
   }
 
   #process(kind: ProcessKind, index: number): VirtualProcess {
@@ -269,7 +289,7 @@ export class World {
       },
       configuredRanks: Array.from({ length: this.numRanks }, (_, rank) => rank),
       topology: twoNodes(this.numRanks),
-      payloadBytesMax: 1_048_576,
+      payloadBytesMax: payloadDefault,
       mode: 'automatic',
     };
   }

@@ -4,6 +4,7 @@ import {
   planTransfers,
   type TransferTopology,
 } from '../transfer/transfer-plan.js';
+import { RoomLeft, type WaveRoom } from '../transfer/wave-room.js';
 import { type NoPlace, type Placement, placeMissing } from './place-missing.js';
 
 /** Ranks that are to hold nothing, and what the others may take in. */
@@ -34,6 +35,11 @@ export interface EvacuationRequest {
   readonly pinnedSlots?: Int32Array;
   /** [layers × experts]; by count where absent. */
   readonly loads?: Float64Array;
+  /**
+   * What a wave's message has room for. One that takes no expert is none: nothing is cut for it.
+   * @default without a limit
+   */
+  readonly room?: WaveRoom;
   /** For sources. @default all alike */
   readonly topology?: TransferTopology;
 }
@@ -53,9 +59,11 @@ export type EvacuationPlan =
   | ({ readonly kind: 'degraded' } & NoPlace);
 
 /**
- * Brings every expert that would be without a replica to a slot that stays, and empties the others, in as many waves as the spare buffers need, at least one. Every wave is a whole
+ * Brings every expert that would be without a replica to a slot that stays, and empties the others,
+ * in as many waves as the spare buffers and the messages' room need, at least one. Every wave is a whole
  * mapping: until an expert has its new place, its old slot stays named. What only a retained buffer
- * holds comes first, since retiring the first wave frees it.
+ * holds comes first, since retiring the first wave frees it. That wave takes whole, whatever the room, what
+ * returning ranks begin with and what ranks take back from buffers of their own.
  * Deterministic; balanced by loads where they are given.
  */
 export function planEvacuation(request: EvacuationRequest): EvacuationPlan {
@@ -144,38 +152,90 @@ function cutWaves(
 ): EvacuationWave[] {
   const urgency = (placement: Placement) =>
     placement.ownRetained ? 0 : placement.retained ? 1 : 2;
-  let left = [...placements].sort((a, b) => urgency(a) - urgency(b));
+  let left: readonly Placement[] = [...placements].sort((a, b) => urgency(a) - urgency(b));
   const waves: EvacuationWave[] = [];
   let before = request.current;
+  let unemptied = layersToEmpty(before, roles);
   do {
-    const { taken, rest } = fillWave(left, roles, request.maxIncomingPerRank);
-    const mapping = waveMapping(before, roles, taken, rest.length === 0);
+    const filling = { request, roles, before, isFirst: waves.length === 0 };
+    const { taken, rest, layers } = fillWave(filling, left, unemptied);
+    const mapping = waveMapping(before, roles, taken, layers);
     waves.push({ mapping, transfers: sourcesOf(request, roles, before, mapping, waves.length) });
     before = mapping;
     left = rest;
-  } while (left.length > 0);
+    unemptied = layersToEmpty(before, roles);
+  } while (left.length > 0 || unemptied.length > 0);
   return waves;
 }
 
+/** Layers in which some slot that ends empty still names an expert. */
+function layersToEmpty(mapping: ExpertMapping, { ends }: Roles): number[] {
+  const layers = Array.from({ length: mapping.numLayers }, (_, layer) => layer);
+  return layers.filter((layer) =>
+    mapping.row(layer).some((expert, slot) => expert >= 0 && ends[slot] === true),
+  );
+}
+
+/** A wave that is being filled, on top of `before`. */
+interface Filling {
+  readonly request: EvacuationRequest;
+  readonly roles: Roles;
+  readonly before: ExpertMapping;
+  readonly isFirst: boolean;
+}
+
+interface FilledWave {
+  readonly taken: readonly Placement[];
+  readonly rest: readonly Placement[];
+  /** Layers in which it empties what it can. */
+  readonly layers: ReadonlySet<number>;
+}
+
 function fillWave(
+  filling: Filling,
   placements: readonly Placement[],
-  roles: Roles,
-  maxIncomingPerRank: Int32Array,
-): { readonly taken: Placement[]; readonly rest: Placement[] } {
+  unemptied: readonly number[],
+): FilledWave {
+  const { request, roles, isFirst } = filling;
+  const room = roomOf(filling);
   const incoming = new Map<number, number>();
   const taken: Placement[] = [];
   const rest: Placement[] = [];
+  const layers = new Set<number>();
   for (const placement of placements) {
-    const { rank, ownRetained } = placement;
-    const before = incoming.get(rank) ?? 0;
-    if (!ownRetained && before >= incomingMax(roles, maxIncomingPerRank, rank)) {
+    const { layer, rank, ownRetained } = placement;
+    const brought = incoming.get(rank) ?? 0;
+    const isBuffered =
+      ownRetained || brought < incomingMax(roles, request.maxIncomingPerRank, rank);
+    if (!isBuffered || !(room.fits(layer, 1) || (isFirst && goesFirst(filling, placement)))) {
       rest.push(placement);
       continue;
     }
     taken.push(placement);
-    if (!ownRetained) incoming.set(rank, before + 1);
+    layers.add(layer);
+    room.take(layer, 1);
+    if (!ownRetained) incoming.set(rank, brought + 1);
   }
-  return { taken, rest };
+  for (const layer of unemptied) {
+    if (!room.fits(layer, 0)) continue;
+    layers.add(layer);
+    room.take(layer, 0);
+  }
+  return { taken, rest, layers };
+}
+
+function roomOf({ request, roles, before, isFirst }: Filling): RoomLeft {
+  const { room = null } = request;
+  const takesAny = room !== null && room.layerBytes + room.moveBytes <= room.bytesMax;
+  const left = new RoomLeft(takesAny ? room : null);
+  if (isFirst) left.takeMoves(restoredSlots(request, roles, before, before).length);
+  return left;
+}
+
+/** What no later wave could bring: a rank begins once, and its own retained buffers are freed next. */
+function goesFirst({ roles, before }: Filling, placement: Placement): boolean {
+  const { layer, rank, expert, ownRetained } = placement;
+  return roles.returning.has(rank) || (ownRetained && !before.holds(layer, rank, expert));
 }
 
 /** Of the slots that end empty those stay as they are whose experts have no other place yet. */
@@ -183,21 +243,25 @@ function waveMapping(
   before: ExpertMapping,
   roles: Roles,
   taken: readonly Placement[],
-  isLast: boolean,
+  layers: ReadonlySet<number>,
 ): ExpertMapping {
-  const { numLayers, numPhysicalExperts: slots } = before;
-  const rows = before.physicalToLogical.slice();
-  for (const { layer, slot, expert } of taken) rows[layer * slots + slot] = expert;
-  for (let layer = 0; layer < numLayers; layer += 1) {
-    const row = rows.subarray(layer * slots, (layer + 1) * slots);
-    const placed = new Set(row.filter((_, slot) => roles.ends[slot] !== true));
-    row.forEach((expert, slot) => {
-      if (roles.ends[slot] !== true) return;
-      if (isLast || placed.has(expert)) row[slot] = -1;
-    });
-  }
-  const layers = Int32Array.from({ length: numLayers }, (_, layer) => layer);
-  return before.apply({ layers, rows });
+  const { numPhysicalExperts: slots } = before;
+  const changed = Int32Array.from(layers).sort();
+  const rows = new Int32Array(changed.length * slots);
+  const rowOf = new Map(
+    [...changed].map((layer, index) => [layer, rows.subarray(index * slots, (index + 1) * slots)]),
+  );
+  for (const [layer, row] of rowOf) row.set(before.row(layer));
+  for (const { layer, slot, expert } of taken) rowOf.get(layer)?.fill(expert, slot, slot + 1);
+  for (const row of rowOf.values()) emptyEnded(row, roles);
+  return before.apply({ layers: changed, rows });
+}
+
+function emptyEnded(row: Int32Array, { ends }: Roles): void {
+  const placed = new Set(row.filter((_, slot) => ends[slot] !== true));
+  row.forEach((expert, slot) => {
+    if (ends[slot] === true && placed.has(expert)) row[slot] = -1;
+  });
 }
 
 function sourcesOf(

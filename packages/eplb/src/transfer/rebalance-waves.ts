@@ -2,6 +2,7 @@ import { EplbError } from '../eplb-error.js';
 import type { ExpertMapping } from '../expert-mapping.js';
 import { colorEdges, type Edge } from './edge-coloring.js';
 import { keepSlots } from './keep-slots.js';
+import { RoomLeft, type WaveRoom } from './wave-room.js';
 
 export interface WaveLimits {
   /** Most experts that a wave may bring each rank: its spare buffers, [ranks]. */
@@ -10,13 +11,6 @@ export interface WaveLimits {
   readonly layerGains?: Float64Array;
   /** What a wave's message has room for; without a limit where absent. */
   readonly room?: WaveRoom;
-}
-
-/** Bytes that a wave's layers and moves may take, and those that each of them takes. */
-export interface WaveRoom {
-  readonly bytesMax: number;
-  readonly layerBytes: number;
-  readonly moveBytes: number;
 }
 
 /**
@@ -196,31 +190,25 @@ function fillWave(
   const buffers = maxIncomingPerRank.slice();
   const taken: LayerStep[] = [];
   const left: LayerStep[] = [];
-  const takenLayers = new Set<number>();
   const skippedLayers = new Set<number>();
-  let bytesLeft = room?.bytesMax ?? Number.POSITIVE_INFINITY;
+  const roomLeft = new RoomLeft(room ?? null);
   for (const step of steps) {
-    const bytes = room === undefined ? 0 : bytesOf(step, room, takenLayers.has(step.layer));
-    const isTellable = bytes <= bytesLeft || taken.length === 0;
+    const { layer } = step;
+    const moves = step.incoming.reduce((sum, count) => sum + count, 0);
+    const isTellable = roomLeft.fits(layer, moves);
     const fits = isTellable && step.incoming.every((count, rank) => count <= (buffers[rank] ?? 0));
-    if (!fits || skippedLayers.has(step.layer)) {
+    if (!fits || skippedLayers.has(layer)) {
       left.push(step);
-      skippedLayers.add(step.layer);
+      skippedLayers.add(layer);
       continue;
     }
     taken.push(step);
-    takenLayers.add(step.layer);
-    bytesLeft -= bytes;
+    roomLeft.take(layer, moves);
     step.incoming.forEach((count, rank) => {
       buffers[rank] = (buffers[rank] ?? 0) - count;
     });
   }
   return { taken, left };
-}
-
-function bytesOf({ incoming }: LayerStep, room: WaveRoom, isLayerTaken: boolean): number {
-  const moves = incoming.reduce((sum, count) => sum + count, 0);
-  return (isLayerTaken ? 0 : room.layerBytes) + moves * room.moveBytes;
 }
 
 function applySteps(mapping: ExpertMapping, steps: readonly LayerStep[]): ExpertMapping {

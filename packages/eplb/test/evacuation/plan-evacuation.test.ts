@@ -182,7 +182,64 @@ describe('an evacuation', () => {
     expect(refused).toBeGreaterThan(10);
     expect(refused).toBeLessThan(200);
   });
+
+  it('is cut into waves that messages have room for, and ends as it would without', () => {
+    let cut = 0;
+    for (let seed = 1; seed <= 300; seed += 1) {
+      const asked = { ...randomRequest(seed), retained: null };
+      const plan = planEvacuation({ ...asked, room });
+      if (plan.kind === 'degraded') continue;
+      checkWaves(asked, plan.waves, seed);
+      expect(largestBytes(asked.current, plan.waves), `seed ${seed}`).toBeLessThanOrEqual(
+        room.bytesMax,
+      );
+      const whole = wavesOf(asked);
+      if (plan.waves.length > whole.length) cut += 1;
+      expect(plan.waves.at(-1)?.mapping).toEqual(whole.at(-1)?.mapping);
+    }
+    expect(cut).toBeGreaterThan(50);
+  });
+
+  it('is not cut where a message has no room for any expert', () => {
+    const asked = request(twoLayers([0, 1, 2, 3, 0, 1]), { outRanks: [1] });
+    const none = { ...room, bytesMax: room.layerBytes };
+    expect(planEvacuation({ ...asked, room: none })).toEqual(planEvacuation(asked));
+    expect(planEvacuation({ ...asked, room })).not.toEqual(planEvacuation(asked));
+  });
+
+  it('takes back what ranks retain, and returns ranks, in the first wave whatever the room', () => {
+    const tight = { bytesMax: 60, layerBytes: 40, moveBytes: 20 };
+    // Ranks 0 and 2 retain an expert each that died with rank 1, in two layers.
+    const retained = { mapping: twoLayers([2, 1, 0, 1, 3, 0]), ranks: [0, 2] };
+    const asked = request(twoLayers([0, 1, 2, 3, 0, 1]), { outRanks: [1], retained, room: tight });
+    const [first] = wavesOf(asked);
+    expect(first?.transfers.map(({ sourceRank }) => sourceRank)).toEqual([0, 2, 0, 2]);
+    const again = request(twoLayers([0, 1, 2, 3, -1, -1]), { returningRanks: [1], room: tight });
+    expect(wavesOf(again).map(({ transfers }) => transfers.length)).toEqual([4]);
+  });
 });
+
+/** Two layers alike, two slots a rank. */
+function twoLayers(slots: readonly number[]): ExpertMapping {
+  return ExpertMapping.create({
+    numLayers: 2,
+    numLogicalExperts: 4,
+    slotOffsets: Int32Array.of(0, 2, 4, 6),
+    physicalToLogical: Int32Array.from([...slots, ...slots]),
+  });
+}
+
+/** For two layers and a move, or one and three. */
+const room = { bytesMax: 100, layerBytes: 40, moveBytes: 20 };
+
+function largestBytes(current: ExpertMapping, waves: readonly EvacuationWave[]): number {
+  const { layerBytes, moveBytes } = room;
+  const bytes = waves.map(({ mapping, transfers }, index) => {
+    const before = waves[index - 1]?.mapping ?? current;
+    return before.delta(mapping).layers.length * layerBytes + transfers.length * moveBytes;
+  });
+  return Math.max(...bytes);
+}
 
 function randomRequest(seed: number): EvacuationRequest {
   const random = createRandom(seed);

@@ -79,12 +79,12 @@ function claimsOf(event: CoordinatorEvent): Claims | null {
   return event.kind === 'answer' ? claimsOfAnswer(event.answer) : null;
 }
 
-function claimsOfReport({ fence, engine }: RankReport): Claims {
+function claimsOfReport({ fence, votedUpTo = 0, engine }: RankReport): Claims {
   const terms = [0, fence?.term ?? 0];
-  if (engine === null) return { terms, versions: [0] };
-  const { votedUpTo, openVote, committedVersion, activatedVersion, mappingVersion } = engine;
-  const versions = [votedUpTo, openVote ?? 0, committedVersion, activatedVersion, mappingVersion];
-  return { terms, versions };
+  if (engine === null) return { terms, versions: [votedUpTo] };
+  const { openVote, committedVersion, activatedVersion, mappingVersion } = engine;
+  const ofEngine = [engine.votedUpTo, committedVersion, activatedVersion, mappingVersion];
+  return { terms, versions: [votedUpTo, openVote ?? 0, ...ofEngine] };
 }
 
 function claimsOfAnswer({ fence, votedUpTo, outcomes, engine }: RankAnswer): Claims {

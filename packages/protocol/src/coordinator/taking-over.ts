@@ -87,11 +87,9 @@ export function askRanks(step: CoordinatorStep): void {
 }
 
 export function onAnswer(step: CoordinatorStep, answer: RankAnswer): void {
-  if (step.state.role.kind !== 'taking-over') {
-    toLeader(step, { kind: 'answer', answer });
-    return;
-  }
-  toTakeover(step, takeoverAnswer(answer));
+  const { role } = step.state;
+  if (role.kind === 'taking-over') toTakeover(step, takeoverAnswer(answer, role.takeover));
+  else toLeader(step, { kind: 'answer', answer });
 }
 
 export function onRecordSettled(step: CoordinatorStep, event: EventOf<'record-settled'>): void {

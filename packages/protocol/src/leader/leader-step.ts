@@ -3,7 +3,7 @@ import type { Draft } from '../draft.js';
 import type { IsobarError } from '../isobar-error.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import { type MapRecord, mappingOfRecord, wholeMapping } from '../map-record.js';
-import { membersWithout } from '../member.js';
+import { type Member, membersWithout } from '../member.js';
 import { planRemoval } from '../membership/membership.js';
 import { closedSlotsOf, fillsClosedSlot, usableSlots } from '../membership/offered-slots.js';
 import type { Situation } from '../membership/situation.js';
@@ -49,6 +49,7 @@ export function situationOf(state: LeaderState): Situation {
     loads,
     drained: control.drained,
     usableSlots: usableSlots(mapping, evidence, control),
+    roomFor: (members) => roomForWaves(state, members),
     shunned: shunned.map(({ member }) => member),
     distrusted,
   };
@@ -66,13 +67,21 @@ export function refuseTooLarge(state: LeaderState, waves: readonly Wave[]): Isob
   return refuseSize(waves, state.swap, voidRecordsBytes(state), state.payloadBytesMax);
 }
 
-/** What a wave made now may hold, so that it is not refused as too large. */
-export function roomForWaves(state: LeaderState): WaveRoom {
+/**
+ * What a wave made now may hold, so that it is not refused as too large.
+ * @param members whom it lists
+ */
+export function roomForWaves(
+  state: LeaderState,
+  members: readonly Member[] = state.swap.members,
+): WaveRoom {
   const { swap, mapping, payloadBytesMax } = state;
-  return roomForWave(wholeMapping(mapping), swap, voidRecordsBytes(state), payloadBytesMax);
+  const base = { members, voided: swap.voided };
+  return roomForWave(wholeMapping(mapping), base, voidRecordsBytes(state), payloadBytesMax);
 }
 
-function voidRecordsBytes({ outcomes }: LeaderState): number {
+/** Of numbers decided void since the newest version, what a rank tells. */
+export function voidRecordsBytes({ outcomes }: LeaderState): number {
   const voids = outcomes.filter(({ outcome }) => outcome === 'void');
   return voids.reduce((sum, { record }) => sum + record.byteLength + voidAroundBytes, 0);
 }

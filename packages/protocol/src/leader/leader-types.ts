@@ -95,8 +95,8 @@ export interface ShunnedEngine {
   readonly untilMs: number;
 }
 
-/** A change that the leader makes on its own. */
-export type OwnChange = 'start' | 'evacuation' | 'membership' | 'drain';
+/** A change that the leader makes on its own. `renewal`: the newest version once more, see renewal.ts. */
+export type OwnChange = 'start' | 'evacuation' | 'membership' | 'drain' | 'renewal';
 
 export interface StuckChange {
   /** What it was planned on: not planned again until that changes. */

@@ -1,6 +1,6 @@
 import { type AskedBy, byAsker, lastAsker } from '../commands/command-request.js';
 import type { ControlRecord } from '../control-record.js';
-import { type Fence, isFenced } from '../fence.js';
+import { type Fence, isFenced, sameFence } from '../fence.js';
 import { includesMember, type Member, membersWithout, unionOfMembers } from '../member.js';
 import {
   hearWitness,
@@ -11,7 +11,7 @@ import {
   witnessOfReport,
 } from '../membership/evidence.js';
 import { deathsOf, sameDeaths, unsevered } from '../membership/severed.js';
-import { groupDifference } from '../membership/situation.js';
+import { type DescribedEngine, groupDifference } from '../membership/situation.js';
 import { watchLosses } from '../membership/watch-losses.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
@@ -70,7 +70,9 @@ export function initialLeader(
     loads: null,
     retained: ground.retained,
     engines: new Map(
-      ground.answers.flatMap(({ rank, engine }) => (engine === null ? [] : [[rank, engine]])),
+      ground.answers.flatMap(({ rank, engine }) =>
+        engine === null ? [] : [[rank, describedBy(engine)]],
+      ),
     ),
     strangers: [],
     refusals: [],
@@ -95,6 +97,9 @@ export function initialLeader(
  */
 export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number): LeaderResult {
   if (state.swap.deposed || state.failed) return { state, effects: [] };
+  if (event.kind === 'report' && isRepeated(state, event.report)) {
+    return { state: heardAgain(state, event.report, nowMs), effects: [] };
+  }
   const step: LeaderStep = { state: { ...state }, effects: [], nowMs };
   const isNews = event.kind !== 'report' || mayBeginSomething(state, event.report);
   take(step, event);
@@ -102,6 +107,24 @@ export function stepLeader(state: LeaderState, event: LeaderEvent, nowMs: number
   if (!isNews && !hasEnded) return { state: step.state, effects: step.effects };
   if (!step.state.swap.deposed && !step.state.failed) advance(step);
   return { state: step.state, effects: step.effects };
+}
+
+/** It says what the rank's report before it said, and nothing waits for any: most of them. */
+function isRepeated(state: LeaderState, report: RankReport): boolean {
+  const { swap, evidence, started, requests } = state;
+  const { rank, fence, refused, votedUpTo } = report;
+  if (!started || swap.open !== null || swap.waiting.length > 0) return false;
+  if (swap.untaken.length > 0 || requests.length > 0 || refused !== null) return false;
+  const before = swap.reports.get(rank);
+  if (before === undefined || before.votedUpTo !== votedUpTo) return false;
+  return sameFence(before.fence, fence) && saysTheSame(evidence.witnesses.get(rank), report);
+}
+
+/** Newer is when it was heard, and what people are shown. */
+function heardAgain(state: LeaderState, report: RankReport, nowMs: number): LeaderState {
+  const { evidence } = hearWitness(state.evidence, report.rank, witnessOfReport(report, nowMs));
+  const reports = new Map(state.swap.reports).set(report.rank, report);
+  return { ...state, evidence, swap: { ...state.swap, reports } };
 }
 
 /** Most reports say what the ones before them said; what time makes due is seen to at each tick. */
@@ -229,13 +252,18 @@ function onAnswer(step: LeaderStep, answer: RankAnswer): void {
   }
   const { engine, rank } = answer;
   if (engine !== null) {
-    const engines = new Map(step.state.engines).set(rank, engine);
+    const engines = new Map(step.state.engines).set(rank, describedBy(engine));
     const difference = groupDifference(situationOf(step.state), engine.description);
     step.state.engines = engines;
     const member = { rank, incarnation: engine.description.incarnation };
     if (difference !== null) tellStranger(step, member, difference);
   }
   hear(step, rank, witnessOfAnswer(answer, step.nowMs));
+}
+
+/** Records and proposals that the state tells as well are not kept with every engine. */
+function describedBy({ description, state }: DescribedEngine): DescribedEngine {
+  return { description, state: { ...state, outcomes: [], vote: null } };
 }
 
 const strangersMax = 1_024;
@@ -317,7 +345,7 @@ function advance(step: LeaderStep): void {
     if (!isIdle(step.state)) {
       const { activity } = step.state;
       const due = firstDue(step.state, step.nowMs);
-      if (activity !== null && due !== null && orderOf(due.change) < orderOf(activity.change)) {
+      if (activity !== null && due !== null && due.order < orderOf(activity.change)) {
         const reason = `a ${due.change} comes first${byAsker(due.askedBy)}`;
         interrupt(step, { outcome: 'superseded', reason }, false);
       }

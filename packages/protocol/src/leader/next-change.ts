@@ -30,11 +30,13 @@ import {
   toSwap,
 } from './leader-step.js';
 import type { Activity, LeaderRequest, LeaderState, OwnChange } from './leader-types.js';
+import { isRenewalDue, renewalWave, renewsFirst } from './renewal.js';
 import { isOnNewest, orderOf } from './requests.js';
 
 /*
  * What comes next once nothing is open: what takeover left to do, numbers that strangers have
- * voted for, evacuations, joins and leaves, rollbacks, drains, rebalances.
+ * voted for, evacuations, joins and leaves, rollbacks, drains, rebalances. A version is renewed between
+ * these where too many numbers have come to nothing.
  */
 
 /** The leader's own changes that are due, but for those that are stuck as things are. */
@@ -49,6 +51,7 @@ function ownChangesDue(state: LeaderState, situation: Situation, nowMs: number):
     const empties = ranksToDrain(situation).length > 0 || ranksToClear(situation).length > 0;
     if (!state.control.paused && empties) due.push('drain');
   }
+  if (isRenewalDue(state)) due.push('renewal');
   return due.filter((change) => {
     const stuck = state.stuck.get(change);
     return stuck === undefined || stuck.plannedOn !== plannedOn(situation);
@@ -75,6 +78,8 @@ function requestsDue({ control, requests }: LeaderState): readonly LeaderRequest
 
 export interface DueChange {
   readonly change: OwnChange | LeaderRequest['change'];
+  /** The least goes first. */
+  readonly order: number;
   readonly askedBy: AskedBy | null;
 }
 
@@ -86,10 +91,23 @@ function askerOf(change: OwnChange, { control }: LeaderState): AskedBy | null {
 export function firstDue(state: LeaderState, nowMs: number): DueChange | null {
   const own = ownChangesDue(state, situationOf(state), nowMs);
   const due: DueChange[] = [
-    ...own.map((change) => ({ change, askedBy: askerOf(change, state) })),
-    ...requestsDue(state).map(({ change, askedBy = null }) => ({ change, askedBy })),
-  ].sort((a, b) => orderOf(a.change) - orderOf(b.change));
+    ...own.map((change) => ({
+      change,
+      order: orderOfOwn(state, change),
+      askedBy: askerOf(change, state),
+    })),
+    ...requestsDue(state).map(({ change, askedBy = null }) => ({
+      change,
+      order: orderOf(change),
+      askedBy,
+    })),
+  ].sort((a, b) => a.order - b.order);
   return due[0] ?? null;
+}
+
+function orderOfOwn(state: LeaderState, change: OwnChange): number {
+  if (change !== 'renewal') return orderOf(change);
+  return renewsFirst(state) ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
 }
 
 /** Begins what goes first. Nothing may be open. */
@@ -102,7 +120,10 @@ export function beginNext(step: LeaderStep): void {
   endEmptying(step);
   const own = ownChangesPossible(step);
   const due = [
-    ...own.map((change) => ({ order: orderOf(change), begin: () => beginOwn(step, change) })),
+    ...own.map((change) => ({
+      order: orderOfOwn(step.state, change),
+      begin: () => beginOwn(step, change),
+    })),
     ...requestsDue(step.state).map((request) => ({
       order: orderOf(request.change),
       begin: () => beginRequest(step, request),
@@ -148,10 +169,10 @@ function activityOf(change: Activity['change'], request: LeaderRequest | null = 
  */
 function settleStrayNumber(step: LeaderStep): boolean {
   const { newest, voided, reports } = step.state.swap;
-  if (livingMembers(situationOf(step.state)).length === 0) return false;
   for (const { rank, engine } of reports.values()) {
     const version = engine?.openVote ?? null;
     if (version === null || version <= newest.version || voided.includes(version)) continue;
+    if (livingMembers(situationOf(step.state)).length === 0) return false;
     const reason = `only rank ${rank} has voted for it, for a leader that is gone`;
     const interrupted = { outcome: 'superseded', reason } as const;
     const activity = { ...activityOf('membership'), interrupted };
@@ -176,6 +197,10 @@ function beginOwn(step: LeaderStep, change: OwnChange): boolean {
       return beginPlan(step, change, planDrains(situation));
     case 'evacuation':
       return beginRemoval(step, situation);
+    case 'renewal': {
+      const waves = [renewalWave(step.state)];
+      return beginPlan(step, change, { kind: 'waves', change: 'membership', waves });
+    }
   }
 }
 
@@ -240,6 +265,7 @@ function noteStuck(step: LeaderStep, change: OwnChange, plan: DegradedPlan): voi
  * that can't be, or is not wanted any more.
  */
 function endEmptying(step: LeaderStep): void {
+  if (step.state.requests.length === 0) return;
   const situation = situationOf(step.state);
   const members = new Set(step.state.swap.members.map(({ rank }) => rank));
   const { drained, slotLimits } = step.state.control;

@@ -46,7 +46,9 @@ export function refuseRequest(
   if (control.paused) {
     return new IsobarError('ISOBAR_COORDINATOR_PAUSED', 'paused: nothing is begun until resumed');
   }
-  if (!isOnNewest(state, request)) return outdated(request, swap.newest.version);
+  // What the leader plans by itself, it plans on whatever is in force.
+  const isPlanned = request.waves !== undefined;
+  if (isPlanned && !isOnNewest(state, request)) return outdated(request, swap.newest.version);
   if (request.automatic === true && control.held !== null) {
     const text = `automatic balancing is held: ${control.held}`;
     return new IsobarError('ISOBAR_COORDINATOR_HELD', text, { reason: control.held });

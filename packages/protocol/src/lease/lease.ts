@@ -63,6 +63,7 @@ export function stepLease(state: LeaseState, event: LeaseEvent, nowMs: number): 
   const expired = expire(state, nowMs);
   const stepped = handle(expired.state, event, nowMs);
   const went = goOn(stepped.state, nowMs);
+  if (expired.effects.length === 0 && stepped.effects.length === 0) return went;
   return {
     state: went.state,
     effects: [...expired.effects, ...stepped.effects, ...went.effects],

@@ -63,18 +63,27 @@ export function hearWitness(
   return { evidence: { ...evidence, witnesses }, news: isNews(before, witness) };
 }
 
+/** Whether a word tells of a death that the one before it did not tell of. */
+export function mayProveDeath(before: Witness | undefined, after: Witness): boolean {
+  if (before !== undefined) return isNews(before, after);
+  return after.exited.length > 0 || (after.engine?.cuts.length ?? 0) > 0;
+}
+
 function isNews(before: Witness | undefined, after: Witness): boolean {
   if (before === undefined) return true;
   if (before.engine?.incarnation !== after.engine?.incarnation) return true;
-  if (before.exited.join() !== after.exited.join()) return true;
-  const cuts = (witness: Witness) =>
-    (witness.engine?.cuts ?? []).map(({ incarnation }) => incarnation).join();
-  return cuts(before) !== cuts(after);
+  if (!sameIncarnations(before.exited, after.exited)) return true;
+  const [known, told] = [before.engine?.cuts ?? [], after.engine?.cuts ?? []];
+  if (known === told) return false;
+  return !sameIncarnations(
+    known.map(({ incarnation }) => incarnation),
+    told.map(({ incarnation }) => incarnation),
+  );
 }
 
 /** Whether a report holds nothing that another plan or proof could follow from. */
 export function saysTheSame(before: Witness | undefined, report: RankReport): boolean {
-  if (before === undefined || before.exited.join() !== report.exited.join()) return false;
+  if (before === undefined || !sameIncarnations(before.exited, report.exited)) return false;
   const [known, told] = [before.engine, report.engine];
   if (known === null || told === null) return known === told;
   return (
@@ -82,6 +91,11 @@ export function saysTheSame(before: Witness | undefined, report: RankReport): bo
     sameMembers(known.cuts, told.cuts) &&
     sameMembers(known.brokenPeers, told.brokenPeers)
   );
+}
+
+function sameIncarnations(left: readonly string[], right: readonly string[]): boolean {
+  if (left.length !== right.length) return false;
+  return left.every((incarnation, index) => incarnation === right[index]);
 }
 
 const sameStanding = [
@@ -106,8 +120,9 @@ export function witnessOfAnswer(answer: RankAnswer, heardAtMs: number): Witness 
   if (answer.engine === null) return { heardAtMs, exited, engine: null };
   const { description, state } = answer.engine;
   const { incarnation } = description;
-  const openVote = state.vote?.version ?? null;
-  return { heardAtMs, exited, engine: { ...state, incarnation, openVote } };
+  // Whole mappings that the state tells as well are not kept with every rank's word.
+  const { vote, outcomes: _outcomes, physicalToLogical: _mapping, fence: _fence, ...told } = state;
+  return { heardAtMs, exited, engine: { ...told, incarnation, openVote: vote?.version ?? null } };
 }
 
 export function isProvenDead(evidence: Evidence, member: Member): boolean {

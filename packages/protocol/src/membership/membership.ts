@@ -110,7 +110,7 @@ function evacuationRequest(
   staying: readonly Member[],
   fields: Omit<
     EvacuationRequest,
-    'current' | 'outRanks' | 'closedSlots' | 'pinnedSlots' | 'topology' | 'loads'
+    'current' | 'outRanks' | 'closedSlots' | 'pinnedSlots' | 'topology' | 'loads' | 'room'
   >,
 ): EvacuationRequest {
   const { mapping, topology, loads } = situation;
@@ -125,7 +125,8 @@ function evacuationRequest(
     ...(loads === null ? {} : { loads }),
   };
   const placing = { closedSlots: closedSlotsOf(situation), pinnedSlots };
-  return { current: mapping, outRanks, ...placing, ...known, ...fields };
+  const room = situation.roomFor(unionOfMembers(situation.members, staying));
+  return { current: mapping, outRanks, ...placing, ...known, room, ...fields };
 }
 
 /** Ranks that have held it, and by their newest word have not retired it, nor failed as sources. */
@@ -300,10 +301,19 @@ function startWave(
 }
 
 /** The version that writes down what the engines hold at the start, as version 1. */
-export function firstWave({ mapping, members }: Situation): Wave {
+export function firstWave(situation: Situation): Wave {
+  return wholeWave(situation, 'start', 'first version: what the engines hold at their start');
+}
+
+/** The mapping and the members that there are, as a version in which nothing moves. */
+export function wholeWave(
+  { mapping, members }: Pick<Situation, 'mapping' | 'members'>,
+  change: Change,
+  reason: string,
+): Wave {
   return {
-    change: 'start',
-    reason: 'first version: what the engines hold at their start',
+    change,
+    reason,
     mapping: wholeMapping(mapping),
     digest: mapping.digest(),
     layers: new Int32Array(0),

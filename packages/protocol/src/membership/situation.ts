@@ -1,4 +1,4 @@
-import type { ExpertMapping, TransferTopology } from '@isobar/eplb';
+import type { ExpertMapping, TransferTopology, WaveRoom } from '@isobar/eplb';
 import type { EngineDescription } from '../engine-description.js';
 import { includesMember, type Member } from '../member.js';
 import type { RankAnswer, RankReport } from '../messages.js';
@@ -29,6 +29,8 @@ export interface Situation {
   readonly drained: readonly number[];
   /** Slots of each rank that may be used, its first ones, [ranks]. */
   readonly usableSlots: Int32Array;
+  /** What a wave may hold that lists these. */
+  readonly roomFor: (members: readonly Member[]) => WaveRoom;
   /** Engines that have lately failed to join. */
   readonly shunned: readonly Member[];
   /** Ranks that have lately failed as sources: the backing store takes their place. */

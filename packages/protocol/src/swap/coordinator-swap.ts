@@ -234,15 +234,20 @@ function onReport(
     return deposed(state, report.fence);
   }
   const reports = new Map(state.reports).set(report.rank, report);
-  const votedUpTo = report.engine?.votedUpTo ?? 0;
   const heard = {
     ...state,
     reports,
-    nextVersion: Math.max(state.nextVersion, votedUpTo + 1),
+    nextVersion: nextAbove(state, report),
     open: heardBy(state, report, nowMs),
   };
   const announced = announce(heard, report);
   return settle(announced.state, nowMs, announced.effects);
+}
+
+/** No rank votes on a number that it, or its agent for an engine before, has voted on or seen decided. */
+function nextAbove({ nextVersion }: CoordinatorSwapState, report: RankReport): number {
+  const votedUpTo = Math.max(report.votedUpTo ?? 0, report.engine?.votedUpTo ?? 0);
+  return Math.max(nextVersion, votedUpTo + 1);
 }
 
 function heardBy(

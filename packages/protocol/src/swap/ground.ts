@@ -2,7 +2,7 @@ import type { ExpertMapping } from '@isobar/eplb';
 import type { EngineDescription } from '../engine-description.js';
 import type { KnownOutcome } from '../known-outcome.js';
 import { type CommittedRecord, mappingFromWhole, mappingOfRecord } from '../map-record.js';
-import { includesMember, type Member } from '../member.js';
+import { includesMember, type Member, memberKey, memberKeys } from '../member.js';
 import { type Evidence, isProvenDead } from '../membership/evidence.js';
 import type { RankAnswer } from '../messages.js';
 import type { VersionInForce } from '../version-in-force.js';
@@ -58,7 +58,8 @@ export function groundOf(parts: GroundParts): Ground {
   const { newest, outcomes } = known;
   const living = livingAnswers(words, evidence);
   const members = newest?.members ?? living.map(({ member }) => member);
-  const listed = living.filter(({ member }) => includesMember(members, member));
+  const keys = memberKeys(members);
+  const listed = living.filter(({ member }) => keys.has(memberKey(member)));
   const mapping =
     newest === null ? startMapping(listed.map(({ answer }) => answer)) : mappingOfRecord(newest);
   const version = newest?.version ?? 0;
@@ -85,7 +86,7 @@ export function groundOf(parts: GroundParts): Ground {
     evidence,
     answers: living.map(({ answer }) => answer),
     joiners: living
-      .filter(({ member }) => !includesMember(members, member))
+      .filter(({ member }) => !keys.has(memberKey(member)))
       .map(({ answer }) => answer),
   };
 }

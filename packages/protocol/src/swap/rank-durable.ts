@@ -159,6 +159,8 @@ export interface OutcomesLearnt {
   readonly taken: readonly KnownOutcome[];
   /** Versions told that contradict what is kept, which stays. */
   readonly contradicted: readonly number[];
+  /** What was kept, and has given way. */
+  readonly overruled: readonly KnownOutcome[];
   /** Refusals of what could not be read. */
   readonly malformed: readonly IsobarError[];
 }
@@ -173,6 +175,7 @@ export function learnOutcomes(
   givesWay: (kept: KnownOutcome) => boolean = () => false,
 ): OutcomesLearnt {
   const contradicted: number[] = [];
+  const overruled: KnownOutcome[] = [];
   const malformed: IsobarError[] = [];
   const taken: KnownOutcome[] = [];
   let kept: readonly KnownOutcome[] = durable.outcomes;
@@ -188,13 +191,14 @@ export function learnOutcomes(
         continue;
       }
       taken.push(known);
+      overruled.push(...against);
       kept = newestOutcomes([...kept.filter((one) => !against.includes(one)), known]);
     } catch (error) {
       if (!(error instanceof IsobarError)) throw error;
       malformed.push(error);
     }
   }
-  const refused = { taken, contradicted, malformed };
+  const refused = { taken, contradicted, overruled, malformed };
   if (isSame(kept, durable.outcomes)) return { durable, ...refused };
   const votedUpTo = Math.max(durable.votedUpTo, kept.at(-1)?.version ?? 0);
   return { durable: { ...durable, outcomes: [...kept], votedUpTo }, ...refused };

@@ -145,7 +145,12 @@ export type RankSwapEffect =
     }
   | {
       readonly kind: 'alarm';
-      readonly alarm: 'own-balancer' | 'exited-engine' | 'engine-stuck' | 'outcomes-contradict';
+      readonly alarm:
+        | 'own-balancer'
+        | 'exited-engine'
+        | 'engine-stuck'
+        | 'outcomes-contradict'
+        | 'outcome-overruled';
       readonly fields: Readonly<Record<string, unknown>>;
     };
 

@@ -4,6 +4,7 @@ import { type KnownOutcome, newestOutcomes } from '../known-outcome.js';
 import type { RankAnswer, RankReport } from '../messages.js';
 import type { Proposal } from '../proposal.js';
 import { softwareVersion } from '../software-version.js';
+import { orderVerbs } from '../subjects.js';
 import {
   type EngineCommand,
   isListed,
@@ -55,11 +56,13 @@ export function reportOf(state: RankSwapState): RankReport {
     schema: 1,
     rank: state.rank,
     fence: durable.fence,
+    votedUpTo: durable.votedUpTo,
     engine: engine === null ? null : reportedEngine(engine, state.leaving.isAsked),
     exited: [...durable.exited],
     progress: state.progress,
     refused: state.refused,
     schemaRange: [1, 1],
+    ownOrders: [...orderVerbs],
     software: softwareVersion,
   };
 }
@@ -114,22 +117,38 @@ export function repeatVote(state: RankSwapState, proposal: Proposal): RankSwapRe
 }
 
 /**
- * Keeps outcomes durably, and those of leaders for the engine. One that contradicts what is kept
- * changes nothing, and is alarmed; but what is kept for engines that have ended gives way.
+ * Keeps outcomes durably, and those of leaders for the engine. A leader's that contradicts what is kept
+ * changes nothing, and is alarmed; but what is kept for engines that have ended gives way. What the engine
+ * has acted on holds, whatever is kept: else later outcomes, which build on it, would never reach it.
  */
 export function learn(
   state: RankSwapState,
   told: readonly KnownOutcome[],
   by: 'leader' | 'engine',
 ): RankSwapResult {
-  const kept = learnOutcomes(state.durable, told, isForOthers(state.engine));
+  const areOthers = isForOthers(state.engine);
+  const givesWay = by === 'engine' ? () => true : areOthers;
+  const kept = learnOutcomes(state.durable, told, givesWay);
   const { durable, taken, contradicted, malformed } = kept;
+  const overruled = kept.overruled.filter((outcome) => !areOthers(outcome));
   const learnt = malformed.reduce(
     (result, { code, message: reason }) =>
       chain(result, (next) => refuseOrder(next, { order: 'outcome', version: null, code, reason })),
     keep(by === 'leader' ? withHeard(state, taken) : state, durable),
   );
-  return chain(learnt, (next) => alarmContradiction(next, contradicted));
+  const adopted = chain(learnt, (next) => alarmOverruled(next, overruled));
+  return chain(adopted, (next) => alarmContradiction(next, contradicted));
+}
+
+function alarmOverruled(state: RankSwapState, overruled: readonly KnownOutcome[]): RankSwapResult {
+  const effects = overruled.map(
+    ({ version, outcome }): RankSwapEffect => ({
+      kind: 'alarm',
+      alarm: 'outcome-overruled',
+      fields: { rank: state.rank, version, outcome },
+    }),
+  );
+  return { state, effects };
 }
 
 /** What the engine is past is not kept for it. */

@@ -2,6 +2,7 @@ import { type Fence, isFenced, sameFence } from '../fence.js';
 import { type KnownOutcome, newestOutcomes } from '../known-outcome.js';
 import type { Cut, Prepare, Query, RefusedOrder, SwapState } from '../messages.js';
 import type { Proposal } from '../proposal.js';
+import { sameVersion } from '../version-in-force.js';
 import { cutsMax } from './engine-swap.js';
 import { isListed, isMember, type StageCommand } from './rank-commands.js';
 import { isDecided, withCut } from './rank-durable.js';
@@ -39,6 +40,27 @@ const questionsMax = 16;
 
 /** One step of the machine. It needs no clock: whatever it waits for is repeated. */
 export function stepRankSwap(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
+  if (event.kind !== 'swap-state') return step(state, event);
+  // Told again and again: a state that it has left as it was it leaves so again.
+  const idle = idleOn.get(state);
+  if (idle !== undefined && sameSwapState(idle, event.message)) return unchanged(state);
+  const result = step(state, event);
+  if (result.state === state && result.effects.length === 0) idleOn.set(state, event.message);
+  return result;
+}
+
+const idleOn = new WeakMap<RankSwapState, SwapState>();
+
+function sameSwapState(left: SwapState, right: SwapState): boolean {
+  return (
+    left.decidedUpTo === right.decidedUpTo &&
+    left.retiredUpTo === right.retiredUpTo &&
+    sameVersion(left.newest, right.newest) &&
+    sameFence(left.fence, right.fence)
+  );
+}
+
+function step(state: RankSwapState, event: RankSwapEvent): RankSwapResult {
   return refuseRunawayOrder(state, event) ?? noteFollowed(follow(state, event), event);
 }
 

@@ -1,4 +1,5 @@
 import type { RankReport } from '../messages.js';
+import type { OrderVerb } from '../subjects.js';
 import type { OpenSwap } from './open-swap.js';
 
 /*
@@ -49,7 +50,20 @@ export function resendingAt(
     resends.set(rank, { dueAtMs: nowMs + intervalMs, intervalMs });
     ranks.push(rank);
   }
-  return { resends, ranks: ranks.length > addressedMax ? null : ranks };
+  const isForAll = ranks.length > addressedMax || ranks.some(isOutOfReach(open, reports));
+  return { resends, ranks: isForAll ? null : ranks };
+}
+
+/** Whether a rank's agent is of before single ranks were told: it hears what is sent to all. */
+function isOutOfReach(
+  { phase }: OpenSwap,
+  reports: ReadonlyMap<number, RankReport>,
+): (rank: number) => boolean {
+  const verb: OrderVerb = phase === 'preparing' ? 'prepare' : 'outcome';
+  return (rank) => {
+    const report = reports.get(rank);
+    return report !== undefined && report.ownOrders?.includes(verb) !== true;
+  };
 }
 
 /** The rank has the message, and takes its time. */

@@ -1,11 +1,13 @@
 import { type DecidedVersion, readDecidedVersion, sameBytes } from '../decided-version.js';
 import type { Fence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
+import type { KnownOutcome } from '../known-outcome.js';
 import type { Member } from '../member.js';
 import { type Evidence, initialEvidence } from '../membership/evidence.js';
 import type { Cut, RankAnswer, RankReport } from '../messages.js';
 import type { Ground } from './ground.js';
 import type { RankWord } from './known-versions.js';
+import { type Weighed, weighedOf } from './takeover-words.js';
 
 export interface TakeoverState {
   readonly fence: Fence;
@@ -13,8 +15,13 @@ export interface TakeoverState {
   readonly cutAfterMs: number;
   /** Outcomes read in the store, and those created since. */
   readonly stored: ReadonlyMap<number, DecidedVersion>;
-  /** Answers under this term, by rank and incarnation. */
-  readonly words: ReadonlyMap<string, RankWord>;
+  /** Answers under this term, by rank, one of each incarnation. */
+  readonly words: ReadonlyMap<number, readonly RankWord[]>;
+  readonly weighed: Weighed;
+  /** Answers since then of ranks that were missing. */
+  readonly answered: number;
+  /** Something was heard since then. */
+  readonly isStale: boolean;
   readonly evidence: Evidence;
   /** Records still to be created before leading, in order; nothing else is decided meanwhile. */
   readonly creating: readonly PendingRecord[];
@@ -101,12 +108,16 @@ export function initialTakeover(
   stored: readonly DecidedVersion[],
   options: TakeoverOptions,
 ): TakeoverState {
+  const read = new Map(stored.map((decided) => [decided.known.version, decided]));
   return {
     fence,
     configuredRanks,
     cutAfterMs: options.cutAfterMs,
-    stored: new Map(stored.map((decided) => [decided.known.version, decided])),
+    stored: read,
     words: new Map(),
+    weighed: weighedOf({ stored: read, words: new Map() }, []),
+    answered: 0,
+    isStale: false,
     evidence: initialEvidence(options.dead),
     creating: [],
     contradicted: [],
@@ -119,21 +130,29 @@ export function initialTakeover(
 
 /**
  * An answer with the outcomes in it read, or that this process can't read it.
- * @param read reads a record; many ranks tell the same
+ * @param takeover many ranks tell the same: what it knows is not read again
  */
 export function takeoverAnswer(
   answer: RankAnswer,
-  read: (bytes: Uint8Array) => DecidedVersion = readDecidedVersion,
+  takeover: TakeoverState | null = null,
 ): TakeoverEvent {
   const known = [...answer.outcomes];
   for (const outcome of answer.engine?.state.outcomes ?? []) {
     if (!known.some(({ record }) => sameBytes(record, outcome.record))) known.push(outcome);
   }
   try {
-    const outcomes = known.map(({ record }) => read(record));
+    const outcomes = known.map((outcome) => readOutcome(takeover, outcome));
     return { kind: 'answer', answer, outcomes };
   } catch (error) {
     if (error instanceof IsobarError) return { kind: 'unreadable', error };
     throw error;
   }
+}
+
+function readOutcome(
+  takeover: TakeoverState | null,
+  { version, record }: KnownOutcome,
+): DecidedVersion {
+  const told = takeover?.weighed.outcomes.get(version) ?? [];
+  return told.find(({ known }) => sameBytes(known.record, record)) ?? readDecidedVersion(record);
 }

@@ -1,4 +1,4 @@
-import { type DecidedVersion, sameBytes } from '../decided-version.js';
+import type { DecidedVersion } from '../decided-version.js';
 import { isFenced, sameFence } from '../fence.js';
 import { IsobarError } from '../isobar-error.js';
 import type { CommittedRecord } from '../map-record.js';
@@ -7,6 +7,7 @@ import {
   hearWitness,
   isProvenDead,
   livingOf,
+  mayProveDeath,
   type Witness,
   weighEvidence,
   witnessOfAnswer,
@@ -39,6 +40,8 @@ import type {
   TakeoverResult,
   TakeoverState,
 } from './takeover-state.js';
+
+import { isIncomplete, weighedOf, withWord, wordOf, wordsOf } from './takeover-words.js';
 
 export type { Ground, RetainedMapping } from './ground.js';
 export * from './takeover-state.js';
@@ -110,8 +113,9 @@ function onTick(state: TakeoverState, nowMs: number): TakeoverResult {
   }
   effects.push({ kind: 'ask', ranks: ranksToAsk(state) });
   const next = { ...state, evidence: watched.evidence };
-  const { state: waiting, effects: alarms } = alarmMissing(next, nowMs);
-  return { state: waiting, effects: [...effects, ...alarms] };
+  const { state: told, effects: alarms } = alarmMissing(next, nowMs);
+  const weighed = state.isStale ? advance(told) : { state: told, effects: [] };
+  return { state: weighed.state, effects: [...effects, ...alarms, ...weighed.effects] };
 }
 
 /** In units of `cutAfterMs`: by then a member that its peers have lost has been cut. */
@@ -133,7 +137,7 @@ function alarmMissing(state: TakeoverState, nowMs: number): TakeoverResult {
 /** All that are not heard yet: of those that need not answer, one may know something too. */
 function ranksToAsk(state: TakeoverState): number[] {
   const silent = state.configuredRanks.filter((rank) =>
-    [...state.words.values()].every(({ answer }) => answer.rank !== rank || answer.engine === null),
+    (state.words.get(rank) ?? []).every(({ answer }) => answer.engine === null),
   );
   return [...new Set([...silent, ...ranksUnheard(state)])].sort((a, b) => a - b);
 }
@@ -164,20 +168,14 @@ export interface UnheardMember {
 
 function knownOf(state: TakeoverState): KnownVersions {
   const isDead = (member: Member) => isProvenDead(state.evidence, member);
-  return weighOutcomes(state.stored, state.words.values(), isDead);
-}
-
-function wordsOf(state: TakeoverState): RankWord[] {
-  return [...state.words.values()];
+  return weighOutcomes(state.stored, wordsOf(state), isDead);
 }
 
 /** The dead whose words are left out: members, and engines of a group that no version lists yet. */
-function deathsLeftOut(
-  { evidence, words }: TakeoverState,
-  newest: CommittedRecord | null,
-): readonly Death[] {
+function deathsLeftOut(state: TakeoverState, newest: CommittedRecord | null): readonly Death[] {
+  const { evidence } = state;
   if (newest !== null) return deathsOf(evidence, newest.members, newest.members);
-  const heard = [...words.values()].flatMap((word) => memberOfWord(word) ?? []);
+  const heard = wordsOf(state).flatMap((word) => memberOfWord(word) ?? []);
   return deathsOf(evidence, heard, []);
 }
 
@@ -238,36 +236,22 @@ function onAnswer(
     sameFence(answer.fence, state.fence) &&
     (answer.engine === null || sameFence(answer.engine.state.fence, state.fence));
   if (!isUnderTerm) return weigh(state, answer.rank, witness);
-  const word = { answer, outcomes: interned(state, outcomes) };
-  return weigh(withWord(state, word), answer.rank, witness);
-}
-
-/** The same outcomes as the very same objects: of many ranks they are compared often. */
-function interned(state: TakeoverState, outcomes: readonly DecidedVersion[]): DecidedVersion[] {
-  const { outcomes: all } = knownOf(state);
-  return outcomes.map((decided) => {
-    const { version, record } = decided.known;
-    const known = all.get(version);
-    return known !== undefined && sameBytes(known.known.record, record) ? known : decided;
-  });
-}
-
-/** Incarnations of one rank that are kept: beyond these the oldest are asked again. */
-const wordsOfRankMax = 8;
-
-function withWord(state: TakeoverState, word: RankWord): TakeoverState {
-  const { rank, engine } = word.answer;
-  const key = `${rank} ${engine?.description.incarnation ?? ''}`;
-  const words = new Map(state.words);
-  words.delete(key);
-  const ofRank = [...words].filter(([, other]) => other.answer.rank === rank);
-  for (const [oldest] of ofRank.slice(0, 1 + ofRank.length - wordsOfRankMax)) words.delete(oldest);
-  return { ...state, words: words.set(key, word) };
+  const { word, isNews } = wordOf(state, answer, outcomes);
+  const heard = withWitness(withWord(state, word), answer.rank, witness);
+  if (!isNews && isIncomplete(heard, word)) return { state: heard, effects: [] };
+  return advance(heard);
 }
 
 function weigh(state: TakeoverState, rank: number, witness: Witness): TakeoverResult {
+  const before = state.evidence.witnesses.get(rank);
+  const heard = withWitness(state, rank, witness);
+  const isNews = mayProveDeath(before, witness);
+  return isNews ? advance(heard) : { state: heard, effects: [] };
+}
+
+function withWitness(state: TakeoverState, rank: number, witness: Witness): TakeoverState {
   const { evidence } = hearWitness(state.evidence, rank, witness);
-  return advance({ ...state, evidence });
+  return { ...state, evidence, isStale: true };
 }
 
 /** Members of the newest version, and all others whose votes may count. */
@@ -281,13 +265,14 @@ function withProofs(state: TakeoverState, newest: CommittedRecord | null): Takeo
 function advance(heard: TakeoverState): TakeoverResult {
   const state = withProofs(heard, knownOf(heard).newest);
   const known = knownOf(state);
-  if (unheard(state, known).length > 0) return { state, effects: [] };
+  const missing = unheard(state, known);
+  if (missing.length > 0) return waiting(state, missing);
   if (known.disputed !== null) return fail(state, disputed(known.disputed));
   const refusal = engineDisagreement(livingEngines(state, known), known.newest);
   if (refusal !== null) return fail(state, refusal);
   const open = decideOpen(state, known);
   if (open instanceof IsobarError) return fail(state, open);
-  if ('unheard' in open) return { state, effects: [] };
+  if ('unheard' in open) return waiting(state, open.unheard);
   const lost = known.lost.map((decided) => ({ decided, isTold: true, inDoubt: false }));
   const here = open.decided.map((decided) => ({ decided, isTold: false, inDoubt: false }));
   const alarms = contradictions(state, known.contradicted);
@@ -301,6 +286,14 @@ function advance(heard: TakeoverState): TakeoverResult {
   const result =
     next.creating.length === 0 ? complete(next) : { state: next, effects: createNext(next) };
   return { state: result.state, effects: [...alarms, ...result.effects] };
+}
+
+function waiting(state: TakeoverState, missing: readonly UnheardMember[]): TakeoverResult {
+  const weighed = weighedOf(
+    state,
+    missing.map(({ rank }) => rank),
+  );
+  return { state: { ...state, weighed, answered: 0, isStale: false }, effects: [] };
 }
 
 function contradictions(state: TakeoverState, versions: readonly number[]): TakeoverEffect[] {

@@ -106,8 +106,10 @@ describe('a rank that tells a version which no leader can have come to', () => {
       for (const lie of [{ votedUpTo: version }, { openVote: version }]) {
         a.send({ kind: 'report', report: { ...liar, engine: { ...engine, ...lie } } });
       }
+      a.send({ kind: 'report', report: { ...liar, votedUpTo: version } });
+      a.send({ kind: 'report', report: { ...liar, votedUpTo: version, engine: null } });
     }
-    expect(refusals(a)).toEqual(Array(4).fill({ what: 'report', code: runaway, field: 'version' }));
+    expect(refusals(a)).toEqual(Array(8).fill({ what: 'report', code: runaway, field: 'version' }));
     expect(a.leader.swap.nextVersion).toBe(2);
     operate(a, 1, { kind: 'pause' });
     a.run(1_000);

@@ -1,5 +1,5 @@
 import { ExpertMapping } from '@isobar/eplb';
-import { decodeProposal, decodeTransfers, type Proposal } from '@isobar/protocol';
+import { decodeProposal, decodeTransfers, type Proposal, roomForWaves } from '@isobar/protocol';
 import { describe, expect, it } from 'vitest';
 import { controlOf, Group, incarnationOf, settledGroup, slotsByRank } from '../support/group.js';
 import { exchanges } from '../support/waves.js';
@@ -25,6 +25,57 @@ function alarms(group: Group, kind: string): Readonly<Record<string, unknown>>[]
     .filter(({ alarm }) => alarm === kind)
     .map(({ fields }) => fields);
 }
+
+/** The next leader finds a server whose messages have room for a layer and one move. */
+function leadWithSmallMessages(group: Group): void {
+  const { bytesMax, layerBytes, moveBytes } = roomForWaves(group.state);
+  group.payloadBytesMax += layerBytes + moveBytes - bytesMax;
+  group.lead(2);
+  group.settle();
+}
+
+describe('messages that hold less than the change', () => {
+  it('make waves of a removal', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    leadWithSmallMessages(group);
+    group.die(1);
+    group.settle();
+    const [, ...removals] = proposals(group);
+    expect(removals.map(({ members }) => members.map(({ rank }) => rank))).toEqual([
+      [0, 1, 2],
+      [0, 2],
+    ]);
+    expect(removals.map(({ transfers }) => decodeTransfers(transfers).length)).toEqual([1, 1]);
+    expect(group.memberRanks).toEqual([0, 2]);
+  });
+
+  it('make waves of a drain', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    leadWithSmallMessages(group);
+    group.send({ kind: 'control', control: controlOf({ drained: [1] }) });
+    group.settle();
+    const drains = proposals(group).filter(({ change }) => change === 'drain');
+    expect(drains.map(({ transfers }) => decodeTransfers(transfers).length)).toEqual([1, 1]);
+    expect(slotsByRank(group.state.mapping)[1]).toEqual([-1, -1]);
+  });
+
+  it('keep a rank out whose joining they can’t hold, which is told once', () => {
+    const group = settledGroup(3, { numLogicalExperts: 4 });
+    group.die(1);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 2]);
+    group.payloadBytesMax = 8_192;
+    group.lead(2);
+    group.settle();
+    group.restart(1, 1);
+    group.adopt(1);
+    for (let ticks = 0; ticks < 40; ticks += 1) group.tick();
+    expect(alarms(group, 'degraded')).toMatchObject([
+      { change: 'membership', lacks: 'payload', code: 'ISOBAR_COORDINATOR_TOO_LARGE' },
+    ]);
+    expect(group.memberRanks).toEqual([0, 2]);
+  });
+});
 
 describe('a removal', () => {
   it('brings back what the dead rank alone held, by the votes of the living', () => {
@@ -276,6 +327,19 @@ describe('a joining engine', () => {
       layers: new Int32Array(0),
     });
     expect(group.rank(2).standing).toBe('serving');
+  });
+
+  it('is proposed at once above all that its agent has voted on for an engine before', () => {
+    const group = settledGroup(4);
+    group.die(2);
+    group.settle();
+    group.restart(2, 1);
+    group.rank(2).agentVotedUpTo = 40;
+    group.adopt(2);
+    group.settle();
+    expect(group.memberRanks).toEqual([0, 1, 2, 3]);
+    expect(group.version).toBe(41);
+    expect([...group.store.keys()]).toEqual([1, 2, 41]);
   });
 
   it('waits until its rank’s old incarnation is proven dead and removed', () => {

@@ -57,6 +57,23 @@ describe('a request', () => {
     ]);
   });
 
+  it('is taken on whatever is in force where its waves are the leader’s own', () => {
+    const group = settledGroup(3);
+    const { digest } = group.state.swap.newest;
+    const member = group.state.swap.members.find(({ rank }) => rank === 2);
+    group.send({
+      kind: 'request',
+      token: 1,
+      change: 'leave',
+      ranks: [2],
+      members: member === undefined ? [] : [member],
+      base: { version: 0, digest },
+    });
+    expect(group.effectsOf('request-refused')).toEqual([]);
+    group.settle();
+    expect(group.effectsOf('request-ended')).toMatchObject([{ token: 1, outcome: 'committed' }]);
+  });
+
   it('is refused while something of the same rank is under way', () => {
     const group = settledGroup(3);
     group.rank(0).isSilent = true;
@@ -159,6 +176,21 @@ describe('a request', () => {
       { token: 2, code: 'ISOBAR_COORDINATOR_REQUEST_INVALID' },
       { token: 3, code: 'ISOBAR_COORDINATOR_REQUEST_INVALID' },
     ]);
+  });
+
+  it('is refused beyond 4,096 waves', () => {
+    const group = settledGroup(4);
+    const [wave] = exchanges(group.state.mapping, [[0, 2]]);
+    if (wave === undefined) throw new Error('no wave');
+    const base = group.state.swap.newest;
+    const request = { kind: 'request', change: 'rebalance', base } as const;
+    group.send({ ...request, token: 1, waves: Array(4_097).fill(wave) });
+    expect(group.effectsOf('request-refused')[0]?.error).toMatchObject({
+      code: 'ISOBAR_COORDINATOR_REQUEST_INVALID',
+      fields: { field: 'waves' },
+    });
+    group.send({ ...request, token: 2, waves: Array(4_096).fill(wave) });
+    expect(group.effectsOf('request-accepted')).toMatchObject([{ token: 2 }]);
   });
 
   it('is given up where a wave is not what its digest says', () => {

@@ -64,6 +64,31 @@ describe('what ranks have not followed', () => {
     expect(group.version).toBe(2);
   });
 
+  it('goes to all where the one that lacks it is of before single ranks were told', () => {
+    const group = rebalancing('prepare');
+    group.rank(2).isOlder = true;
+    group.send({ kind: 'report', report: group.report(2) });
+    group.rank(2).isSilent = false;
+    expect(resent(group, 'send-prepare', 1_000)).toEqual([{ atMs: 1_000, ranks: null }]);
+    group.settle();
+    expect(group.version).toBe(2);
+  });
+
+  it('goes to all where such a one lacks the outcome', () => {
+    const group = settledGroup(numRanks);
+    group.rank(2).isOlder = true;
+    group.rank(2).missesOutcomes = true;
+    group.tick();
+    const waves = exchanges(group.state.mapping, [[0, 2]]);
+    const { newest: base } = group.state.swap;
+    group.send({ kind: 'request', token: 1, change: 'rebalance', waves, base });
+    expect(group.state.swap.open?.phase).toBe('activating');
+    group.rank(2).missesOutcomes = false;
+    expect(resent(group, 'send-outcome', 1_000)).toEqual([{ atMs: 1_000, ranks: null }]);
+    group.settle();
+    expect(group.rank(2).activatedVersion).toBe(2);
+  });
+
   it('goes to all at once where many have not', () => {
     const group = settledGroup(24);
     for (const rank of group.ranks) rank.missesOutcomes = rank.rank > 0;

@@ -41,6 +41,8 @@ export interface TestRank {
   activatedVersion: number;
   retiredUpTo: number;
   votedUpTo: number;
+  /** Its agent, for an engine before, has voted on or seen decided all up to this one. */
+  agentVotedUpTo: number;
   vote: EngineState['vote'];
   outcomes: readonly KnownOutcome[];
   cuts: readonly Member[];
@@ -55,6 +57,8 @@ export interface TestRank {
   isGone: boolean;
   /** Why it votes no. */
   refusal: string | null;
+  /** Its agent is of before single ranks were told: hears what is sent to all. */
+  isOlder: boolean;
   /** Hears nothing of outcomes. */
   missesOutcomes: boolean;
   /** Hears nothing of what is retired. */
@@ -132,6 +136,7 @@ export class Group {
       activatedVersion: 0,
       retiredUpTo: 0,
       votedUpTo: 0,
+      agentVotedUpTo: 0,
       vote: null,
       outcomes: [],
       cuts: [],
@@ -141,6 +146,7 @@ export class Group {
       isSilent: false,
       isGone: false,
       refusal: null,
+      isOlder: false,
       missesOutcomes: false,
       missesRetire: false,
       missesCuts: false,
@@ -148,7 +154,8 @@ export class Group {
   }
 
   addressed(ranks: Addressees): readonly TestRank[] {
-    return ranks === null ? this.ranks : ranks.map((rank) => this.rank(rank));
+    if (ranks === null) return this.ranks;
+    return ranks.map((rank) => this.rank(rank)).filter(({ isOlder }) => !isOlder);
   }
 
   rank(rank: number): TestRank {
@@ -205,6 +212,7 @@ export class Group {
       schema: 1,
       rank,
       fence: from.fence,
+      votedUpTo: Math.max(from.agentVotedUpTo, from.votedUpTo),
       engine: from.isGone
         ? null
         : {
@@ -228,6 +236,7 @@ export class Group {
       progress: null,
       refused: null,
       schemaRange: [1, 1],
+      ...(from.isOlder ? {} : { ownOrders: ['prepare', 'outcome'] }),
     };
   }
 
@@ -238,7 +247,7 @@ export class Group {
       schema: 1,
       rank,
       fence: from.fence,
-      votedUpTo: from.votedUpTo,
+      votedUpTo: Math.max(from.agentVotedUpTo, from.votedUpTo),
       outcomes: [...from.outcomes],
       exited: [...from.exited],
       engine:
@@ -431,6 +440,7 @@ export class Group {
     const isListed = proposal.members.some(({ incarnation }) => incarnation === from.incarnation);
     if (!isListed && from.standing !== 'serving') return;
     if (proposal.base.version !== from.base.version) return;
+    if (proposal.version <= from.agentVotedUpTo) return;
     if (from.fence !== null && from.fence.term > fence.term) return;
     from.fence = fence;
     if (from.vote === null && proposal.version > from.votedUpTo && from.refusal === null) {

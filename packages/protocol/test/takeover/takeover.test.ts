@@ -768,3 +768,18 @@ function reproposed(bytes: Uint8Array): Uint8Array {
 function never(): never {
   throw new Error('absent');
 }
+
+describe('answers of one rank', () => {
+  it('are kept of its last eight engines; the others are asked again', () => {
+    const group = new Group(3);
+    group.beginTakeover(1);
+    for (let life = 1; life <= 12; life += 1) {
+      group.restart(2, life);
+      group.answerTakeover([2]);
+    }
+    const kept = group.takeover?.words
+      .get(2)
+      ?.map(({ answer }) => answer.engine?.description.incarnation);
+    expect(kept).toEqual(Array.from({ length: 8 }, (_, index) => incarnationOf(2, 5 + index)));
+  });
+});

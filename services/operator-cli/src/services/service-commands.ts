@@ -9,7 +9,10 @@ export function addServices(program: Command): void {
   const agent = program
     .command('agent')
     .description('Runs the agent of one rank, until SIGTERM or SIGINT.')
-    .option('--rank <number>', 'the rank; else that of ISOBAR_RANK');
+    .option(
+      '--rank <number>',
+      'the rank; else ISOBAR_RANK, else what torchrun, Slurm or Kubernetes say',
+    );
   add(coordinator, 'coordinator');
   add(agent, 'agent');
 }

@@ -45,6 +45,29 @@ export const deliberateFaults: readonly DeliberateFault[] = [
     edits: [keptIsOrdered],
   },
   {
+    name: 'members change without a look at what messages hold',
+    seedsMax: 200,
+    edits: [
+      {
+        file: 'membership/membership.js',
+        find: '...placing, ...known, room, ...fields };',
+        replace: '...placing, ...known, ...fields };',
+      },
+    ],
+  },
+  {
+    name: 'forget cuts at the switch, before the version is retired',
+    ...few,
+    edits: [
+      {
+        file: 'swap/engine-swap.js',
+        find: '    return { ...state, mappingVersion: version, switchingTo: null };',
+        replace:
+          '    return { ...state, mappingVersion: version, switchingTo: null, cuts: cutsNeeded(state) };',
+      },
+    ],
+  },
+  {
     name: 'skip the fence',
     ...few,
     edits: [

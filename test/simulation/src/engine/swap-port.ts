@@ -111,7 +111,10 @@ export class SwapPort {
         break;
       }
       case 'retire':
-        this.#take(machines.recordRetired(this.swap, fence, command.version), { fence });
+        this.#take(machines.recordRetired(this.swap, fence, command.version), {
+          fence,
+          retires: true,
+        });
         this.memory.retire(command.version);
         this.#forgetMembers(command.version);
         if (this.memory.numWithheld > 0) this.#world.situations.count('memory given back');

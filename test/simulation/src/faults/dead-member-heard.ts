@@ -102,8 +102,7 @@ export const deadMemberHeard: Fault = {
           }
           // What it alone has acted on goes with its disk, vouched for or not.
           const own = world.agents.filter((agent) => agent.engine === engine);
-          const names = [engine.name, ...own.map(({ name }) => name)];
-          world.rules.outcomes.countOut(engine.incarnation, names);
+          world.rules.outcomes.countOut(engine.incarnation);
           loseMachine(world, engine);
           world.rules.outcomes.countIn(engine.incarnation);
           mendAgent();

@@ -12,7 +12,7 @@ import { usableSlots } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
 import { present } from '../present.js';
 import type { World } from '../world.js';
-import { rearrange, wavesTo } from './planner.js';
+import { type PlanningLimits, rearrange, wavesTo } from './planner.js';
 import type { LeadersView, SimulatedCoordinator } from './simulated-coordinator.js';
 
 type Request = Omit<LeaderRequest, 'kind' | 'token' | 'askedBy'>;
@@ -151,16 +151,16 @@ export class Operator {
     view: LeadersView,
     asked: Pick<Request, 'base' | 'automatic'>,
   ): Omit<Operation, 'token'> | null {
-    const { random, shape } = this.#world;
+    const { random } = this.#world;
     const drained = leader.control?.drained ?? [];
     const closed = closedSlotsFor(leader);
-    const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+    const limits = this.#planningLimits(leader);
     let waves: Wave[] = [];
     // Where every rank holds every expert already, most changes move nothing.
     for (let attempt = 0; attempt < 20 && waves.length === 0; attempt += 1) {
       const room = { drained, closedSlots: closed };
       const target = rearrange(view.mapping, view.members, room, random);
-      waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', { incomingMax });
+      waves = wavesTo(view.mapping, target, 'rebalance', 'a better balance', limits);
     }
     if (waves.length > 0)
       return { change: null, request: { change: 'rebalance', waves, ...asked } };
@@ -175,7 +175,7 @@ export class Operator {
     view: LeadersView,
     command: OperationCommand | undefined,
   ): null {
-    const { cluster, random, reader, shape } = this.#world;
+    const { cluster, random, reader } = this.#world;
     const version = 1 + random.integer(Math.max(1, view.version - 1));
     const { life } = leader.process;
     cluster.read(leader.client, `map.${version}`, 5_000, (read) => {
@@ -190,9 +190,9 @@ export class Operator {
         now.mapping,
       );
       if (earlier.kind === 'degraded') return;
-      const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+      const limits = this.#planningLimits(leader);
       const reason = `back to version ${version}`;
-      const waves = wavesTo(now.mapping, earlier.mapping, 'rollback', reason, { incomingMax });
+      const waves = wavesTo(now.mapping, earlier.mapping, 'rollback', reason, limits);
       const base = { version: now.version, digest: now.digest };
       const token = leader.drawToken();
       const given = command === undefined ? {} : { command };
@@ -207,6 +207,13 @@ export class Operator {
       });
     });
     return null;
+  }
+
+  #planningLimits({ state }: SimulatedCoordinator): PlanningLimits {
+    const { machines, shape } = this.#world;
+    if (state.role.kind !== 'leading') throw new Error('planned by one that does not lead');
+    const incomingMax = shape.spareBuffers - shape.reserveBuffers;
+    return { incomingMax, room: machines.roomForWaves(state.role.leader) };
   }
 
   #emptying(
@@ -291,10 +298,9 @@ export class Operator {
   }
 
   /** An operator takes an engine for dead that stands still: asked of whoever takes over. */
-  vouchFor({ rank, incarnation, name }: SimulatedEngine): void {
-    const { coordinators, rules, agents } = this.#world;
-    const names = agents.filter((agent) => agent.engine.name === name).map((agent) => agent.name);
-    rules.outcomes.countOut(incarnation, [name, ...names]);
+  vouchFor({ rank, incarnation }: SimulatedEngine): void {
+    const { coordinators, rules } = this.#world;
+    rules.outcomes.countOut(incarnation);
     for (const coordinator of coordinators) {
       const { process, state } = coordinator;
       if (!process.alive || process.paused || state.role.kind !== 'taking-over') continue;

@@ -1,4 +1,4 @@
-import { type ExpertMapping, planTransfers, planWaves } from '@isobar/eplb';
+import { type ExpertMapping, planTransfers, planWaves, type WaveRoom } from '@isobar/eplb';
 import type { Change, Member, Wave } from '@isobar/protocol';
 import { encodeTransfers, wholeMapping } from '@isobar/protocol';
 import type { Random } from '@isobar/trace';
@@ -7,6 +7,8 @@ import { present } from '../present.js';
 export interface PlanningLimits {
   /** Spare buffers less the reserve. */
   readonly incomingMax: number;
+  /** What a wave's message has room for. */
+  readonly room: WaveRoom;
 }
 
 /** Where nothing is to be put. */
@@ -48,17 +50,17 @@ export function rearrange(
   return mapping.apply({ layers, rows });
 }
 
-/** Cuts a change into waves that the ranks' spare buffers take, as the coordinator's shell does. */
+/** Cuts a change into waves that spare buffers and messages take, as the coordinator's shell does. */
 export function wavesTo(
   from: ExpertMapping,
   to: ExpertMapping,
   change: Change,
   reason: string,
-  { incomingMax }: PlanningLimits,
+  { incomingMax, room }: PlanningLimits,
 ): Wave[] {
   const maxIncomingPerRank = new Int32Array(from.numRanks).fill(incomingMax);
   let before = from;
-  return planWaves(from, to, { maxIncomingPerRank }).map((mapping, index, all) => {
+  return planWaves(from, to, { maxIncomingPerRank, room }).map((mapping, index, all) => {
     const { layers, rows } = before.delta(mapping);
     const transfers = encodeTransfers(planTransfers(before, mapping));
     before = mapping;

@@ -150,6 +150,19 @@ export class SimulatedAgent {
 
   // The bus
 
+  /** @param isOwn whether it came on the rank's own subject */
+  hearOrder(event: RankSwapEvent, isOwn: boolean): void {
+    if (isOwn && this.#isOlder) {
+      this.#world.situations.count('own order unheard by an older agent');
+      return;
+    }
+    this.step(event);
+  }
+
+  get #isOlder(): boolean {
+    return this.#world.olderAgents.has(this.rank);
+  }
+
   /** A leader's question; unanswered it is asked again. */
   ask(query: Query, answer: (answer: RankAnswer) => void): void {
     const question = this.#nextQuestion;
@@ -237,7 +250,8 @@ export class SimulatedAgent {
         return;
       }
       case 'send-report': {
-        const { report } = effect;
+        const { ownOrders: _, ...older } = effect.report;
+        const report = this.#isOlder ? older : effect.report;
         for (const coordinator of coordinators) {
           if (!coordinator.listens) continue;
           network.send(this.client, coordinator.client, () => coordinator.hearReport(report));

@@ -97,13 +97,28 @@ export class SimulatedCoordinator {
     const before = this.#state;
     const nowMs = this.process.localMs(scheduler.nowMs);
     const { state, effects } = machines.stepCoordinator(before, event, nowMs);
-    this.#state = state;
+    this.#state = this.#withSmallMessages(state);
     rules.coordinatorStepped(this, before, state, effects);
     if (state !== before) this.#notePhase(before, state);
     if (effects.length > 0) watchCoordinator(this.#world, before, state, effects);
     if (effects.length > 0) {
       scheduler.perform(this.process, effects, (effect) => this.#perform(effect));
     }
+  }
+
+  /**
+   * A server of small messages is told to the leader alone: what is kept free for the outcomes of commands
+   * is more than all that this model's swaps take.
+   */
+  #withSmallMessages(state: CoordinatorState): CoordinatorState {
+    const { smallRoom } = this.#world;
+    const { role } = state;
+    if (smallRoom === null || role.kind !== 'leading' || role === this.#state.role) return state;
+    const before = this.#state.role;
+    if (before.kind === 'leading') return state;
+    const { bytesMax } = this.#world.machines.roomForWaves(role.leader);
+    const payloadBytesMax = role.leader.payloadBytesMax - bytesMax + smallRoom.bytesMax;
+    return { ...state, role: { ...role, leader: { ...role.leader, payloadBytesMax } } };
   }
 
   #notePhase(before: CoordinatorState, after: CoordinatorState): void {
@@ -156,11 +171,11 @@ export class SimulatedCoordinator {
   }
 
   #sendTo(ranks: Addressees, event: RankSwapEvent): void {
-    this.#toEachAgent((agent) => agent.step(event), ranks);
+    this.#toEachAgent((agent) => agent.hearOrder(event, ranks !== null), ranks);
   }
 
   #perform(effect: CoordinatorEffect): void {
-    const { cluster, reader, rules, situations } = this.#world;
+    const { cluster, machines, reader, rules, situations } = this.#world;
     const { client } = this;
     switch (effect.kind) {
       case 'read-leader': {
@@ -219,6 +234,7 @@ export class SimulatedCoordinator {
       case 'send-prepare': {
         const { message } = effect;
         const proposal = reader.proposal(message.proposal);
+        rules.coordinatorProposes(this, proposal, machines.roomForWaves);
         this.#sendTo(effect.ranks, { kind: 'prepare', message, proposal });
         return;
       }

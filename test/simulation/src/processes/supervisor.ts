@@ -99,9 +99,10 @@ export class Supervisor {
     const ranks = [...this.#left];
     this.#left.clear();
     for (const rank of ranks) {
-      // A rank that was moved returns where it was last.
+      // A rank that was moved returns where it was last, of the machines that are not taken away.
       const [latest] = engines
         .filter((engine) => engine.rank === rank && engine.startedAs > 0)
+        .filter(({ process }) => !this.#held.has(process))
         .sort((a, b) => b.startedAs - a.startedAs);
       if (latest !== undefined && !latest.process.alive) this.#startSoon(latest.process);
     }

@@ -9,6 +9,7 @@ import {
   type Vote,
 } from '@isobar/protocol';
 import type { Reader } from '../machines.js';
+import { present } from '../present.js';
 import type { SimulatedAgent } from '../processes/simulated-agent.js';
 import type { OutcomeRules } from './outcome-rules.js';
 import { RuleViolation } from './rule-violation.js';
@@ -58,9 +59,11 @@ export class AgentRules {
   }
 
   #checkOutcomes(agent: SimulatedAgent, before: DurableRankState, after: DurableRankState): void {
+    // Outcomes are taken only for an engine that is connected.
+    const incarnation = present(agent.state.engine, 'an engine').description.incarnation;
     for (const known of after.outcomes) {
       if (before.outcomes.includes(known)) continue;
-      this.#outcomes.acted(this.#reader.record(known.record), agent.name);
+      this.#outcomes.acted(this.#reader.record(known.record), agent.name, incarnation);
     }
     const newest = after.outcomes.findLast(({ outcome }) => outcome === 'committed')?.version ?? 0;
     const forgotten = before.outcomes.find(

@@ -19,6 +19,8 @@ export interface SwapCause {
   readonly peer?: boolean;
   /** A joining engine has taken the record as its base. */
   readonly adopted?: boolean;
+  /** Every member has activated the newest version, and older ones are freed. */
+  readonly retires?: boolean;
 }
 
 /** S2, S3 and S6 for one engine's incarnation: what it must remember, and what may change it. */
@@ -41,7 +43,7 @@ export class EngineRules {
     this.#checkFence(engine, before, after, cause);
     this.#checkVote(engine, before, after, cause);
     this.#checkOutcome(engine, before, after, cause);
-    checkMemory(engine, before, after);
+    checkMemory(engine, before, after, cause);
     if (after.mappingVersion !== before.mappingVersion) checkSwitch(engine, after);
   }
 
@@ -112,7 +114,9 @@ export class EngineRules {
     { record, adopted }: SwapCause,
   ): void {
     const took = after.outcomes !== before.outcomes || after.vote !== before.vote;
-    if (record !== undefined && took) this.#outcomes.acted(record, engine.name);
+    if (record !== undefined && took) {
+      this.#outcomes.acted(record, engine.name, engine.incarnation);
+    }
     if (after.committed.version === before.committed.version) return;
     if (record?.outcome !== 'committed' || record.version !== after.committed.version) {
       throw new RuleViolation(
@@ -140,7 +144,12 @@ function tells(record: MapRecord, version: number): boolean {
 }
 
 /** What an incarnation has seen it never forgets. */
-function checkMemory(engine: SimulatedEngine, before: EngineSwapState, after: EngineSwapState) {
+function checkMemory(
+  engine: SimulatedEngine,
+  before: EngineSwapState,
+  after: EngineSwapState,
+  { retires = false }: SwapCause,
+): void {
   const fallen = (['votedUpTo', 'mappingVersion', 'activatedVersion', 'retiredUpTo'] as const).find(
     (field) => after[field] < before[field],
   );
@@ -153,7 +162,9 @@ function checkMemory(engine: SimulatedEngine, before: EngineSwapState, after: En
     const members = [...engine.membersOf(after.committed.version), ...voted];
     const isIn = (list: readonly Member[], { incarnation }: Member) =>
       list.some((other) => other.incarnation === incarnation);
-    const forgotten = before.cuts.find((cut) => isIn(members, cut) && !isIn(after.cuts, cut));
+    // Once a version is retired those are forgotten that no version lists any more.
+    const isKept = (cut: Member) => isIn(after.cuts, cut) || (retires && !isIn(members, cut));
+    const forgotten = before.cuts.find((cut) => !isKept(cut));
     if (forgotten !== undefined) {
       throw new RuleViolation('S3', `${engine.name} forgets the cut of rank ${forgotten.rank}`);
     }

@@ -33,11 +33,12 @@ export class OutcomeRules {
       readonly record: MapRecord;
       readonly content: string;
       readonly who: string;
+      /** Incarnations that have, or whose agents have for them. */
       readonly actors: Set<string>;
     }
   >();
-  /** Incarnations that are vouched for as dead though they may live, by the names of who acts. */
-  readonly #countedOut = new Map<string, readonly string[]>();
+  /** Incarnations that are vouched for as dead though they may live. */
+  readonly #countedOut = new Set<string>();
   /** The newest committed version that any rank has acted on. */
   newestActed: CommittedRecord | null = null;
   readonly #announced = new Map<number, { readonly content: string; readonly who: string }>();
@@ -69,15 +70,11 @@ export class OutcomeRules {
     addTo(this.#told, version, content);
   }
 
-  /**
-   * What this engine alone has acted on binds nobody from now on, unless a peer hears of it.
-   * @param names of the engine and its agents
-   */
-  countOut(incarnation: string, names: readonly string[]): void {
-    this.#countedOut.set(incarnation, names);
+  /** What this engine alone has acted on binds nobody from now on, unless a peer hears of it. */
+  countOut(incarnation: string): void {
+    this.#countedOut.add(incarnation);
     for (const [version, { actors }] of this.#acted) {
-      for (const name of names) actors.delete(name);
-      if (actors.size > 0) continue;
+      if (!actors.delete(incarnation) || actors.size > 0) continue;
       this.#acted.delete(version);
       // It was announced since this engine had taken it.
       this.#announced.delete(version);
@@ -94,14 +91,14 @@ export class OutcomeRules {
     return newest;
   }
 
-  /** It is dead: what it alone has acted on binds nobody any more. Who has its names is another. */
-  outlive(incarnation: string, names: readonly string[]): void {
+  /** It is dead: what it alone has acted on binds nobody any more. */
+  outlive(incarnation: string): void {
     if (this.#countedOut.has(incarnation)) return;
-    this.countOut(incarnation, names);
+    this.countOut(incarnation);
     this.countIn(incarnation);
   }
 
-  /** It is gone: whoever has its names from now on is another. */
+  /** It is gone, or what it does counts again. */
   countIn(incarnation: string): void {
     this.#countedOut.delete(incarnation);
   }
@@ -110,14 +107,17 @@ export class OutcomeRules {
     return this.#countedOut.has(incarnation);
   }
 
-  /** A rank keeps an outcome durably, or its engine follows it. */
-  acted(record: MapRecord, who: string): void {
+  /**
+   * A rank keeps an outcome durably, or its engine follows it.
+   * @param incarnation of the engine that does, or for which its agent does
+   */
+  acted(record: MapRecord, who: string, incarnation: string): void {
     const { version } = record;
     const content = contentOf(record);
     const acted = this.#acted.get(version);
-    if ([...this.#countedOut.values()].some((names) => names.includes(who))) return;
+    if (this.#countedOut.has(incarnation)) return;
     if (acted !== undefined) {
-      acted.actors.add(who);
+      acted.actors.add(incarnation);
       if (acted.content === content) return;
       throw new RuleViolation(
         'S1',
@@ -132,7 +132,7 @@ export class OutcomeRules {
       );
     }
     this.#mustAgree(this.#announced, version, content, who);
-    this.#acted.set(version, { record, content, who, actors: new Set([who]) });
+    this.#acted.set(version, { record, content, who, actors: new Set([incarnation]) });
     if (record.outcome === 'committed' && version > (this.newestActed?.version ?? 0)) {
       this.newestActed = record;
     }

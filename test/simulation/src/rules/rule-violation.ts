@@ -1,6 +1,6 @@
 /**
  * The rules that must never break, as docs/ARCHITECTURE.md lists them; `L` holds after healing; `once` is
- * of operators' commands.
+ * of operators' commands, `room` of what a message holds.
  */
 export type Rule =
   | 'S1'
@@ -13,6 +13,7 @@ export type Rule =
   | 'L2'
   | 'once'
   | 'machine'
+  | 'room'
   | 'offer';
 
 /** A rule is broken. `machine`: a machine has thrown, or did what no effect of it may do. */

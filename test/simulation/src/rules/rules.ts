@@ -3,14 +3,15 @@ import type {
   CoordinatorState,
   DurableRankState,
   EngineSwapState,
+  Proposal,
   RankAnswer,
   RankSwapEffect,
   RankSwapEvent,
   Vote,
 } from '@isobar/protocol';
-import { includesMember, type Member } from '@isobar/protocol';
+import { includesMember, type Member, unionOfMembers } from '@isobar/protocol';
 import type { SimulatedEngine } from '../engine/simulated-engine.js';
-import type { Reader } from '../machines.js';
+import type { Machines, Reader } from '../machines.js';
 import type { SimulatedAgent } from '../processes/simulated-agent.js';
 import type { SimulatedCoordinator } from '../processes/simulated-coordinator.js';
 import type { Situations } from '../situations.js';
@@ -23,6 +24,7 @@ import { LeaderRules } from './leader-rules.js';
 import { OfferRules } from './offer-rules.js';
 import { OutcomeRules } from './outcome-rules.js';
 import { ResidencyRules } from './residency-rules.js';
+import { checkRoom } from './room-rule.js';
 
 /** All rules of a run; each is looked at when something changes that it depends on. */
 export class Rules {
@@ -35,7 +37,6 @@ export class Rules {
   readonly residency: ResidencyRules;
   readonly #reader: Reader;
   readonly #situations: Situations;
-  readonly #agents: readonly SimulatedAgent[];
   readonly #engines: readonly SimulatedEngine[];
   readonly #cut = new CutMembers();
 
@@ -46,7 +47,6 @@ export class Rules {
     this.#engineRules = new EngineRules(this.outcomes);
     this.#agentRules = new AgentRules(this.outcomes, reader);
     this.#engines = engines;
-    this.#agents = world.agents;
     const isProvenDead = (engine: SimulatedEngine) =>
       !engine.process.alive ||
       this.#cut.has(engine) ||
@@ -107,19 +107,12 @@ export class Rules {
     );
     const isMajority = 2 * listed.length > members.length;
     if (!isMajority || !listed.every((engine) => includesMember(engine.swap.cuts, cut))) return;
-    this.outcomes.outlive(cut.incarnation, this.#namesOf(cut.rank));
-  }
-
-  /** Engines that have the rank, and agents beside them. */
-  #namesOf(rank: number): string[] {
-    const engines = this.#engines.filter((engine) => engine.rank === rank);
-    const agents = this.#agents.filter(({ engine }) => engines.includes(engine));
-    return [...engines, ...agents].map(({ name }) => name);
+    this.outcomes.outlive(cut.incarnation);
   }
 
   /** An operator's word for the death of an engine whose process is gone has been taken. */
-  vouchedFor({ rank, incarnation }: Member): void {
-    this.outcomes.outlive(incarnation, this.#namesOf(rank));
+  vouchedFor({ incarnation }: Member): void {
+    this.outcomes.outlive(incarnation);
   }
 
   agentStepped(
@@ -142,6 +135,17 @@ export class Rules {
 
   agentAnswers(agent: SimulatedAgent, answer: RankAnswer): void {
     this.#agentRules.answers(agent, answer);
+  }
+
+  coordinatorProposes(
+    { name, state }: SimulatedCoordinator,
+    proposal: Proposal,
+    roomFor: Machines['roomForWaves'],
+  ): void {
+    if (state.role.kind !== 'leading') return;
+    const { leader } = state.role;
+    const room = roomFor(leader, unionOfMembers(leader.swap.members, proposal.members));
+    checkRoom(proposal, leader.swap.members, room, name);
   }
 
   coordinatorStepped(
