@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -11,7 +11,7 @@ import {
 } from '@isobar/configuration';
 import { rankOriginSchema } from '@isobar/protocol';
 import { parseTopology, uniformTopology } from '@isobar/topology';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loaded } from './test-file.js';
 
 const eightOnTwo = uniformTopology({ numRanks: 8, numNodes: 2 });
@@ -225,7 +225,9 @@ describe('a rank and a topology in a file of its own', () => {
     loaded(`deployment: d\nnats: { servers: [a] }\ntopology: ${topology}\n`);
 
   it('are compared where the rank is not said outright', async () => {
-    const path = join(tmpdir(), `isobar-topology-${process.pid}.yaml`);
+    const folder = await mkdtemp(join(tmpdir(), 'isobar-topology-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'topology.yaml');
     await writeFile(path, 'ranks: 4\nnodes: 1\n');
     const discovery = await discoverAgentRank(of(path), null, torchrun);
     expect(() => rankOf(discovery)).toThrow('says 8 ranks, topology says 4');
