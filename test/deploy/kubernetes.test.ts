@@ -90,10 +90,11 @@ beforeAll(async () => {
     });
   const made = await kubernetesSecrets(join(folder, 'set'));
   given = {
-    secrets: new Map(
-      made.map(({ metadata, stringData }) => [metadata.name, Object.keys(stringData)]),
-    ),
-    serverConfiguration: made.at(-1)?.stringData['nats-server.conf'] ?? '',
+    secrets: new Map(made.map(({ metadata, data }) => [metadata.name, Object.keys(data)])),
+    serverConfiguration: Buffer.from(
+      made.at(-1)?.data['nats-server.conf'] ?? '',
+      'base64',
+    ).toString(),
     claims: ['model'],
   };
 });

@@ -134,10 +134,11 @@ const localManuals: Readonly<Record<string, Manual>> = {
   'auth secrets': {
     details: [
       'What it prints is secret: pipe it, and keep it in no file. Identities of operators and viewers are not among it.',
+      'Agents from rank 256 on are in further Secrets, isobar-agents-1 and so on. Apply with --server-side: without it kubectl writes each Secret into an annotation of itself as well, which may have 256 KiB and is seen where values are not.',
     ],
     examples: [
       {
-        line: 'isobar auth secrets ./prod-auth | kubectl --namespace isobar apply -f -',
+        line: 'isobar auth secrets ./prod-auth | kubectl --namespace isobar apply --server-side -f -',
         does: 'Secrets isobar-agents, isobar-coordinators and isobar-nats',
       },
     ],
