@@ -43,7 +43,10 @@ const { release = version, tag = release, 'bundle-from': bundleFrom } = values;
 if (!['context', 'source'].includes(bundleFrom))
   throw new Error('--bundle-from: context or source');
 const epoch = process.env.SOURCE_DATE_EPOCH ?? git('log', '-1', '--format=%ct') ?? '0';
-rmSync(folder, { recursive: true, force: true });
+const removeBundle = () => rmSync(folder, { recursive: true, force: true });
+removeBundle();
+// Left there, it would be an old one for whoever builds next.
+process.on('exit', removeBundle);
 if (bundleFrom === 'context') {
   const env = { ...process.env, SOURCE_DATE_EPOCH: epoch };
   const bundle = [join(root, 'scripts/bundle.js'), '--release', release, '--out'];

@@ -1,6 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { softwareVersion } from '@isobar/protocol';
 import type { TestProject } from 'vitest/node';
 
 /** What the tests build on: names of images, and variables for whatever talks to Docker. */
@@ -21,7 +22,6 @@ declare module 'vitest' {
 
 const run = promisify(execFile);
 const script = (name: string) => fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
-const laterVersion = '0.1.1-test';
 const tag = 'test';
 
 /** Finds or starts a Docker engine and builds the images; afterwards ends what it has started. */
@@ -54,6 +54,12 @@ function isUsable(): boolean {
   return hasCompose && succeeds('docker', 'info');
 }
 
+/** A patch after the one that is built from these sources. */
+function laterVersion(): string {
+  const [major, minor, patch] = softwareVersion.split('.');
+  return `${major}.${minor}.${Number(patch) + 1}-test`;
+}
+
 async function prepareGround(mayInstall: boolean): Promise<DockerGround> {
   const args = ['start', ...(mayInstall ? ['--install'] : [])];
   const { stdout } = await run(process.execPath, [script('docker-engine.js'), ...args]);
@@ -69,11 +75,12 @@ async function prepareGround(mayInstall: boolean): Promise<DockerGround> {
     await run(process.execPath, [script('images.js'), ...more], { env });
   };
   await build('--tag', tag);
-  await build('--tag', `${tag}-later`, '--release', laterVersion);
+  const version = laterVersion();
+  await build('--tag', `${tag}-later`, '--release', version);
   return {
     isobar: `isobar:${tag}`,
     referenceEngine: `isobar-reference-engine:${tag}`,
-    later: { isobar: `isobar:${tag}-later`, version: laterVersion },
+    later: { isobar: `isobar:${tag}-later`, version },
     environment,
   };
 }

@@ -40,8 +40,8 @@ One YAML file says all of a deployment: every coordinator and every agent reads 
 \`\`\`sh
 isobar config check /etc/isobar/isobar.yaml   # everything that is wrong with it, by line and option
 isobar config show /etc/isobar/isobar.yaml    # every option as it would hold, and where it comes from
-node services/coordinator/dist/main.js --config /etc/isobar/isobar.yaml
-node services/rank-agent/dist/main.js --config /etc/isobar/isobar.yaml --rank 3
+isobar coordinator --config /etc/isobar/isobar.yaml
+isobar agent --config /etc/isobar/isobar.yaml --rank 3
 isobar doctor --local --config /etc/isobar/isobar.yaml   # what an agent would find out here
 \`\`\`
 
