@@ -5,6 +5,7 @@ import {
   discoverAgentRank,
   discoverRank,
   type Environment,
+  localRankIn,
   originOf,
   type RankCircumstances,
   rankOf,
@@ -98,6 +99,14 @@ describe('a rank', () => {
     expect(byArgument.problems).toHaveLength(3);
     expect(rankOf(discover(environment))).toBe(3);
     expect(rankOf(discover({ ...torchrun, RANK: 'x' }, { argument: 7 }))).toBe(7);
+  });
+
+  it('said outright has its place from the first source that agrees on it', () => {
+    expect(localRankIn(discover(torchrun, { argument: 5 }))).toBe(1);
+    expect(localRankIn(discover({ PMI_RANK: '5', ...torchrun, ISOBAR_RANK: '5' }))).toBe(1);
+    expect(localRankIn(discover(torchrun, { argument: 4 }))).toBeNull();
+    expect(localRankIn(discover({}, { argument: 5 }))).toBeNull();
+    expect(localRankIn(discover({}))).toBeNull();
   });
 
   it('agreed on by several is the first one’s', () => {
