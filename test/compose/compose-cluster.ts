@@ -109,7 +109,7 @@ export class ComposeCluster {
   /** Asks as Docker does, but now. */
   async awaitReady(service: string): Promise<void> {
     const container = await this.#container(service);
-    const ask = () => docker('exec', container, 'node', '/usr/lib/isobar/health.js');
+    const ask = () => docker('exec', container, 'node', '/usr/lib/isobar/health.js', '--ready');
     await awaitState(`${service} being ready`, 60_000, () => ask().catch(() => null));
   }
 
