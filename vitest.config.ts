@@ -71,7 +71,7 @@ export default defineConfig({
           name: 'compose',
           include: ['test/compose/*.test.ts'],
           globalSetup: 'test/compose/prepare-engine.ts',
-          testTimeout: 180_000,
+          testTimeout: 300_000,
           hookTimeout: 180_000,
           fileParallelism: false,
         },

@@ -171,7 +171,7 @@ export class ComposeCluster {
   awaitStatus(
     what: string,
     holds: (status: StatusAnswer) => boolean,
-    deadlineMs = 60_000,
+    deadlineMs = 120_000,
   ): Promise<StatusAnswer> {
     const look = async () => {
       const status = await this.status();

@@ -67,7 +67,8 @@ export async function inspectContainer(name: string): Promise<Container> {
   return found;
 }
 
-const lookAgainMs = 200;
+// A look may be a process of its own: more of them take the time that they wait for.
+const lookAgainMs = 500;
 
 /**
  * Looks until what it looks for is there.
