@@ -24,7 +24,7 @@ const holders = [
 ] as const;
 /**
  * By number, whatever they take: pods have all Secrets in one folder, and one that is left of an earlier,
- * larger set must have no key in common with those of now. Of a certificate each this is half a MiB.
+ * larger set must have no key in common with those of now. With a certificate each it is 0.3 MiB.
  */
 const rolesOfSecret = 256;
 /** Of the values of one Secret together, bytes: the API refuses more. */
