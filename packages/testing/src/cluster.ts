@@ -302,7 +302,8 @@ export class Cluster {
     const topology = parseTopology(this.options.topology, this.topologyPath);
     // All run on this machine, which stands for those of the topology; processes of before refuse
     // variables of ours that they don't know.
-    const node = topology.domainName(nodeLevelOf(topology), rank);
+    const isThere = rank < topology.numRanks;
+    const node = isThere ? topology.domainName(nodeLevelOf(topology), rank) : 'elsewhere';
     await this.#startService(name, script, args, { SLURMD_NODENAME: node });
   }
 
