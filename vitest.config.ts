@@ -32,7 +32,7 @@ export default defineConfig({
         test: {
           name: 'deploy',
           include: ['test/deploy/**/*.test.ts'],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           // Tools are built, and packages fetched, where they are not there yet.
           hookTimeout: 600_000,
           fileParallelism: false,

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { makeLocalImages } from './docker-engine/local-images.js';
 
 const state = fileURLToPath(new URL('../.cache/docker-engine/', import.meta.url));
-const pidPath = join(state, 'dockerd.pid');
+const enginePath = join(state, 'dockerd.json');
 const logPath = join(state, 'dockerd.log');
 const packages = ['docker.io', 'docker-compose', 'iptables'];
 const publicImages = {
@@ -52,16 +52,40 @@ async function startEngine() {
   mkdirSync(state, { recursive: true });
   const log = openSync(logPath, 'w');
   const engine = spawn('dockerd', [], { detached: true, stdio: ['ignore', log, log] });
-  writeFileSync(pidPath, String(engine.pid));
+  writeFileSync(enginePath, JSON.stringify(identify(engine.pid)));
   engine.unref();
   const until = Date.now() + startDeadlineMs;
   while (!answers()) {
     if (engine.exitCode !== null || Date.now() > until) {
       const last = readFileSync(logPath, 'utf8').split('\n').slice(-6).join('\n');
+      engine.kill('SIGKILL');
+      rmSync(enginePath);
       throw new Error(`dockerd does not come up:\n${last}`);
     }
     await delay(200);
   }
+}
+
+/** Tells a process from a later one of the same id, and of another boot; null where there is none. */
+function identify(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return { pid, startTicks, boot };
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return null;
+    throw error;
+  }
+}
+
+/** The engine that `start` started, if it runs still. */
+function startedEngine() {
+  if (!existsSync(enginePath)) return null;
+  const text = readFileSync(enginePath, 'utf8');
+  const told = JSON.parse(text);
+  const isSame = told !== null && JSON.stringify(identify(told.pid)) === text;
+  return isSame ? told.pid : null;
 }
 
 /** The public images where all of them are there or can be pulled; else null. */
@@ -90,28 +114,26 @@ async function start({ install: mayInstall }) {
 
 /** Whatever runs in an engine that was started here is of these tests. */
 async function stop() {
-  if (!existsSync(pidPath)) return;
-  const pid = Number(readFileSync(pidPath, 'utf8'));
-  const list = spawnSync('docker', ['ps', '-aq'], { encoding: 'utf8' });
-  const containers = (list.stdout ?? '').split('\n').filter((id) => id !== '');
-  if (containers.length > 0) run('docker', ['rm', '-f', ...containers]);
-  const until = Date.now() + stopDeadlineMs;
-  signal(pid, 'SIGTERM');
-  while (signal(pid, 0)) {
-    if (Date.now() > until) throw new Error(`dockerd, process ${pid}, does not end`);
-    await delay(100);
+  const pid = startedEngine();
+  if (pid !== null) {
+    const list = spawnSync('docker', ['ps', '-aq'], { encoding: 'utf8' });
+    const containers = (list.stdout ?? '').split('\n').filter((id) => id !== '');
+    if (containers.length > 0) run('docker', ['rm', '-f', ...containers]);
+    const until = Date.now() + stopDeadlineMs;
+    signal(pid, 'SIGTERM');
+    while (startedEngine() !== null) {
+      if (Date.now() > until) throw new Error(`dockerd, process ${pid}, does not end`);
+      await delay(100);
+    }
   }
-  rmSync(pidPath);
+  rmSync(enginePath, { force: true });
 }
 
-/** @returns whether there is such a process */
 function signal(pid, name) {
   try {
     process.kill(pid, name);
-    return true;
   } catch (error) {
-    if (error.code === 'ESRCH') return false;
-    throw error;
+    if (error.code !== 'ESRCH') throw error;
   }
 }
 

@@ -39,10 +39,16 @@ export class ComposeCluster {
     }
   }
 
-  async #compose(...args: string[]): Promise<void> {
+  async #compose(...args: string[]): Promise<string> {
     const [command = '', ...before] = this.#command;
     const project = ['--file', join(root, 'docker-compose.yml'), '--project-name', this.#project];
-    await runTool(command, [...before, ...project, ...args], this.#environment, upDeadlineMs);
+    const words = [...before, ...project, ...args];
+    return (await runTool(command, words, this.#environment, upDeadlineMs)).stdout;
+  }
+
+  /** Asks as people do: by a container of the command line's own. */
+  runTool(...args: string[]): Promise<string> {
+    return this.#compose('run', '--rm', '-T', 'isobar', ...args);
   }
 
   /** Starts what does not run; services alone where they are named, from another image where it is. */
@@ -53,13 +59,13 @@ export class ComposeCluster {
   }
 
   /** Asks every container to end, and waits until all have. */
-  stop(): Promise<void> {
-    return this.#compose('stop', '--timeout', '20');
+  async stop(): Promise<void> {
+    await this.#compose('stop', '--timeout', '20');
   }
 
   /** Removes all of it. */
-  close(): Promise<void> {
-    return this.#compose('down', '--volumes', '--timeout', '5');
+  async close(): Promise<void> {
+    await this.#compose('down', '--volumes', '--timeout', '5');
   }
 
   /** The container of a service: compose 2 writes `-` where compose 1 wrote `_`. */
@@ -109,7 +115,7 @@ export class ComposeCluster {
   /** Asks as Docker does, but now. */
   async awaitReady(service: string): Promise<void> {
     const container = await this.#container(service);
-    const ask = () => docker('exec', container, 'node', '/usr/lib/isobar/health.js');
+    const ask = () => docker('exec', container, 'node', '/usr/lib/isobar/health.js', '--ready');
     await awaitState(`${service} being ready`, 60_000, () => ask().catch(() => null));
   }
 

@@ -6,16 +6,18 @@ import type { Pods } from './manifests.js';
 export interface PodFacts {
   readonly index: number;
   readonly node: string;
+  readonly labels: Readonly<Record<string, string>>;
   /** Set by whoever makes the pod, before what the container itself sets. */
   readonly injected: Environment;
 }
 
 /** The pods that a StatefulSet or a LeaderWorkerSet makes, each on a machine of its own. */
-export function podFactsOf({ of, replicas }: Pods): PodFacts[] {
-  return Array.from({ length: replicas }, (_, index) => {
+export function podFactsOf({ of, replicas, start, labels }: Pods): PodFacts[] {
+  return Array.from({ length: replicas }, (_, place) => {
+    const index = start + place;
     const group = { LWS_WORKER_INDEX: `${index}`, LWS_GROUP_SIZE: `${replicas}` };
     const injected = of.kind === 'LeaderWorkerSet' ? group : {};
-    return { index, node: `machine-${7 - index}`, injected };
+    return { index, node: `machine-${7 - index}`, labels, injected };
   });
 }
 
@@ -33,15 +35,18 @@ export function environmentOf(container: IContainer, facts: PodFacts): Environme
   return environment;
 }
 
-function downward(field: string, { index, node }: PodFacts): string {
+function downward(field: string, { index, node, labels }: PodFacts): string {
   const fields: Readonly<Record<string, string>> = {
     'spec.nodeName': node,
     'metadata.name': `pod-${index}`,
-    "metadata.labels['apps.kubernetes.io/pod-index']": `${index}`,
-    // Before Kubernetes 1.35 there is none.
-    "metadata.labels['topology.kubernetes.io/zone']": '',
   };
-  const text = fields[field];
+  const label = /^metadata\.labels\['(.+)'\]$/.exec(field)?.[1];
+  // One that a pod has not is empty, as the zone before Kubernetes 1.35.
+  const ofLabels: Readonly<Record<string, string>> = {
+    'apps.kubernetes.io/pod-index': `${index}`,
+    ...labels,
+  };
+  const text = label === undefined ? fields[field] : (ofLabels[label] ?? '');
   if (text === undefined) throw new Error(`the downward API has no ${field} here`);
   return text;
 }

@@ -9,15 +9,19 @@ import {
   discoverAgentRank,
   type Environment,
   type LoadedConfiguration,
+  localRankIn,
   namedDomains,
   nodeName,
+  placeWithoutGpu,
   rankOf,
 } from '@isobar/configuration';
 import { buildGoExecutable, kustomize } from '@isobar/testing';
-import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { comparePlaces, type Place } from '@isobar/topology';
+import { type INetworkPolicy, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import type { IContainer, ISecurityContext } from 'kubernetes-models/v1';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { kubernetesSecrets } from '../../services/operator-cli/src/auth/kubernetes-secrets.js';
 import { createProgram } from '../../services/operator-cli/src/program.js';
@@ -38,14 +42,21 @@ import {
 } from './manifests.js';
 
 const path = (await buildGoExecutable(kustomize)) ?? '';
-// A machine without Go says so; CI has it.
-if (path === '' && process.env.CI) throw new Error('there is no Go to build kustomize');
+if (path === '') {
+  const missing = 'there is no Go to build kustomize';
+  console.warn(`the manifests of Kubernetes are not built: ${missing}`);
+  if (process.env.CI) throw new Error(missing);
+}
+
+/** nats-server takes so long, and writes no other into its configuration. */
+const lameDuckSecondsMax = 120;
 
 const examples = [
   'vllm-stateful-set',
   'vllm-leader-worker-set',
   'sglang-stateful-set',
   'sglang-leader-worker-set',
+  'vllm-racks',
 ];
 
 /** The fields of a LeaderWorkerSet that are used here: npm has no schema of it. */
@@ -54,10 +65,16 @@ const leaderWorkerSetSchema = z.strictObject({
   kind: z.literal('LeaderWorkerSet'),
   metadata: z.looseObject({ name: z.string() }),
   spec: z.strictObject({
-    replicas: z.number().int(),
+    // Of one group: an update of another would be a second one of the same ranks.
+    replicas: z.literal(1),
+    rolloutStrategy: z.strictObject({
+      type: z.literal('RollingUpdate'),
+      // Without it a changed template ends all ranks at once, undrained.
+      rollingUpdateConfiguration: z.strictObject({ partition: z.literal(1) }),
+    }),
     leaderWorkerTemplate: z.strictObject({
       size: z.number().int().min(1),
-      restartPolicy: z.enum(['None', 'RecreateGroupOnPodRestart']),
+      restartPolicy: z.literal('None'),
       workerTemplate: z.looseObject({}),
     }),
   }),
@@ -87,10 +104,11 @@ beforeAll(async () => {
     });
   const made = await kubernetesSecrets(join(folder, 'set'));
   given = {
-    secrets: new Map(
-      made.map(({ metadata, stringData }) => [metadata.name, Object.keys(stringData)]),
-    ),
-    serverConfiguration: made.at(-1)?.stringData['nats-server.conf'] ?? '',
+    secrets: new Map(made.map(({ metadata, data }) => [metadata.name, Object.keys(data)])),
+    serverConfiguration: Buffer.from(
+      made.at(-1)?.data['nats-server.conf'] ?? '',
+      'base64',
+    ).toString(),
     claims: ['model'],
   };
 });
@@ -103,6 +121,9 @@ function loadedFrom(manifests: readonly Manifest[], environment: Environment): L
   expect(problems).toEqual([]);
   return { file, configuration: configurationOf(values), values, origins };
 }
+
+const isOfEngines = (labels: Readonly<Record<string, string>>) =>
+  labels['app.kubernetes.io/component'] === 'engine';
 
 /** Of this project, not of another's image. */
 const isOurs = ({ image }: IContainer) => /^isobar[:@]/.test(image ?? '');
@@ -123,7 +144,21 @@ function filesOf(pods: Pods, volume: string, manifests: readonly Manifest[]) {
     const map = maps.find(({ metadata }) => metadata.name === found.configMap?.name);
     return Object.keys(map?.data ?? {});
   }
-  return found?.secret ? (given.secrets.get(found.secret.secretName ?? '') ?? []) : null;
+  const secrets = secretsOf(pods, volume);
+  if (secrets.length === 0) return null;
+  return secrets.flatMap(({ name }) => given.secrets.get(name) ?? []);
+}
+
+/** Secrets that a volume, or all volumes of a pod, are made of. */
+function secretsOf({ spec }: Pods, volume?: string) {
+  const volumes = spec.volumes?.filter(({ name }) => volume === undefined || name === volume) ?? [];
+  return volumes.flatMap(({ secret, projected }) => {
+    const whole = secret ? [{ name: secret.secretName ?? '', optional: secret.optional }] : [];
+    const parts = projected?.sources?.flatMap(({ secret: of }) => of ?? []) ?? [];
+    const { defaultMode } = secret ?? projected ?? {};
+    const named = parts.map(({ name = '', optional }) => ({ name, optional }));
+    return [...whole, ...named].map((one) => ({ ...one, defaultMode }));
+  });
 }
 
 describe.skipIf(path === '').each(examples)('the example %s', (example) => {
@@ -174,9 +209,11 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
           ? ((one.of.spec as { volumeClaimTemplates?: Manifest[] }).volumeClaimTemplates ?? [])
           : [];
       const volumes = one.spec.volumes ?? [];
-      for (const { configMap, secret, persistentVolumeClaim } of volumes) {
+      for (const { name, optional } of secretsOf(one)) {
+        if (optional !== true) expect([...given.secrets.keys()]).toContain(name);
+      }
+      for (const { configMap, persistentVolumeClaim } of volumes) {
         if (configMap) expect(named('ConfigMap')).toContain(configMap.name);
-        if (secret) expect([...given.secrets.keys()]).toContain(secret.secretName);
         if (persistentVolumeClaim) expect(given.claims).toContain(persistentVolumeClaim.claimName);
       }
       const mountable = [...volumes, ...claimed.map(({ metadata }) => metadata)];
@@ -213,16 +250,23 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
       for (const { targetPort } of spec?.ports ?? []) expect(names).toContain(targetPort);
     }
     for (const { spec } of ofKind<IPodDisruptionBudget>(manifests, 'PodDisruptionBudget')) {
-      expect(selectedBy(spec?.selector?.matchLabels)[0]?.replicas).toBeGreaterThan(1);
+      const selected = selectedBy(spec?.selector?.matchLabels);
+      expect(selected.reduce((sum, { replicas }) => sum + replicas, 0)).toBeGreaterThan(1);
+      const isEngine = selected.some(({ labels }) => isOfEngines(labels));
+      expect(spec?.maxUnavailable).toBe(isEngine ? 0 : 1);
+    }
+    const budgets = ofKind<IPodDisruptionBudget>(manifests, 'PodDisruptionBudget');
+    for (const { labels } of pods) {
+      const of = budgets.filter(({ spec }) => matches(spec?.selector?.matchLabels, labels));
+      expect(of).toHaveLength(1);
     }
     for (const { spec } of ofKind<PodMonitor>(manifests, 'PodMonitor')) {
-      const ports = portsOf(selectedBy(spec.selector.matchLabels));
-      const names = spec.podMetricsEndpoints.map(({ port }) => port);
-      expect(names).toEqual(
-        ports
-          .filter(({ name }) => name !== 'http' || names.includes('http'))
-          .map(({ name }) => name),
-      );
+      const asked = spec.podMetricsEndpoints.map(({ port }) => port);
+      for (const selected of selectedBy(spec.selector.matchLabels)) {
+        const names = portsOf([selected]).map(({ name }) => name);
+        const served = names.filter((name) => name !== 'http' || asked.includes('http'));
+        expect(asked).toEqual(served);
+      }
     }
     for (const { spec } of ofKind<INetworkPolicy>(manifests, 'NetworkPolicy')) {
       const own = portsOf(selectedBy(spec?.podSelector?.matchLabels));
@@ -265,62 +309,78 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
         expect(container.resources?.requests).toHaveProperty('memory');
         expect(container.resources?.limits).toHaveProperty('memory');
       }
-      for (const { secret } of one.spec.volumes ?? []) {
-        if (secret) expect(secret.defaultMode).toBe(0o400);
-      }
+      for (const { name, defaultMode } of secretsOf(one)) expect(defaultMode, name).toBe(0o400);
     }
   });
 
   it('has an agent for every rank, with its own engine, state, port and credentials', async () => {
-    const [engines] = pods.filter(
-      ({ labels }) => labels['app.kubernetes.io/component'] === 'engine',
-    );
-    if (engines === undefined) throw new Error('there are no engines');
-    const agents = containersOf(engines).filter(isOurs);
+    const sets = pods.filter(({ labels }) => isOfEngines(labels));
     const seen = [];
-    for (const facts of podFactsOf(engines)) {
-      for (const agent of agents) {
-        expect(agent.args).toEqual(['agent', '--config', '/etc/isobar/isobar.yaml']);
-        const environment = environmentOf(agent, facts);
-        const loaded = loadedFrom(manifests, environment);
-        const discovery = await discoverAgentRank(loaded, null, environment);
-        expect(discovery.problems).toEqual([]);
-        const rank = rankOf(discovery);
-        expect(nodeName(environment)).toBe(facts.node);
-        expect(namedDomains(environment)).toEqual({});
-        const place = await agentPlace(loaded, rank);
-        expect(place.httpListen).toBe(`0.0.0.0:${agent.ports?.[0]?.containerPort}`);
-        const context = contextOf(loaded, `agent-${rank}`) ?? '';
-        expectMounted(engines, agent, context);
-        seen.push({ rank, pod: facts.index, context, ...place });
+    const places = new Map<number, Place>();
+    for (const engines of sets)
+      for (const facts of podFactsOf(engines)) {
+        for (const agent of containersOf(engines).filter(isOurs)) {
+          expect(agent.args).toEqual(['agent', '--config', '/etc/isobar/isobar.yaml']);
+          const environment = environmentOf(agent, facts);
+          const loaded = loadedFrom(manifests, environment);
+          const discovery = await discoverAgentRank(loaded, null, environment);
+          expect(discovery.problems).toEqual([]);
+          const rank = rankOf(discovery);
+          places.set(rank, placeWithoutGpu(environment, localRankIn(discovery)));
+          expect(nodeName(environment)).toBe(facts.node);
+          const { rack } = facts.labels;
+          expect(namedDomains(environment)).toEqual(rack === undefined ? {} : { rack });
+          // Where a pod says that it is, is where it is scheduled.
+          expect(Object.values(engines.spec.nodeSelector ?? {})).toEqual(
+            rack === undefined ? [] : [rack],
+          );
+          const place = await agentPlace(loaded, rank);
+          expect(place.httpListen).toBe(`0.0.0.0:${agent.ports?.[0]?.containerPort}`);
+          const context = contextOf(loaded, `agent-${rank}`) ?? '';
+          expectMounted(engines, agent, context);
+          seen.push({ rank, pod: facts.index, context, ...place });
+        }
       }
-    }
     const loaded = loadedFrom(manifests, {});
     const { topology } = loaded.configuration;
-    const numRanks = typeof topology === 'string' ? 0 : topology.numRanks;
+    if (typeof topology === 'string') throw new Error('the topology is in a file of its own');
+    const { numRanks } = topology;
     expect(seen.map(({ rank }) => rank)).toEqual(
       Array.from({ length: numRanks }, (_, rank) => rank),
     );
+    expect(comparePlaces(topology, places, numRanks)).toEqual([]);
     // By pod, whose containers share an address and folders.
     for (const field of ['engine', 'stateDirectory', 'httpListen', 'context'] as const) {
       const all = new Set(seen.map((one) => `${one.pod} ${one[field]}`));
       expect(all.size, field).toBe(numRanks);
     }
     const sockets = seen.map(({ engine }) => engine.slice('unix:'.length, engine.lastIndexOf('/')));
-    for (const container of containersOf(engines)) {
-      const mounts = container.volumeMounts?.map(({ name, mountPath }) => `${name} ${mountPath}`);
-      expect(mounts).toContain(`isobar-run ${sockets[0]}`);
+    for (const engines of sets) {
+      for (const container of containersOf(engines)) {
+        const mounts = container.volumeMounts?.map(({ name, mountPath }) => `${name} ${mountPath}`);
+        expect(mounts).toContain(`isobar-run ${sockets[0]}`);
+      }
+      expect(engines.spec.shareProcessNamespace).toBe(true);
+      for (const agent of containersOf(engines).filter(isOurs)) {
+        expect(agent.restartPolicy).toBe('Always');
+        // Either would have an agent in trouble take its engine with it.
+        expect(agent.readinessProbe).toBeUndefined();
+        expect(agent.startupProbe).toBeUndefined();
+        expect(agent.livenessProbe?.httpGet?.path).toBe('/livez');
+      }
     }
-    expect(engines.spec.shareProcessNamespace).toBe(true);
-    expect(agents.every(({ restartPolicy }) => restartPolicy === 'Always')).toBe(true);
-    expect(agents.every(({ readinessProbe }) => readinessProbe === undefined)).toBe(true);
   });
 
   it('has coordinators that can start, and NATS servers as they name them', () => {
     const [coordinators] = pods.filter(({ of }) => of.kind === 'Deployment');
     const [container] = coordinators?.spec.containers ?? [];
     if (coordinators === undefined || container === undefined) throw new Error('there are none');
-    const environment = environmentOf(container, { index: 0, node: 'a', injected: {} });
+    const environment = environmentOf(container, {
+      index: 0,
+      node: 'a',
+      labels: {},
+      injected: {},
+    });
     const loaded = loadedFrom(manifests, environment);
     const { nats, coordinator, http } = loaded.configuration;
     expect(coordinator.holder).toBe('pod-0');
@@ -329,6 +389,11 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
 
     const [servers] = pods.filter(({ of }) => of.metadata.name === 'isobar-nats');
     if (servers === undefined) throw new Error('there are no NATS servers');
+    const reached = egressOf(manifests, coordinators.labels).filter(({ podSelector }) =>
+      matches(podSelector?.matchLabels, servers.labels),
+    );
+    expect(reached).toHaveLength(1);
+    expect(servers.spec.terminationGracePeriodSeconds).toBeGreaterThan(lameDuckSecondsMax);
     const { serviceName } = servers.of.spec as { serviceName: string };
     const names = Array.from(
       { length: servers.replicas },
@@ -349,6 +414,30 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
     expect(server.volumeMounts?.map(({ mountPath }) => mountPath)).toContain(store);
   });
 });
+
+describe.skipIf(path === '')('a coordinator without our NATS servers', () => {
+  it('may speak with those of the README, by the policy that it shows', async () => {
+    const manifests = await build(path, 'coordinator');
+    const { labels } = podsOf(manifests)[0] ?? {};
+    const before = egressOf(manifests, labels ?? {});
+    expect(before.map(({ podSelector }) => podSelector?.matchLabels)).toEqual([
+      { 'k8s-app': 'kube-dns' },
+    ]);
+    const readme = await readFile(join(root, 'deploy/kubernetes/README.md'), 'utf8');
+    const [, shown = ''] = /```yaml\n(apiVersion: networking[^`]*)```/.exec(readme) ?? [];
+    const policy = parse(shown) as Manifest;
+    new NetworkPolicy(policy as unknown as INetworkPolicy).validate();
+    expect(await unknownFields([policy])).toBe('');
+    expect(egressOf([...manifests, policy], labels ?? {})).toHaveLength(2);
+  });
+});
+
+/** Who may be spoken with by pods of these labels. */
+function egressOf(manifests: readonly Manifest[], labels: Readonly<Record<string, string>>) {
+  return ofKind<INetworkPolicy>(manifests, 'NetworkPolicy')
+    .filter(({ spec }) => matches(spec?.podSelector?.matchLabels, labels))
+    .flatMap(({ spec }) => spec?.egress?.flatMap(({ to = [] }) => to) ?? []);
+}
 
 /** A file is in a Secret that is mounted where the file is looked for. */
 function expectMounted(pods: Pods, container: IContainer, file: string): void {

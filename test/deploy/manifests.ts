@@ -52,6 +52,8 @@ export interface Pods {
   readonly spec: IPodSpec;
   readonly labels: Readonly<Record<string, string>>;
   readonly replicas: number;
+  /** Index of the first. */
+  readonly start: number;
 }
 
 /** What a LeaderWorkerSet has of interest here. */
@@ -70,22 +72,24 @@ export function podsOf(manifests: readonly Manifest[]): Pods[] {
   return manifests.flatMap((of) => {
     const made = madeBy(of);
     if (made === null) return [];
-    const { template, replicas } = made;
+    const { template, replicas, start } = made;
     const { spec, metadata } = template;
     if (spec === undefined) throw new Error(`${of.kind} ${of.metadata.name} has no pods`);
-    return [{ of, template, spec, labels: metadata?.labels ?? {}, replicas }];
+    return [{ of, template, spec, labels: metadata?.labels ?? {}, replicas, start }];
   });
 }
 
-function madeBy(of: Manifest): { template: IPodTemplateSpec; replicas: number } | null {
+function madeBy(of: Manifest): Pick<Pods, 'template' | 'replicas' | 'start'> | null {
   if (of.kind === 'Deployment' || of.kind === 'StatefulSet') {
     const { spec } = of as unknown as IDeployment | IStatefulSet;
-    return spec === undefined ? null : { template: spec.template, replicas: spec.replicas ?? 1 };
+    if (spec === undefined) return null;
+    const { template, replicas = 1 } = spec;
+    return { template, replicas, start: 'ordinals' in spec ? (spec.ordinals?.start ?? 0) : 0 };
   }
   if (of.kind !== 'LeaderWorkerSet') return null;
   const { replicas, leaderWorkerTemplate } = (of as unknown as LeaderWorkerSet).spec;
   const { workerTemplate: template, size } = leaderWorkerTemplate;
-  return { template, replicas: replicas * size };
+  return { template, replicas: replicas * size, start: 0 };
 }
 
 export function containersOf({ spec }: Pods): IContainer[] {

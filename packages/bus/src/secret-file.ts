@@ -1,7 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { IsobarError } from '@isobar/protocol';
 
-const bytesMax = 65_536;
+/** Of contexts, keys and certificates. */
+const defaultBytesMax = 65_536;
 /** Read, write and execute of everybody but the owner. */
 const othersMask = 0o077;
 const groupReads = 0o040;
@@ -21,7 +22,7 @@ export interface SmallFile extends FileAccess {
  * @throws IsobarError ISOBAR_BUS_FILE_UNREADABLE naming the file, where it is missing, no file or
  *   too large
  */
-export async function readSmallFile(path: string): Promise<SmallFile> {
+export async function readSmallFile(path: string, bytesMax = defaultBytesMax): Promise<SmallFile> {
   let handle: FileHandle | null = null;
   try {
     handle = await open(path, 'r');
@@ -59,8 +60,8 @@ export function assertPrivate(
 }
 
 /** @throws IsobarError ISOBAR_BUS_SECRET_EXPOSED, ISOBAR_BUS_FILE_UNREADABLE */
-export async function readSecretFile(path: string): Promise<string> {
-  const { content, ...access } = await readSmallFile(path);
+export async function readSecretFile(path: string, bytesMax = defaultBytesMax): Promise<string> {
+  const { content, ...access } = await readSmallFile(path, bytesMax);
   assertPrivate(path, access);
   return content;
 }

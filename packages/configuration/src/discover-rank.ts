@@ -81,6 +81,15 @@ export async function discoverAgentRank(
   return discoverRank(argument, { ...circumstances, topology: await readTopology(given) });
 }
 
+/**
+ * The rank's place on its machine or in its pod: of the first telling that agrees on the rank and says it,
+ * since one that is said outright comes without.
+ */
+export function localRankIn({ found, tellings }: RankDiscovery): number | null {
+  const agreeing = tellings.filter(({ rank }) => rank === found?.rank);
+  return agreeing.find(({ localRank }) => localRank !== null)?.localRank ?? null;
+}
+
 /** As a report tells it. */
 export function originOf({ found, tellings, problems }: RankDiscovery): RankOrigin | null {
   if (found === null) return null;

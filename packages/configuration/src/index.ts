@@ -22,6 +22,7 @@ export {
 export {
   discoverAgentRank,
   discoverRank,
+  localRankIn,
   originOf,
   type RankDiscovery,
   rankOf,

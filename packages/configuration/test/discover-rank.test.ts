@@ -1,17 +1,18 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   discoverAgentRank,
   discoverRank,
   type Environment,
+  localRankIn,
   originOf,
   type RankCircumstances,
   rankOf,
 } from '@isobar/configuration';
 import { rankOriginSchema } from '@isobar/protocol';
 import { parseTopology, uniformTopology } from '@isobar/topology';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loaded } from './test-file.js';
 
 const eightOnTwo = uniformTopology({ numRanks: 8, numNodes: 2 });
@@ -98,6 +99,14 @@ describe('a rank', () => {
     expect(byArgument.problems).toHaveLength(3);
     expect(rankOf(discover(environment))).toBe(3);
     expect(rankOf(discover({ ...torchrun, RANK: 'x' }, { argument: 7 }))).toBe(7);
+  });
+
+  it('said outright has its place from the first source that agrees on it', () => {
+    expect(localRankIn(discover(torchrun, { argument: 5 }))).toBe(1);
+    expect(localRankIn(discover({ PMI_RANK: '5', ...torchrun, ISOBAR_RANK: '5' }))).toBe(1);
+    expect(localRankIn(discover(torchrun, { argument: 4 }))).toBeNull();
+    expect(localRankIn(discover({}, { argument: 5 }))).toBeNull();
+    expect(localRankIn(discover({}))).toBeNull();
   });
 
   it('agreed on by several is the first one’s', () => {
@@ -225,7 +234,9 @@ describe('a rank and a topology in a file of its own', () => {
     loaded(`deployment: d\nnats: { servers: [a] }\ntopology: ${topology}\n`);
 
   it('are compared where the rank is not said outright', async () => {
-    const path = join(tmpdir(), `isobar-topology-${process.pid}.yaml`);
+    const folder = await mkdtemp(join(tmpdir(), 'isobar-topology-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'topology.yaml');
     await writeFile(path, 'ranks: 4\nnodes: 1\n');
     const discovery = await discoverAgentRank(of(path), null, torchrun);
     expect(() => rankOf(discovery)).toThrow('says 8 ranks, topology says 4');

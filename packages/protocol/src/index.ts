@@ -252,6 +252,7 @@ export {
   proposalSchema,
   type Transfer,
 } from './proposal.js';
+export { type RankTable, withRank } from './rank-table.js';
 export { kindOfSubject } from './refusals/kind-of-subject.js';
 export {
   adviceOn,

@@ -16,5 +16,6 @@ export { readBoundedText } from './read-bounded-text.js';
 export { readTopology } from './read-topology.js';
 export { Topology } from './topology.js';
 export { TopologyError } from './topology-error.js';
+export { topologyOfPlaces } from './topology-of-places.js';
 export type { TopologyLevel, TopologySpec } from './topology-spec.js';
 export { type UniformTopologyOptions, uniformTopology } from './uniform-topology.js';

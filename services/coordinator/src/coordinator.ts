@@ -157,7 +157,7 @@ export class Coordinator implements CommandTarget {
       onReport: (report) => {
         const { rank, atMs, refusals = [] } = report;
         const nowMs = performance.now();
-        this.#places.hear(report);
+        this.#places.hear(report, nowMs);
         this.#reportedAtMs.set(rank, nowMs);
         this.#clocks.hear(rank, atMs, Date.now());
         this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);

@@ -3,7 +3,10 @@ import { comparePlaces, type PlaceContradiction, type Topology } from '@isobar/t
 
 export interface RankPlacesOptions {
   readonly topology: Topology;
-  /** A contradiction is told once it has lasted for so long: ranks that move are in two places for a while. */
+  /**
+   * A contradiction is told once it has lasted for so long: ranks that move are in two places for a while.
+   * Who is silent for so long may be gone, and its place another's: it contradicts nobody any more.
+   */
   readonly patienceMs: number;
   readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -19,7 +22,10 @@ export class RankPlaces {
   readonly #options: RankPlacesOptions;
   readonly #places = new Map<number, RankPlace>();
   readonly #origins = new Map<number, RankOrigin>();
+  readonly #heardAtMs = new Map<number, number>();
   #contradictions: readonly PlaceContradiction[] = [];
+  /** Ranks that were compared for them. */
+  #numCompared = 0;
   #sinceMs: number | null = null;
   #isChanged = false;
   /** What was told last, empty where no alarm is open. */
@@ -29,7 +35,12 @@ export class RankPlaces {
     this.#options = options;
   }
 
-  hear({ rank, place, origin }: Pick<RankReport, 'rank' | 'place' | 'origin'>): void {
+  hear(
+    { rank, place, origin }: Pick<RankReport, 'rank' | 'place' | 'origin'>,
+    nowMs: number,
+  ): void {
+    if (this.#isSilent(rank, nowMs)) this.#isChanged = true;
+    this.#heardAtMs.set(rank, nowMs);
     if (origin === undefined) this.#origins.delete(rank);
     else this.#origins.set(rank, origin);
     if (isSamePlace(this.#places.get(rank), place)) return;
@@ -38,6 +49,12 @@ export class RankPlaces {
     this.#isChanged = true;
   }
 
+  #isSilent(rank: number, nowMs: number): boolean {
+    const heardAtMs = this.#heardAtMs.get(rank);
+    return heardAtMs === undefined || nowMs - heardAtMs >= this.#options.patienceMs;
+  }
+
+  /** As it was told last, of a rank that is silent now as well. */
   placeOf(rank: number): RankPlace | null {
     return this.#places.get(rank) ?? null;
   }
@@ -47,11 +64,13 @@ export class RankPlaces {
   }
 
   /** The first of them, in order of levels and ranks. */
-  get contradictions(): readonly PlaceContradiction[] {
-    if (this.#isChanged) {
+  contradictionsAt(nowMs: number): readonly PlaceContradiction[] {
+    const heard = [...this.#places].filter(([rank]) => !this.#isSilent(rank, nowMs));
+    if (this.#isChanged || heard.length !== this.#numCompared) {
       this.#isChanged = false;
+      this.#numCompared = heard.length;
       const { topology } = this.#options;
-      this.#contradictions = comparePlaces(topology, this.#places, contradictionsMax);
+      this.#contradictions = comparePlaces(topology, new Map(heard), contradictionsMax);
     }
     return this.#contradictions;
   }
@@ -59,7 +78,7 @@ export class RankPlaces {
   /** Of a leader: one alarm for all of them, again where they are others. */
   tick(nowMs: number): void {
     const { patienceMs, tell } = this.#options;
-    const { contradictions } = this;
+    const contradictions = this.contradictionsAt(nowMs);
     if (contradictions.length === 0) {
       this.#sinceMs = null;
       if (this.#told === '') return;

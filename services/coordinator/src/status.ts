@@ -84,7 +84,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     pendingPlan: rebalancing.pendingPlan,
     history: rebalancing.history.slice(-historyTold),
     swaps: { ...leadership.swaps },
-    placeContradictions: sources.places.contradictions.map((found) => ({
+    placeContradictions: sources.places.contradictionsAt(sources.nowMs).map((found) => ({
       ...found,
       ranks: [...found.ranks],
     })),

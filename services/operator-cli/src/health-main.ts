@@ -1,12 +1,17 @@
-import { defaultListen, readinessUrl } from './health.js';
+import { parseArgs } from 'node:util';
+import { defaultListen, probeUrl } from './health.js';
 
 const deadlineMs = 3_000;
 
-/** `health.js [HOST:PORT]`: ends with 0 where the service there is ready, else with 1 and why not. */
-async function isReady(): Promise<boolean> {
-  const listen = process.argv[2] ?? process.env.ISOBAR_HTTP_LISTEN ?? defaultListen;
+/** `health.js [--ready] [HOST:PORT]`: ends with 0 where the service there lives, or is ready; else with 1 and why not. */
+async function isWell(): Promise<boolean> {
+  const { values, positionals } = parseArgs({
+    options: { ready: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  const listen = positionals[0] ?? process.env.ISOBAR_HTTP_LISTEN ?? defaultListen;
   try {
-    const url = readinessUrl(listen);
+    const url = probeUrl(listen, values.ready ? 'readyz' : 'livez');
     const answer = await fetch(url, { signal: AbortSignal.timeout(deadlineMs) });
     const text = await answer.text();
     process.stdout.write(`${answer.status} ${text.trim()}\n`);
@@ -18,4 +23,4 @@ async function isReady(): Promise<boolean> {
   }
 }
 
-process.exitCode = (await isReady()) ? 0 : 1;
+process.exitCode = (await isWell()) ? 0 : 1;

@@ -7,6 +7,7 @@ import { addParameters } from './commands/parameters.js';
 import { renderPlan } from './commands/render-status.js';
 import { type GlobalOptions, print, withClient, wrongOptions } from './commands/shared.js';
 import { addMembers, addSteering } from './commands/steering.js';
+import { addTopology } from './commands/topology-command.js';
 import { addWatching } from './commands/watching.js';
 import { addCompletion } from './completion/completion-command.js';
 import { addConnectionOptions } from './connection.js';
@@ -50,6 +51,7 @@ export function createProgram(more: readonly CommandGroup[] = []): Command {
   addWatching(program);
   addTop(program);
   addDoctor(program);
+  addTopology(program);
   addHistory(program);
   addPlan(program);
   addSteering(program);

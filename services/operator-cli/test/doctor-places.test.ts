@@ -1,7 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { IsobarError } from '@isobar/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CoordinatorClient } from '../src/coordinator-client.js';
+import { gatherFacts } from '../src/doctor/facts.js';
 import { gatherLocalFacts, localChecks } from '../src/doctor/local-checks.js';
 import { rankPlaceChecks } from '../src/doctor/rank-place-checks.js';
 import { originOf, rankOf, statusOf } from './support/status.js';
@@ -18,7 +21,7 @@ describe('a doctor of each rank', () => {
       rankOf(1, { origin: { ...origin, tellings } }),
       rankOf(2, { place: null, origin: null }),
     ];
-    expect(rankPlaceChecks(statusOf(3, { ranks }))).toEqual([
+    expect(rankPlaceChecks(statusOf(3, { ranks }), null)).toEqual([
       {
         name: 'rank 0',
         verdict: 'ok',
@@ -34,6 +37,34 @@ describe('a doctor of each rank', () => {
       },
       { name: 'rank 2', verdict: 'skip', found: 'does not tell where it runs', advice: null },
     ]);
+    expect(rankPlaceChecks(statusOf(3), 'the answer would be too large')).toEqual([
+      {
+        name: 'each rank',
+        verdict: 'skip',
+        found: 'the answer would be too large',
+        advice: null,
+      },
+    ]);
+  });
+});
+
+describe('a doctor whose coordinator can not tell all places in one message', () => {
+  it('asks without them, and keeps why', async () => {
+    const tooLarge = new IsobarError('ISOBAR_COORDINATOR_TOO_LARGE', 'the answer is too large', {});
+    const rejecting = { get: () => () => Promise.reject(tooLarge) };
+    const client = (fits: boolean) =>
+      ({
+        bus: new Proxy({}, rejecting),
+        ask: (command: string, { places }: { places?: boolean }) =>
+          command === 'status' && (fits || places !== true)
+            ? Promise.resolve(statusOf(2))
+            : Promise.reject(tooLarge),
+      }) as unknown as CoordinatorClient;
+    const of = { deployment: 'demo', timeoutMs: 1_000 };
+    const facts = await gatherFacts(client(false), of);
+    expect(facts.status.kind).toBe('answer');
+    expect(facts.placesRefused).toBe('the answer is too large');
+    expect((await gatherFacts(client(true), of)).placesRefused).toBeNull();
   });
 });
 
@@ -73,6 +104,10 @@ describe('a doctor of this machine', () => {
     expect(refused.rank).toMatch(/^fail: torchrun .* says rank 2, slurm .* says rank 1/);
     expect(refused['source slurm']).toBe('ok: rank 1: SLURM_PROCID=1');
     expect((await checks(launchers, 5)).rank).toBe('warn: 5, by --rank');
+    expect(await checks({ RANK: '6', LOCAL_RANK: '2', WORLD_SIZE: '8' }, 6)).toMatchObject({
+      rank: 'ok: 6, by --rank',
+      place: 'ok: machine node-1, place 2, GPU unknown',
+    });
     expect(await checks({})).toMatchObject({
       rank: expect.stringMatching(/^fail: nothing says which rank this is/),
       engine: 'skip: follows from the rank',

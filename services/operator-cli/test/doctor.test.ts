@@ -46,6 +46,7 @@ function factsOf(changes: Partial<Facts> = {}): Facts {
     eventStream: answer(stream),
     recordsStream: answer(stream),
     status: answer(statusOf(8)),
+    placesRefused: null,
     clock: { skewMs: 12, roundTripMs: 4 },
     serverClock: { server: 'nats-2', against: 'this machine', skewMs: -3, roundTripMs: 2 },
     record: answer({}),
@@ -88,6 +89,11 @@ describe('a doctor', () => {
       withStatus({
         ranks: statusOf(8).ranks.map(({ place: _place, origin: _origin, ...rank }) => rank),
       }),
+      { places: 'skip', 'rank sources': 'skip' },
+    ],
+    [
+      'places that were not to be had, which says nothing of the agents',
+      factsOf({ placesRefused: 'over the payload' }),
       { places: 'skip', 'rank sources': 'skip' },
     ],
     [

@@ -88,7 +88,7 @@ const shown: Record<string, readonly [valid: object, show: (bytes: Uint8Array) =
       >[0];
       const events = { events: { kind: 'answer', answer: [] } } as const;
       const running = { command: 'drain', effect: null, elapsedMs: 5 };
-      const checks = [...rankChecks(answer), ...leaderChecks({ ...facts, ...events })];
+      const checks = [...rankChecks(answer, null), ...leaderChecks({ ...facts, ...events })];
       const state = withStatus(initialTop('demo', 1), answer, 2);
       expect(checks.length).toBeGreaterThan(10);
       return [

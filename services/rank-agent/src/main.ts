@@ -6,6 +6,7 @@ import {
   discoverGpus,
   gpuOf,
   LiveConfiguration,
+  localRankIn,
   originOf,
   placeWithoutGpu,
   rankOf,
@@ -34,7 +35,7 @@ async function main(): Promise<void> {
   const { level } = log;
   const logger = createLogger({ name: 'rank-agent', level, fields: { deployment, rank } });
   for (const problem of discovery.problems) logger.warn({ err: problem }, 'rank');
-  const place = placeWithoutGpu(process.env, discovery.found?.localRank ?? null);
+  const place = placeWithoutGpu(process.env, localRankIn(discovery));
   const intake = new Intake({ deployment, logger, periodMs: refusalPeriodMs });
   const stopping = new AbortController();
   let bus: Bus | null = null;

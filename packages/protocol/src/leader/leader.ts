@@ -14,6 +14,7 @@ import { deathsOf, sameDeaths, unsevered } from '../membership/severed.js';
 import { type DescribedEngine, groupDifference } from '../membership/situation.js';
 import { watchLosses } from '../membership/watch-losses.js';
 import type { RankAnswer, RankReport } from '../messages.js';
+import { withRank } from '../rank-table.js';
 import { initialCoordinatorSwap } from '../swap/coordinator-swap-state.js';
 import type { Ground } from '../swap/ground.js';
 import {
@@ -123,7 +124,7 @@ function isRepeated(state: LeaderState, report: RankReport): boolean {
 /** Newer is when it was heard, and what people are shown. */
 function heardAgain(state: LeaderState, report: RankReport, nowMs: number): LeaderState {
   const { evidence } = hearWitness(state.evidence, report.rank, witnessOfReport(report, nowMs));
-  const reports = new Map(state.swap.reports).set(report.rank, report);
+  const reports = withRank(state.swap.reports, report.rank, report);
   return { ...state, evidence, swap: { ...state.swap, reports } };
 }
 
@@ -343,8 +344,9 @@ function ranksToAsk({ evidence, engines }: LeaderState): number[] {
 function advance(step: LeaderStep): void {
   for (let round = 0; round < roundsMax; round += 1) {
     if (!isIdle(step.state)) {
-      const { activity } = step.state;
-      const due = firstDue(step.state, step.nowMs);
+      const { activity, swap } = step.state;
+      // The open wave goes on in any case.
+      const due = swap.waiting.length > 0 ? firstDue(step.state, step.nowMs) : null;
       if (activity !== null && due !== null && due.order < orderOf(activity.change)) {
         const reason = `a ${due.change} comes first${byAsker(due.askedBy)}`;
         interrupt(step, { outcome: 'superseded', reason }, false);

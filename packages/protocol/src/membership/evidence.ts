@@ -1,5 +1,6 @@
 import { includesMember, type Member, membersWithout, sameMember, sameMembers } from '../member.js';
 import type { RankAnswer, RankReport } from '../messages.js';
+import { type RankTable, withRank } from '../rank-table.js';
 import { agreedByOthers } from './agreed-by-others.js';
 
 /*
@@ -17,7 +18,7 @@ export interface Evidence {
   /** ControlRecord.dead */
   readonly declared: readonly Member[];
   /** The newest word of each rank. */
-  readonly witnesses: ReadonlyMap<number, Witness>;
+  readonly witnesses: RankTable<Witness>;
   /** Members proven dead, and how; none is taken back. */
   readonly proven: readonly ProvenDeath[];
   /** Members that some other has lost, and since when. */
@@ -59,7 +60,7 @@ export function hearWitness(
   witness: Witness,
 ): { readonly evidence: Evidence; readonly news: boolean } {
   const before = evidence.witnesses.get(rank);
-  const witnesses = new Map(evidence.witnesses).set(rank, witness);
+  const witnesses = withRank(evidence.witnesses, rank, witness);
   return { evidence: { ...evidence, witnesses }, news: isNews(before, witness) };
 }
 

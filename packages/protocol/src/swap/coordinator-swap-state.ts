@@ -5,6 +5,7 @@ import type { CommittedRecord, MapRecord } from '../map-record.js';
 import type { Member } from '../member.js';
 import type { Death } from '../membership/severed.js';
 import type { OutcomeMessage, Prepare, RankReport, Retire, SwapState, Vote } from '../messages.js';
+import type { RankTable } from '../rank-table.js';
 import type { VersionInForce } from '../version-in-force.js';
 import type { OpenPhase, OpenSwap, PhaseDurations, Wave } from './open-swap.js';
 import type { UntakenOutcome } from './untaken-outcome.js';
@@ -34,7 +35,7 @@ export interface CoordinatorSwapState {
   /** Waves of the series that have not begun. */
   readonly waiting: readonly Wave[];
   readonly open: OpenSwap | null;
-  readonly reports: ReadonlyMap<number, RankReport>;
+  readonly reports: RankTable<RankReport>;
   /** Outcomes created that no rank has been seen to have taken yet. */
   readonly untaken: readonly UntakenOutcome[];
   /** Fenced by another leader: nothing is told or decided any more. */

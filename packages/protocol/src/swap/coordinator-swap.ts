@@ -4,6 +4,7 @@ import { membersWithout } from '../member.js';
 import { hasLostExperts } from '../membership/has-lost-experts.js';
 import type { Death } from '../membership/severed.js';
 import type { RankReport, Vote } from '../messages.js';
+import { withRank } from '../rank-table.js';
 import {
   type Addressees,
   type CoordinatorSwapEffect,
@@ -233,7 +234,7 @@ function onReport(
   if (report.fence !== null && isFenced(report.fence, state.fence)) {
     return deposed(state, report.fence);
   }
-  const reports = new Map(state.reports).set(report.rank, report);
+  const reports = withRank(state.reports, report.rank, report);
   const heard = {
     ...state,
     reports,

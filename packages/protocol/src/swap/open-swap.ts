@@ -17,6 +17,7 @@ import {
 import { type Death, isSevered } from '../membership/severed.js';
 import type { RankReport, Vote } from '../messages.js';
 import { encodeProposal, type Proposal } from '../proposal.js';
+import type { RankTable } from '../rank-table.js';
 import { sameVersion, type VersionInForce } from '../version-in-force.js';
 import type { Resend } from './resending.js';
 
@@ -202,7 +203,7 @@ export function refuseVote(
 export function missingMembers(
   open: OpenSwap,
   dead: readonly Death[],
-  reports: ReadonlyMap<number, RankReport>,
+  reports: RankTable<RankReport>,
 ): Member[] {
   const { version } = open.proposal;
   // What a leaver has retired frees nothing that others need, and it may be gone by then.

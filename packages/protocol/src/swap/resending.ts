@@ -1,4 +1,5 @@
 import type { RankReport } from '../messages.js';
+import type { RankTable } from '../rank-table.js';
 import type { OrderVerb } from '../subjects.js';
 import type { OpenSwap } from './open-swap.js';
 
@@ -32,7 +33,7 @@ export interface Resending {
 export function resendingAt(
   open: OpenSwap,
   missing: readonly number[],
-  reports: ReadonlyMap<number, RankReport>,
+  reports: RankTable<RankReport>,
   nowMs: number,
 ): Resending {
   const resends = new Map<number, Resend>();
@@ -57,7 +58,7 @@ export function resendingAt(
 /** Whether a rank's agent is of before single ranks were told: it hears what is sent to all. */
 function isOutOfReach(
   { phase }: OpenSwap,
-  reports: ReadonlyMap<number, RankReport>,
+  reports: RankTable<RankReport>,
 ): (rank: number) => boolean {
   const verb: OrderVerb = phase === 'preparing' ? 'prepare' : 'outcome';
   return (rank) => {

@@ -5,6 +5,7 @@ import type { KnownOutcome } from '../known-outcome.js';
 import type { Member } from '../member.js';
 import { type Evidence, initialEvidence } from '../membership/evidence.js';
 import type { Cut, RankAnswer, RankReport } from '../messages.js';
+import type { RankTable } from '../rank-table.js';
 import type { Ground } from './ground.js';
 import type { RankWord } from './known-versions.js';
 import { type Weighed, weighedOf } from './takeover-words.js';
@@ -16,7 +17,7 @@ export interface TakeoverState {
   /** Outcomes read in the store, and those created since. */
   readonly stored: ReadonlyMap<number, DecidedVersion>;
   /** Answers under this term, by rank, one of each incarnation. */
-  readonly words: ReadonlyMap<number, readonly RankWord[]>;
+  readonly words: RankTable<readonly RankWord[]>;
   readonly weighed: Weighed;
   /** Answers since then of ranks that were missing. */
   readonly answered: number;

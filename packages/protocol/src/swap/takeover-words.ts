@@ -1,5 +1,6 @@
 import { type DecidedVersion, sameBytes } from '../decided-version.js';
 import type { RankAnswer } from '../messages.js';
+import { withRank } from '../rank-table.js';
 import type { RankWord } from './known-versions.js';
 import type { TakeoverState } from './takeover-state.js';
 
@@ -108,7 +109,7 @@ export function withWord(state: TakeoverState, word: RankWord): TakeoverState {
   const others = (state.words.get(rank) ?? []).filter(
     (other) => incarnationOf(other) !== incarnationOf(word),
   );
-  const words = new Map(state.words).set(rank, [...others, word].slice(-wordsOfRankMax));
+  const words = withRank(state.words, rank, [...others, word].slice(-wordsOfRankMax));
   const answered = state.answered + (state.weighed.awaited.has(rank) ? 1 : 0);
   return { ...state, words, answered };
 }

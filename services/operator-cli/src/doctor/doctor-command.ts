@@ -61,8 +61,9 @@ function doctorOfDeployment(isByRank: boolean, command: Command): Promise<void> 
     command,
     async (client, { deployment, timeout: timeoutMs, json, color }) => {
       const facts = await gatherFacts(client, { deployment, timeoutMs });
-      const { status } = facts;
-      const each = isByRank && status.kind === 'answer' ? rankPlaceChecks(status.answer) : [];
+      const { status, placesRefused } = facts;
+      const isEachAsked = isByRank && status.kind === 'answer';
+      const each = isEachAsked ? rankPlaceChecks(status.answer, placesRefused) : [];
       tellChecks([...examine(facts), ...each], { json, color, deployment });
     },
     // What the server does not permit is what is asked for: each question has its answer.
@@ -71,8 +72,8 @@ function doctorOfDeployment(isByRank: boolean, command: Command): Promise<void> 
 }
 
 export function examine(facts: Facts): Check[] {
-  const { status } = facts;
-  const ranks = status.kind === 'answer' ? rankChecks(status.answer) : [];
+  const { status, placesRefused } = facts;
+  const ranks = status.kind === 'answer' ? rankChecks(status.answer, placesRefused) : [];
   return [...serverChecks(facts), ...leaderChecks(facts), ...ranks];
 }
 

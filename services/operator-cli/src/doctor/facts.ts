@@ -39,6 +39,8 @@ export interface Facts {
   readonly eventStream: Asked<StreamDescription | null>;
   readonly recordsStream: Asked<StreamDescription | null>;
   readonly status: Asked<StatusAnswer>;
+  /** Why the status is one without places, null where it has them. */
+  readonly placesRefused: string | null;
   /** The leader's against this machine's. */
   readonly clock: ClockReading | null;
   readonly serverClock: ServerClock | null;
@@ -60,7 +62,7 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
   const { deployment, timeoutMs } = of;
   const { bus } = client;
   const server = await asked(() => bus.describeServer());
-  const { status, sentMs, heardMs: toldMs } = await askStatus(client);
+  const { status, placesRefused, sentMs, heardMs: toldMs } = await askStatus(client);
   const clock = clockOf(status, sentMs, toldMs);
   const version = status.kind === 'answer' ? status.answer.mapping.version : null;
   const askedMs = Date.now();
@@ -77,6 +79,7 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
       bus.describeStream(`KV_${recordsBucket(deployment)}`, timeoutMs),
     ),
     status,
+    placesRefused,
     clock,
     serverClock: serverClockOf({ eventStream, events, askedMs, heardMs }),
     record: version === null ? status : await asked(() => client.ask('explain', { version })),
@@ -85,8 +88,7 @@ export async function gatherFacts(client: CoordinatorClient, of: Gathering): Pro
   };
 }
 
-interface StatusHeard {
-  readonly status: Asked<StatusAnswer>;
+interface StatusHeard extends Pick<Facts, 'status' | 'placesRefused'> {
   readonly sentMs: number;
   readonly heardMs: number;
 }
@@ -99,7 +101,8 @@ async function askStatus(client: CoordinatorClient): Promise<StatusHeard> {
     return { status, sentMs, heardMs: Date.now() };
   };
   const heard = await ask({ places: true });
-  return heard.status.kind === 'answer' ? heard : ask({});
+  if (heard.status.kind === 'answer') return { ...heard, placesRefused: null };
+  return { ...(await ask({})), placesRefused: heard.status.message };
 }
 
 async function readEvents(client: CoordinatorClient, deployment: string): Promise<TrailEvent[]> {

@@ -7,6 +7,7 @@ import {
   type GpuDiscovery,
   gpuOf,
   loadConfiguration,
+  localRankIn,
   nodeName,
   placeWithoutGpu,
   type RankDiscovery,
@@ -45,7 +46,7 @@ export async function gatherLocalFacts(question: LocalQuestion): Promise<LocalFa
       ? discoverRank(argument, { environment, ranksPerPod: 1, node, topology: null })
       : await discoverAgentRank(loaded, argument, environment);
   const gpus = await discoverGpus(environment, node);
-  const place = placeWithoutGpu(environment, discovery.found?.localRank ?? null);
+  const place = placeWithoutGpu(environment, localRankIn(discovery));
   const { found } = discovery;
   return {
     hasConfiguration: loaded !== null,

@@ -12,12 +12,15 @@ const sampleLateMs = 15_000;
 /** Contradictions between places and topology, each a line. */
 const contradictionsTold = 8;
 
-/** Agents and engines, one check for each thing that may be wrong with them. */
-export function rankChecks(status: StatusAnswer): Check[] {
+/**
+ * Agents and engines, one check for each thing that may be wrong with them.
+ * @param placesRefused why the status has no places, null where it has them
+ */
+export function rankChecks(status: StatusAnswer, placesRefused: string | null): Check[] {
   return [
     topology(status),
-    ...places(status),
-    rankSources(status),
+    ...places(status, placesRefused),
+    rankSources(status, placesRefused),
     reports(status),
     engines(status),
     members(status),
@@ -46,7 +49,10 @@ function topology({ ranks, mapping }: StatusAnswer): Check {
   return fail(name, found, 'give the coordinators the topology of this cluster');
 }
 
-function places({ ranks, placeContradictions = [] }: StatusAnswer): Check[] {
+function places(
+  { ranks, placeContradictions = [] }: StatusAnswer,
+  placesRefused: string | null,
+): Check[] {
   const name = 'places';
   const advice =
     'make the topology say where the ranks run, or have them run where it says; docs/OPERATIONS.md, alarm topology-contradicted';
@@ -54,6 +60,9 @@ function places({ ranks, placeContradictions = [] }: StatusAnswer): Check[] {
     return placeContradictions
       .slice(0, contradictionsTold)
       .map(({ what }) => fail(name, what, advice));
+  }
+  if (placesRefused !== null) {
+    return [skip(name, `nothing contradicts the topology; where ranks run: ${placesRefused}`)];
   }
   const told = ranks.flatMap(({ place }) => place ?? []);
   if (told.length === 0) return [skip(name, 'no agent that is heard tells where it runs')];
@@ -63,8 +72,9 @@ function places({ ranks, placeContradictions = [] }: StatusAnswer): Check[] {
   return [ok(name, found)];
 }
 
-function rankSources({ ranks }: StatusAnswer): Check {
+function rankSources({ ranks }: StatusAnswer, placesRefused: string | null): Check {
   const name = 'rank sources';
+  if (placesRefused !== null) return skip(name, placesRefused);
   const told = ranks.flatMap(({ rank, origin }) => (origin == null ? [] : [{ rank, origin }]));
   if (told.length === 0) return skip(name, 'no agent that is heard tells how it came to its rank');
   const doubted = told.filter(({ origin }) => origin.warnings.length > 0);

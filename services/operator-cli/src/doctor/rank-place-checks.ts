@@ -2,8 +2,12 @@ import type { RankStatus, StatusAnswer } from '@isobar/protocol';
 import { type Check, ok, skip, warn } from './check.js';
 import { describePlace } from './describe-place.js';
 
-/** Of each rank, where it runs and who says which it is. */
-export function rankPlaceChecks({ ranks }: StatusAnswer): Check[] {
+/**
+ * Of each rank, where it runs and who says which it is.
+ * @param placesRefused why the status has no places, null where it has them
+ */
+export function rankPlaceChecks({ ranks }: StatusAnswer, placesRefused: string | null): Check[] {
+  if (placesRefused !== null) return [skip('each rank', placesRefused)];
   return ranks.map(rankPlace);
 }
 

@@ -51,6 +51,19 @@ const watchingManuals: Readonly<Record<string, Manual>> = {
     seeAlso: ['status', 'history', 'docs/errors.md'],
     exitCodes: { 0: 'no check failed; some may warn', 1: 'a check failed' },
   },
+  topology: {
+    details: [
+      'Every rank must be heard, and its agent tell where it runs. Domains beyond the machine are those of ISOBAR_PLACE, or for the fast domain of NVLink. Rails are not told. Look at it before you put it into the configuration.',
+    ],
+    examples: [
+      { line: 'isobar topology > topology.yaml', does: 'machines as fast and failure domains' },
+      {
+        line: 'isobar topology --like racks.yaml',
+        does: 'with the levels, links and marks of another file',
+      },
+    ],
+    seeAlso: ['doctor', 'config check', 'packages/topology/README.md'],
+  },
   explain: {
     examples: [{ line: 'isobar explain 17 --json', does: 'the full story of a version' }],
     seeAlso: ['history', 'export'],
@@ -134,10 +147,11 @@ const localManuals: Readonly<Record<string, Manual>> = {
   'auth secrets': {
     details: [
       'What it prints is secret: pipe it, and keep it in no file. Identities of operators and viewers are not among it.',
+      'Agents from rank 256 on are in further Secrets, isobar-agents-1 and so on. Apply with --server-side: without it kubectl writes each Secret into an annotation of itself as well, which may have 256 KiB and is seen where values are not.',
     ],
     examples: [
       {
-        line: 'isobar auth secrets ./prod-auth | kubectl --namespace isobar apply -f -',
+        line: 'isobar auth secrets ./prod-auth | kubectl --namespace isobar apply --server-side -f -',
         does: 'Secrets isobar-agents, isobar-coordinators and isobar-nats',
       },
     ],

@@ -225,8 +225,15 @@ function voidWhereAbsent({ durable }, engine) {
     edits: [
       {
         file: 'swap/takeover.js',
-        find: '    if (unheard(state, known).length > 0)',
-        replace: '    if (2 * unheard(state, known).length > state.configuredRanks.length)',
+        find: `    if (missing.length > 0)
+        return waiting(state, missing);`,
+        replace: `    if (2 * missing.length > state.configuredRanks.length)
+        return waiting(state, missing);`,
+      },
+      {
+        file: 'swap/takeover-words.js',
+        find: '    return weighed.awaited.size - answered > deaths;',
+        replace: '    return false;',
       },
     ],
   },
