@@ -70,10 +70,13 @@ const given = {
 const buildArguments = Object.entries(given)
   .filter(([, value]) => value !== undefined)
   .flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]);
-const file = ['-f', 'deploy/docker/Dockerfile', ...(values['no-cache'] ? ['--no-cache'] : [])];
+// Of what the first has built anew the second takes what they have in common.
+let freshness = values['no-cache'] ? ['--no-cache'] : [];
 for (const [target, name] of Object.entries(targets)) {
   const image = ['--target', target, '-t', `${name}:${tag}`];
-  run('docker', ['build', ...file, ...buildArguments, ...image, '.']);
+  const file = ['-f', 'deploy/docker/Dockerfile'];
+  run('docker', ['build', ...file, ...freshness, ...buildArguments, ...image, '.']);
+  freshness = [];
 }
 process.stdout.write(
   `${Object.values(targets)

@@ -32,16 +32,19 @@ export default async function prepareEngine(project: TestProject): Promise<() =>
     project.provide('docker', null);
     return async () => undefined;
   }
-  const stop = async () => {
-    await run(process.execPath, [script('docker-engine.js'), 'stop']);
-  };
+  const stop = () => run(process.execPath, [script('docker-engine.js'), 'stop']);
   try {
     project.provide('docker', await prepareGround(mayInstall));
   } catch (error) {
     await stop();
     throw error;
   }
-  return stop;
+  return async () => {
+    // Each build leaves the stage in which it bundled, with all packages of the project.
+    const stage = ['--force', '--filter', 'label=isobar.stage=bundle'];
+    await run('docker', ['image', 'prune', ...stage]);
+    await stop();
+  };
 }
 
 function isUsable(): boolean {
