@@ -8,7 +8,7 @@ import { cacheDirectory } from '@isobar/testing';
 const run = promisify(execFile);
 const deadlineMs = 900_000;
 const release = 'bookworm';
-const packages = ['systemd', 'systemd-sysv', 'dbus'];
+const packages = ['systemd', 'systemd-sysv', 'dbus', 'procps'];
 
 /** Why there can be no machine of its own to install on here; null where there can. */
 export async function whyNoMachine(): Promise<string | null> {
