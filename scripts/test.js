@@ -1,5 +1,6 @@
 // Runs every check of the project, installing first what a fresh clone lacks.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -12,9 +13,37 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+const vitest = (...projects) => [
+  '--no-install',
+  'vitest',
+  'run',
+  ...projects.flatMap((project) => ['--project', project]),
+];
+
+/** What it prints is told when it has ended, so as not to be mixed with what runs beside it. */
+async function runBeside(command, args) {
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const chunks = [];
+  child.stdout.on('data', (chunk) => chunks.push(chunk));
+  child.stderr.on('data', (chunk) => chunks.push(chunk));
+  const [status] = await once(child, 'close');
+  process.stderr.write(`\n> ${command} ${args.join(' ')}\n`);
+  process.stdout.write(Buffer.concat(chunks));
+  return status;
+}
+
 if (process.env.CI || !existsSync(`${root}/node_modules/.package-lock.json`)) run('npm', ['ci']);
 run('npm', ['run', 'lint']);
 run('npm', ['run', 'types']);
-// Last, and by itself: a cluster of containers needs the whole machine.
-run('npx', ['--no-install', 'vitest', 'run', '--project', '!compose']);
-run('npx', ['--no-install', 'vitest', 'run', '--project', 'compose']);
+run('npx', vitest('unit', 'model', 'simulation'));
+// Clusters of processes wait more than they work.
+const beside = vitest('compatibility', 'deploy', 'hostile');
+const clusters = spawn('npx', vitest('e2e'), { cwd: root, stdio: 'inherit' });
+const statuses = await Promise.all([
+  once(clusters, 'close').then(([status]) => status),
+  runBeside('npx', beside),
+]);
+if (statuses.some((status) => status !== 0)) process.exit(1);
+// By themselves: both need the whole machine.
+run('npx', vitest('chaos'));
+run('npx', vitest('compose'));

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import type { Placement } from '@isobar/testing';
 import { isGone, runCommand, withoutRoot } from './run-command.js';
 
@@ -65,6 +66,7 @@ export class NodeNetwork {
     await runCommand('ip', 'link', 'add', bridgeName, 'type', 'bridge');
     await runCommand('ip', 'addr', 'add', `${this.#subnet}.${bridgeHost}/24`, 'dev', bridgeName);
     await runCommand('ip', 'link', 'set', bridgeName, 'up');
+    if (await isFiltered()) await runCommand('iptables', '-w', '-I', ...passing(bridgeName));
     for (const node of nodes) {
       const namespace = namespaceOf(node);
       const [outside, inside] = [cableOf(node), 'eth0'];
@@ -158,6 +160,24 @@ async function removeOf(owner: number): Promise<void> {
     // Its cables go with it.
     await runCommand('ip', 'netns', 'delete', namespace);
   }
+  const bridge = `icb${owner}`;
   const links = await runCommand('ip', '-o', 'link', 'show', 'type', 'bridge');
-  if (links.includes(`icb${owner}:`)) await runCommand('ip', 'link', 'delete', `icb${owner}`);
+  if (links.includes(`${bridge}:`)) await runCommand('ip', 'link', 'delete', bridge);
+  if (!(await isFiltered())) return;
+  const rules = await runCommand('iptables', '-w', '-S', 'FORWARD');
+  if (rules.includes(` ${bridge} `)) await runCommand('iptables', '-w', '-D', ...passing(bridge));
+}
+
+/** Docker has the firewall drop what crosses a bridge that is not its own. */
+async function isFiltered(): Promise<boolean> {
+  try {
+    return (await readFile('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8')).trim() === '1';
+  } catch {
+    // The kernel's module for it is not loaded.
+    return false;
+  }
+}
+
+function passing(bridge: string): string[] {
+  return ['FORWARD', '-i', bridge, '-o', bridge, '-j', 'ACCEPT'];
 }
