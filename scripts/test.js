@@ -36,14 +36,13 @@ if (process.env.CI || !existsSync(`${root}/node_modules/.package-lock.json`)) ru
 run('npm', ['run', 'lint']);
 run('npm', ['run', 'types']);
 run('npx', vitest('unit', 'model', 'simulation'));
-// Clusters of processes wait more than they work.
-const beside = vitest('compatibility', 'deploy', 'hostile');
+// Clusters of processes wait more than they work: two at a time.
 const clusters = spawn('npx', vitest('e2e'), { cwd: root, stdio: 'inherit' });
 const statuses = await Promise.all([
   once(clusters, 'close').then(([status]) => status),
-  runBeside('npx', beside),
+  runBeside('npx', vitest('compatibility', 'deploy', 'hostile')),
 ]);
 if (statuses.some((status) => status !== 0)) process.exit(1);
-// By themselves: both need the whole machine.
+// By themselves: these need the whole machine.
 run('npx', vitest('chaos'));
 run('npx', vitest('compose'));
