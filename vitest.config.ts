@@ -1,13 +1,20 @@
 import { defineConfig } from 'vitest/config';
 
+/** Clusters of processes wait as much as they work: two at a time, after what needs none. */
+const clusters = { maxWorkers: 2, sequence: { groupOrder: 1 } };
+
 export default defineConfig({
   test: {
+    // By default one core less: of two that is half.
+    maxWorkers: '100%',
     projects: [
       {
         test: {
           name: 'unit',
           include: ['{packages,services}/*/test/**/*.test.ts', 'test/unit/**/*.test.ts'],
           testTimeout: 30_000,
+          // One process for many files: they share what they import, which took longer than the tests.
+          isolate: false,
         },
       },
       {
@@ -16,7 +23,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+          ...clusters,
         },
       },
       {
@@ -25,7 +32,7 @@ export default defineConfig({
           include: ['test/compatibility/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 600_000,
-          fileParallelism: false,
+          ...clusters,
         },
       },
       {
@@ -35,7 +42,7 @@ export default defineConfig({
           testTimeout: 300_000,
           // Tools are built, and packages fetched, where they are not there yet.
           hookTimeout: 600_000,
-          fileParallelism: false,
+          ...clusters,
         },
       },
       {
@@ -44,7 +51,7 @@ export default defineConfig({
           include: ['test/hostile/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          ...clusters,
           // What is built runs as it is: through the test's own loader it is slower.
           server: { deps: { external: [/\/dist\//] } },
         },

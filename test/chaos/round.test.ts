@@ -7,11 +7,9 @@ import { runSession } from './src/session-run.js';
 /** What CI runs of the list; `npm run chaos` runs all of it. */
 const round = [
   'leader/kill/deciding/two-table',
-  'agent/kill/activating/two-table',
   'engine/kill/preparing/two-table',
   'stream-leader/pause/retiring/two-table',
   'leader/pause/preparing/in-place',
-  'engine/kill/activating/in-place',
   'leader/partition/activating/two-table',
   'stream-leader/disk-full/deciding/in-place',
 ];

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { nodeLevelOf, parseTopology } from '@isobar/topology';
+import { nodeLevelOf, parseTopology, TopologyError } from '@isobar/topology';
 import { type Trace, writeTrace } from '@isobar/trace';
 import { ManagedProcess } from './managed-process.js';
 import { NatsServers, natsServerName } from './nats-servers.js';
@@ -299,12 +299,20 @@ export class Cluster {
     const name = `agent-${rank}`;
     const { agent: script } = this.#scripts;
     const args = ['--config', this.configurationPath, '--rank', `${rank}`];
-    const topology = parseTopology(this.options.topology, this.topologyPath);
     // All run on this machine, which stands for those of the topology; processes of before refuse
     // variables of ours that they don't know.
-    const isThere = rank < topology.numRanks;
-    const node = isThere ? topology.domainName(nodeLevelOf(topology), rank) : 'elsewhere';
-    await this.#startService(name, script, args, { SLURMD_NODENAME: node });
+    await this.#startService(name, script, args, { SLURMD_NODENAME: this.#nodeOf(rank) });
+  }
+
+  #nodeOf(rank: number): string {
+    try {
+      const topology = parseTopology(this.options.topology, this.topologyPath);
+      if (rank < topology.numRanks) return topology.domainName(nodeLevelOf(topology), rank);
+    } catch (error) {
+      // What is wrong with it is for the processes to say.
+      if (!(error instanceof TopologyError)) throw error;
+    }
+    return 'elsewhere';
   }
 
   async startCoordinator(index = 0): Promise<void> {
