@@ -119,6 +119,19 @@ export class ComposeCluster {
     await awaitState(`${service} being ready`, 60_000, () => ask().catch(() => null));
   }
 
+  /** Waits until it says that it is not ready, and why. */
+  async awaitUnready(service: string, why: string): Promise<void> {
+    const container = await this.#container(service);
+    const ask = () => docker('exec', container, 'node', '/usr/lib/isobar/health.js', '--ready');
+    await awaitState(`${service} saying that it ${why}`, 60_000, () =>
+      ask().then(
+        () => null,
+        (error: unknown) =>
+          String((error as { stdout?: unknown }).stdout).includes(why) ? true : null,
+      ),
+    );
+  }
+
   async awaitHealth(service: string): Promise<void> {
     await awaitState(`health of ${service}`, 60_000, async () => {
       const { Health } = (await this.inspect(service)).State;
