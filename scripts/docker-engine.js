@@ -18,7 +18,7 @@ const packages = ['docker.io', 'docker-compose', 'iptables'];
 const publicImages = {
   NODE_IMAGE: 'node:20-bookworm-slim',
   BASE_IMAGE: 'gcr.io/distroless/nodejs20-debian12:nonroot',
-  NATS_IMAGE: 'nats:2.10-alpine',
+  NATS_IMAGE: 'nats:2.12-alpine',
 };
 const startDeadlineMs = 60_000;
 const stopDeadlineMs = 30_000;

@@ -36,14 +36,11 @@ export function discoverRank(
     found !== null &&
     (found.source === rankArgument ||
       rankSources.some(({ name, isExplicit: of }) => of && name === found.source));
-  const problems =
-    found === null
-      ? unreadable
-      : [
-          ...unreadable,
-          ...differing(found, tellings),
-          ...tellings.flatMap((telling) => contradictingTopology(telling, circumstances.topology)),
-        ];
+  const contradictions = found === null ? [] : contradictionsOf(found, tellings, circumstances);
+  const outcome = isExplicit
+    ? `${found.source} holds`
+    : 'say which by --rank or ISOBAR_RANK, or correct one';
+  const problems = [...unreadable, ...contradictions.map((told) => contradicted(told, outcome))];
   return { found, isExplicit, tellings, problems };
 }
 
@@ -110,41 +107,60 @@ function ofArgument(rank: number): SourcedRank {
   return { source: rankArgument, rank, ...unknown, from: `${rankArgument} ${rank}` };
 }
 
-function differing(found: SourcedRank, tellings: readonly SourcedRank[]): IsobarError[] {
-  return tellings
-    .filter(({ rank }) => rank !== found.rank)
-    .map((other) => contradicted(`rank ${found.rank}`, found, `rank ${other.rank}`, other));
+interface Side {
+  readonly source: string;
+  readonly from: string;
+  readonly says: string;
 }
 
-function contradictingTopology(telling: SourcedRank, topology: Topology | null): IsobarError[] {
-  if (topology === null) return [];
+/** What two of them say that can't both be so. */
+type Contradiction = readonly [Side, Side];
+
+function contradictionsOf(
+  found: SourcedRank,
+  tellings: readonly SourcedRank[],
+  { topology }: RankCircumstances,
+): Contradiction[] {
+  const differing = tellings
+    .filter(({ rank }) => rank !== found.rank)
+    .map(
+      (other): Contradiction => [
+        { ...found, says: `rank ${found.rank}` },
+        { ...other, says: `rank ${other.rank}` },
+      ],
+    );
+  if (topology === null) return differing;
+  return [...differing, ...tellings.flatMap((telling) => againstTopology(telling, topology))];
+}
+
+function againstTopology(telling: SourcedRank, topology: Topology): Contradiction[] {
   const { rank, numRanks, localRank, nodeIndex } = telling;
-  const by = { source: 'topology', from: 'topology' };
+  const sides = (says: string, topologySays: string): Contradiction[] => [
+    [
+      { ...telling, says },
+      { source: 'topology', from: 'topology', says: topologySays },
+    ],
+  ];
   if (numRanks !== null && numRanks !== topology.numRanks) {
-    return [contradicted(`${numRanks} ranks`, telling, `${topology.numRanks}`, by)];
+    return sides(`${numRanks} ranks`, `${topology.numRanks}`);
   }
   // That there is no such rank is refused where it is used.
   if (rank >= topology.numRanks) return [];
   const node = topology.domainOf(nodeLevelOf(topology), rank);
   if (nodeIndex !== null && nodeIndex !== node) {
-    const side = `rank ${rank} on the machine of index ${nodeIndex}`;
-    return [contradicted(side, telling, `on that of index ${node}`, by)];
+    return sides(`rank ${rank} on the machine of index ${nodeIndex}`, `on that of index ${node}`);
   }
   const place = localRankOf(topology, rank);
   if (nodeIndex === null || localRank === null || localRank === place) return [];
-  const side = `rank ${rank} at place ${localRank} of its machine`;
-  return [contradicted(side, telling, `at place ${place}`, by)];
+  return sides(`rank ${rank} at place ${localRank} of its machine`, `at place ${place}`);
 }
 
-interface Side {
-  readonly source: string;
-  readonly from: string;
-}
-
-function contradicted(one: string, by: Side, other: string, otherBy: Side): IsobarError {
-  const of = ({ source, from }: Side) => (from === source ? source : `${source} (${from})`);
-  const text = `${of(by)} says ${one}, ${of(otherBy)} says ${other}: say which by --rank or ISOBAR_RANK, or correct one`;
-  const fields = { field: 'rank', sources: [by.source, otherBy.source] };
+/** @param outcome what follows from it */
+function contradicted([one, other]: Contradiction, outcome: string): IsobarError {
+  const of = ({ source, from, says }: Side) =>
+    `${from === source ? source : `${source} (${from})`} says ${says}`;
+  const text = `${of(one)}, ${of(other)}: ${outcome}`;
+  const fields = { field: 'rank', sources: [one.source, other.source] };
   return new IsobarError('ISOBAR_CONFIGURATION_RANK_CONTRADICTED', text, fields);
 }
 

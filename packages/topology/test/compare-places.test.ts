@@ -1,13 +1,7 @@
 import { comparePlaces, type Place, parseTopology, uniformTopology } from '@isobar/topology';
 import { describe, expect, it } from 'vitest';
+import { place } from './place.js';
 
-const place = (node: string, changes: Partial<Place> = {}): Place => ({
-  node,
-  localRank: null,
-  domains: {},
-  gpu: null,
-  ...changes,
-});
 const withNvlink = (node: string, nvlinkDomain: string) =>
   place(node, { gpu: { index: 0, uuid: 'GPU-0', name: 'H100', nvlinkDomain } });
 const placesOf = (...places: readonly Place[]) => new Map(places.entries());

@@ -1,21 +1,14 @@
 import {
   comparePlaces,
   formatTopology,
-  type Place,
   parseTopology,
   topologyOfPlaces,
   uniformTopology,
 } from '@isobar/topology';
 import { describe, expect, it } from 'vitest';
+import { place } from './place.js';
 import { refused } from './refused.js';
 
-const place = (node: string, changes: Partial<Place> = {}): Place => ({
-  node,
-  localRank: null,
-  domains: {},
-  gpu: null,
-  ...changes,
-});
 const nodes = uniformTopology({ numRanks: 1, numNodes: 1 });
 const racks = parseTopology(
   `levels:
