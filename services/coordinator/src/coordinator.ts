@@ -31,11 +31,9 @@ import type { CommandTarget } from './command-target.js';
 import { Leadership } from './leadership.js';
 import { LeaveQuestions } from './leave-questions.js';
 import { ParametersInForce } from './parameters-in-force.js';
-import { RankClocks } from './rank-clocks.js';
 import { RankMessages } from './rank-messages.js';
 import { RankOrders } from './rank-orders.js';
-import { RankPlaces } from './rank-places.js';
-import { RefusalAlarm } from './refusal-alarm.js';
+import { RankSightings } from './rank-sightings.js';
 import { RefusedEvents } from './refused-events.js';
 import { timingsOf } from './settings.js';
 import { statusOf } from './status.js';
@@ -56,8 +54,6 @@ export interface CoordinatorOptions {
 const auditStopDeadlineMs = 2_000;
 /** What is near to what does not depend on the model: of the size that experts of large ones have. */
 const nominalExpertBytes = 2 ** 24;
-/** A rank that moves is told of at its old place for a while. */
-const placePatienceMs = 30_000;
 /** Events that may wait for the machine: every rank's vote and report at once, and more. */
 const mailboxMax = 262_144;
 /** Of all these: the answers of ranks that are asked at a time hold whole mappings. */
@@ -76,17 +72,13 @@ export class Coordinator implements CommandTarget {
   readonly parameters: ParametersInForce;
   readonly #options: CoordinatorOptions;
   readonly #intake: Intake;
-  readonly #refusalAlarm: RefusalAlarm;
   readonly #actor: Actor<CoordinatorState, CoordinatorEvent, CoordinatorEffect>;
   readonly #ranks: RankMessages;
   readonly #commands: CommandServer;
   readonly #stopping = new AbortController();
   readonly #waiting = new Map<number, Waiting>();
   readonly #outcomes = new CommandOutcomes();
-  readonly #reportedAtMs = new Map<number, number>();
-  readonly #sampledAtMs = new Map<number, number>();
-  readonly #clocks = new RankClocks();
-  readonly #places: RankPlaces;
+  readonly #sightings: RankSightings;
   readonly #refused: RefusedEvents;
   readonly #orders: RankOrders;
   readonly #released: Promise<void>;
@@ -110,13 +102,9 @@ export class Coordinator implements CommandTarget {
     this.#orders = new RankOrders(bus, subjects, ({ code, fields }) =>
       this.#tell('alarm', { alarm: 'message-too-large', code, ...fields }),
     );
-    this.#refusalAlarm = new RefusalAlarm({
-      periodMs: settings.refusalPeriodMs,
-      tell: (kind, fields) => this.#tell(kind, fields),
-    });
-    this.#places = new RankPlaces({
+    this.#sightings = new RankSightings({
       topology,
-      patienceMs: placePatienceMs,
+      refusalPeriodMs: settings.refusalPeriodMs,
       tell: (kind, fields) => this.#tell(kind, fields),
     });
     this.#released = new Promise((resolve) => {
@@ -151,17 +139,10 @@ export class Coordinator implements CommandTarget {
       queryDeadlineMs,
       send,
       onSample: (sample) => {
-        this.#sampledAtMs.set(sample.rank, performance.now());
+        this.#sightings.hearSample(sample, performance.now());
         this.#leadership?.addSample(sample);
       },
-      onReport: (report) => {
-        const { rank, atMs, refusals = [] } = report;
-        const nowMs = performance.now();
-        this.#places.hear(report, nowMs);
-        this.#reportedAtMs.set(rank, nowMs);
-        this.#clocks.hear(rank, atMs, Date.now());
-        this.#refusalAlarm.hear(`rank ${rank}`, refusals, nowMs);
-      },
+      onReport: (report) => this.#sightings.hearReport(report, performance.now(), Date.now()),
       onLeave: (question) => leaves.answer(question),
       onFailure: (cause) => this.#fail('a message of a rank could not be read', cause),
     });
@@ -197,10 +178,7 @@ export class Coordinator implements CommandTarget {
   #raiseAlarms(): void {
     this.#intake.tick();
     if (this.#leadership === null) return;
-    const nowMs = performance.now();
-    this.#places.tick(nowMs);
-    this.#refusalAlarm.hear('coordinator', this.#intake.recent(), nowMs);
-    this.#refusalAlarm.tick(nowMs);
+    this.#sightings.tick(this.#intake.recent(), performance.now());
   }
 
   /**
@@ -493,13 +471,9 @@ export class Coordinator implements CommandTarget {
       topology,
       state: this.#actor.state,
       leadership: this.leadership(),
-      reportedAtMs: this.#reportedAtMs,
-      sampledAtMs: this.#sampledAtMs,
-      clocks: this.#clocks,
-      places: this.#places,
+      sightings: this.#sightings,
       arePlacesTold: places,
       messagesRefused: this.#intake.refused,
-      refusals: this.#refusalAlarm.open,
       nowMs: performance.now(),
       atMs: Date.now(),
     });

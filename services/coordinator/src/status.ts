@@ -8,7 +8,6 @@ import {
   membersWithout,
   offeredSlotsOf,
   type RankStatus,
-  type RefusalTelling,
   ranksMissing,
   type StatusAnswer,
   sameMember,
@@ -16,8 +15,7 @@ import {
 } from '@isobar/protocol';
 import type { Topology } from '@isobar/topology';
 import type { Leadership } from './leadership.js';
-import type { RankClocks } from './rank-clocks.js';
-import type { RankPlaces } from './rank-places.js';
+import type { RankSightings } from './rank-sightings.js';
 import type { CoordinatorSettings } from './settings.js';
 
 /** Sources, kinds and reasons told. */
@@ -32,17 +30,10 @@ export interface StatusSources {
   readonly topology: Topology;
   readonly state: CoordinatorState;
   readonly leadership: Leadership;
-  /** When each rank's newest report came, on the process's clock. */
-  readonly reportedAtMs: ReadonlyMap<number, number>;
-  /** Likewise its newest load sample. */
-  readonly sampledAtMs: ReadonlyMap<number, number>;
-  readonly clocks: RankClocks;
-  readonly places: RankPlaces;
+  readonly sightings: RankSightings;
   /** Where each rank runs is told: of many ranks it is a good part of what one message can hold. */
   readonly arePlacesTold: boolean;
   readonly messagesRefused: number;
-  /** Refused lately, here and by ranks. */
-  readonly refusals: readonly RefusalTelling[];
   readonly nowMs: number;
   /** Milliseconds since 1970. */
   readonly atMs: number;
@@ -50,7 +41,7 @@ export interface StatusSources {
 
 /** What the command `status` answers, by the process that leads. */
 export function statusOf(sources: StatusSources): StatusAnswer {
-  const { settings, leadership, messagesRefused, refusals } = sources;
+  const { settings, leadership, messagesRefused, sightings, nowMs } = sources;
   const { leader, rebalancing } = leadership;
   const { control } = leader;
   const { mapping } = rebalancing;
@@ -64,7 +55,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     paused: control.paused,
     held: control.held,
     heldBack: leadership.heldBack,
-    backOff: backOffStatus(leader, sources.nowMs),
+    backOff: backOffStatus(leader, nowMs),
     drained: [...control.drained],
     dead: deadOf(leader),
     suspected: suspectedOf(leader),
@@ -75,7 +66,7 @@ export function statusOf(sources: StatusSources): StatusAnswer {
       physicalExperts: mapping.numPhysicalExperts,
       ranks: mapping.numRanks,
     },
-    swap: swapStatus(leadership, sources.nowMs),
+    swap: swapStatus(leadership, nowMs),
     load: loadStatus(leadership),
     ranks: Array.from({ length: sources.topology.numRanks }, (_, rank) =>
       rankStatus(sources, rank, shares?.[rank] ?? null),
@@ -84,12 +75,12 @@ export function statusOf(sources: StatusSources): StatusAnswer {
     pendingPlan: rebalancing.pendingPlan,
     history: rebalancing.history.slice(-historyTold),
     swaps: { ...leadership.swaps },
-    placeContradictions: sources.places.contradictionsAt(sources.nowMs).map((found) => ({
+    placeContradictions: sightings.places.contradictionsAt(nowMs).map((found) => ({
       ...found,
       ranks: [...found.ranks],
     })),
     messagesRefused,
-    refusals: refusals.slice(0, refusalsTold).map(({ source, kind, reason, count }) => ({
+    refusals: sightings.refusals.slice(0, refusalsTold).map(({ source, kind, reason, count }) => ({
       source,
       kind,
       reason,
@@ -195,15 +186,14 @@ function worstLayers(
 }
 
 function rankStatus(sources: StatusSources, rank: number, loadShare: number | null): RankStatus {
-  const { leadership, topology, reportedAtMs, sampledAtMs, nowMs } = sources;
+  const { leadership, topology, sightings, nowMs } = sources;
   const { swap, control } = leadership.leader;
   const report = swap.reports.get(rank);
-  const ageOf = (atMs: number | undefined) => (atMs === undefined ? null : nowMs - atMs);
   const engine = report?.engine ?? null;
   return {
     rank,
-    reportAgeMs: ageOf(reportedAtMs.get(rank)),
-    sampleAgeMs: ageOf(sampledAtMs.get(rank)),
+    reportAgeMs: sightings.reportAgeMs(rank, nowMs),
+    sampleAgeMs: sightings.sampleAgeMs(rank, nowMs),
     engineConnected: engine !== null,
     standing: engine?.standing ?? null,
     member: swap.members.find((member) => member.rank === rank)?.incarnation ?? null,
@@ -223,13 +213,13 @@ function rankStatus(sources: StatusSources, rank: number, loadShare: number | nu
     ),
     engine: engineStatus(leadership, rank),
     software: report?.software ?? null,
-    clockSkewMs: sources.clocks.skewMs(rank),
+    clockSkewMs: sightings.clocks.skewMs(rank),
     ...placeStatus(sources, rank),
   };
 }
 
 function placeStatus(
-  { places, arePlacesTold }: StatusSources,
+  { sightings: { places }, arePlacesTold }: StatusSources,
   rank: number,
 ): Pick<RankStatus, 'place' | 'origin'> {
   if (!arePlacesTold) return {};
