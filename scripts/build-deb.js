@@ -37,6 +37,8 @@ const installed = [
   ['CHANGELOG.md', 'usr/share/doc/isobar', 0o644],
   ['docs/COMMANDS.md', 'usr/share/doc/isobar', 0o644],
   ['docs/CONFIGURATION.md', 'usr/share/doc/isobar', 0o644],
+  ['docs/DEPLOY.md', 'usr/share/doc/isobar', 0o644],
+  ['docs/METRICS.md', 'usr/share/doc/isobar', 0o644],
   ['docs/OPERATIONS.md', 'usr/share/doc/isobar', 0o644],
   ['docs/SECURITY.md', 'usr/share/doc/isobar', 0o644],
   ['docs/errors.md', 'usr/share/doc/isobar', 0o644],

@@ -48,7 +48,7 @@ describe.skipIf(ground === null)('the cluster of docker-compose.yml', () => {
   it('goes on without one of its NATS servers, and takes it back', async () => {
     await cluster.kill('nats-1');
     await cluster.awaitSwap();
-    expect(JSON.parse(await cluster.runTool('status', '--json'))).toMatchObject({
+    expect(JSON.parse(await cluster.askByCompose('status', '--json'))).toMatchObject({
       deployment: 'demo',
     });
     expect((await cluster.inspect('nats-1')).State.Running).toBe(false);

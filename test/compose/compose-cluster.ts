@@ -47,7 +47,7 @@ export class ComposeCluster {
   }
 
   /** Asks as people do: by a container of the command line's own. */
-  runTool(...args: string[]): Promise<string> {
+  askByCompose(...args: string[]): Promise<string> {
     return this.#compose('run', '--rm', '-T', 'isobar', ...args);
   }
 

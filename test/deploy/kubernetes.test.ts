@@ -335,10 +335,11 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
             rack === undefined ? [] : [rack],
           );
           const place = await agentPlace(loaded, rank);
-          expect(place.httpListen).toBe(`0.0.0.0:${agent.ports?.[0]?.containerPort}`);
+          const port = agent.ports?.[0]?.containerPort;
+          expect(place.httpListen).toEqual({ host: '0.0.0.0', port });
           const context = contextOf(loaded, `agent-${rank}`) ?? '';
           expectMounted(engines, agent, context);
-          seen.push({ rank, pod: facts.index, context, ...place });
+          seen.push({ rank, pod: facts.index, context, port, ...place });
         }
       }
     const loaded = loadedFrom(manifests, {});
@@ -350,7 +351,7 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
     );
     expect(comparePlaces(topology, places, numRanks)).toEqual([]);
     // By pod, whose containers share an address and folders.
-    for (const field of ['engine', 'stateDirectory', 'httpListen', 'context'] as const) {
+    for (const field of ['engine', 'stateDirectory', 'port', 'context'] as const) {
       const all = new Set(seen.map((one) => `${one.pod} ${one[field]}`));
       expect(all.size, field).toBe(numRanks);
     }

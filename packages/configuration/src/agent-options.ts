@@ -1,29 +1,10 @@
-import { z } from 'zod';
 import { count, duration, flag, text } from './option.js';
+import { filledByDigits, templateSchema } from './placeholders.js';
 
-const placeholders = /\{(?:rank|localRank)\}/g;
-
-/** What a text with placeholders is for a rank. */
-export function fillPlaceholders(template: string, rank: number, localRank: number): string {
-  return template.replaceAll('{rank}', `${rank}`).replaceAll('{localRank}', `${localRank}`);
-}
-
-const template = z
-  .string()
-  .max(4_096)
-  .refine((value) => !/[{}]/.test(value.replaceAll(placeholders, '')));
-
-const address = template.refine((value) => {
-  const filled = value.replaceAll(placeholders, '0');
+const address = templateSchema.refine((value) => {
+  const filled = filledByDigits(value);
   const port = /^tcp:\/\/[^\s/]{1,256}:(\d{1,5})$/.exec(filled)?.[1];
   return /^unix:[^\0]+$/.test(filled) || (port !== undefined && Number(port) <= 65_535);
-});
-
-export const listenTemplate = template.refine((value) => {
-  const port = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]{1,253}):(\d{1,5})$/.exec(
-    value.replaceAll(placeholders, '0'),
-  )?.[1];
-  return port !== undefined && Number(port) <= 65_535;
 });
 
 export const agentOptions = {
@@ -36,7 +17,7 @@ export const agentOptions = {
       'Where a rank’s engine listens. `{rank}` is the rank, `{localRank}` its place among the ranks of its node: of the topology’s level `node`, else of its innermost.',
   }),
   stateDirectory: text({
-    schema: template.min(1),
+    schema: templateSchema.min(1),
     expected: 'the path of a folder, with no placeholder but {rank} and {localRank}',
     default: '/var/lib/isobar',
     atRunTime: 'restart',

@@ -1,19 +1,21 @@
 import { IsobarError } from '@isobar/protocol';
 import { nodeLevelOf, readTopology, Topology } from '@isobar/topology';
-import { fillPlaceholders } from './agent-options.js';
+import { type ListenAddress, parseListenAddress } from './listen-address.js';
 import type { LoadedConfiguration } from './load-configuration.js';
+import { fillPlaceholders } from './placeholders.js';
 
 /** Where one rank's agent finds its engine, keeps its state, and is asked how it is. */
 export interface AgentPlace {
   readonly engine: string;
   readonly stateDirectory: string;
-  /** `HOST:PORT`; null where no port is to be opened. */
-  readonly httpListen: string | null;
+  /** Null where no port is to be opened. */
+  readonly httpListen: ListenAddress | null;
 }
 
 /**
  * Fills in a rank's placeholders. The topology is read only where `{localRank}` needs it.
- * @throws IsobarError ISOBAR_CONFIGURATION_RANK where the topology has no such rank; TopologyError
+ * @throws IsobarError ISOBAR_CONFIGURATION_RANK where the topology has no such rank,
+ *   ISOBAR_CONFIGURATION_LISTEN; TopologyError
  */
 export async function agentPlace(
   { configuration }: LoadedConfiguration,
@@ -32,14 +34,30 @@ export async function agentPlace(
   return {
     engine: fillPlaceholders(engine, rank, localRank),
     stateDirectory: fillPlaceholders(stateDirectory, rank, localRank),
-    httpListen: listen === null ? null : fillPlaceholders(listen, rank, localRank),
+    httpListen: listenAddress(listen, rank, localRank),
   };
 }
 
-/** Where a coordinator is asked how it is: its placeholders are 0. */
-export function coordinatorListen({ configuration }: LoadedConfiguration): string | null {
-  const { listen } = configuration.http;
-  return listen === null ? null : fillPlaceholders(listen, 0, 0);
+/**
+ * Where a coordinator is asked how it is: its placeholders are 0.
+ * @throws IsobarError ISOBAR_CONFIGURATION_LISTEN
+ */
+export function coordinatorListen({ configuration }: LoadedConfiguration): ListenAddress | null {
+  return listenAddress(configuration.http.listen, 0, 0);
+}
+
+function listenAddress(
+  template: string | null,
+  rank: number,
+  localRank: number,
+): ListenAddress | null {
+  if (template === null) return null;
+  const filled = fillPlaceholders(template, rank, localRank);
+  const address = parseListenAddress(filled);
+  if (address !== null) return address;
+  // Ranks of several digits may make a port that is none.
+  const text = `http.listen is ${filled} for rank ${rank}, and no HOST:PORT`;
+  throw new IsobarError('ISOBAR_CONFIGURATION_LISTEN', text, { field: 'http.listen', rank });
 }
 
 /** A rank's place among the ranks of its node: of the level `node`, else of the innermost. */

@@ -1,10 +1,11 @@
-import { listenTemplate } from './agent-options.js';
+import { parseListenAddress } from './listen-address.js';
 import { optional, text } from './option.js';
+import { filledByDigits, templateSchema } from './placeholders.js';
 
 export const httpOptions = {
   listen: optional(
     text({
-      schema: listenTemplate,
+      schema: templateSchema.refine((value) => parseListenAddress(filledByDigits(value)) !== null),
       expected: '`HOST:PORT`, with no placeholder but {rank} and {localRank}',
       atRunTime: 'restart',
       meaning:

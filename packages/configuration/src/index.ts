@@ -28,6 +28,7 @@ export {
   rankOf,
 } from './discover-rank.js';
 export { type Environment, otherVariables } from './environment-values.js';
+export type { ListenAddress } from './listen-address.js';
 export { LiveConfiguration, type ReloadOptions, reloadOnHangUp } from './live-configuration.js';
 export {
   type CheckedConfiguration,

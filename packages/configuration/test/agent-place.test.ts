@@ -27,9 +27,20 @@ describe('the place of an agent', () => {
 
   it('has a port of its own among the agents of its node; a coordinator is no rank', async () => {
     const configuration = of('{ ranks: 8, nodes: 2 }', 'unix:/e', '"0.0.0.0:948{localRank}"');
-    expect(await agentPlace(configuration, 6)).toMatchObject({ httpListen: '0.0.0.0:9482' });
-    expect(coordinatorListen(configuration)).toBe('0.0.0.0:9480');
+    expect(await agentPlace(configuration, 6)).toMatchObject({
+      httpListen: { host: '0.0.0.0', port: 9_482 },
+    });
+    expect(coordinatorListen(configuration)).toEqual({ host: '0.0.0.0', port: 9_480 });
     expect(coordinatorListen(of('/nowhere', 'unix:/e'))).toBeNull();
+  });
+
+  it('has no port that its rank makes too large', async () => {
+    const configuration = of('{ ranks: 16, nodes: 2 }', 'unix:/e', '"0.0.0.0:6553{rank}"');
+    expect(await agentPlace(configuration, 5)).toMatchObject({ httpListen: { port: 65_535 } });
+    await expect(agentPlace(configuration, 6)).rejects.toMatchObject({
+      code: 'ISOBAR_CONFIGURATION_LISTEN',
+      fields: { field: 'http.listen', rank: 6 },
+    });
   });
 
   it('is none for a rank that the topology lacks', async () => {

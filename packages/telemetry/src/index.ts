@@ -1,4 +1,3 @@
-export { type ListenAddress, parseListenAddress } from './listen-address.js';
 export { type LogLevel, logLevelFromEnvironment } from './log-level.js';
 export { createLogger, type Logger, type LoggerOptions } from './logger.js';
 export { type Metric, Metrics } from './metrics.js';

@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ListenAddress } from './listen-address.js';
 import type { Metrics } from './metrics.js';
 import { TelemetryError } from './telemetry-error.js';
 
 export interface ProbeServerOptions {
-  readonly address: ListenAddress;
+  /** Port 0 takes any that is free. */
+  readonly address: { readonly host: string; readonly port: number };
   /** What the process lacks to do its work, for people; it is ready where that is nothing. */
   readonly lacking: () => readonly string[];
   readonly metrics: Pick<Metrics, 'contentType' | 'text'>;

@@ -1,12 +1,5 @@
 import { connect } from 'node:net';
-import {
-  flagReading,
-  Metrics,
-  numberReading,
-  openProbes,
-  ProbeServer,
-  parseListenAddress,
-} from '@isobar/telemetry';
+import { flagReading, Metrics, numberReading, openProbes, ProbeServer } from '@isobar/telemetry';
 import { afterEach, describe, expect, it } from 'vitest';
 
 const address = { host: '127.0.0.1', port: 0 };
@@ -140,23 +133,4 @@ describe('metrics', () => {
     expect(lines.filter((line) => line.startsWith('isobar_absent'))).toEqual([]);
     expect(lines.some((line) => line.startsWith('process_cpu_seconds_total{'))).toBe(true);
   });
-});
-
-describe('an address to listen on', () => {
-  it.each([
-    ['127.0.0.1:9480', '127.0.0.1', 9480],
-    ['[::]:0', '::', 0],
-    ['node-1.example:65535', 'node-1.example', 65_535],
-  ])('%s', (text, host, port) => {
-    expect(parseListenAddress(text)).toEqual({ host, port });
-  });
-
-  it.each(['', ':9480', 'host', 'host:', 'host:65536', 'a b:1', '::1:80', 'http://h:80'])(
-    'refuses %s',
-    (text) => {
-      expect(() => parseListenAddress(text)).toThrow(
-        expect.objectContaining({ code: 'ISOBAR_TELEMETRY_LISTEN', fields: { field: text } }),
-      );
-    },
-  );
 });
