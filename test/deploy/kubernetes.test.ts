@@ -260,6 +260,16 @@ describe.skipIf(path === '').each(examples)('the example %s', (example) => {
       const of = budgets.filter(({ spec }) => matches(spec?.selector?.matchLabels, labels));
       expect(of).toHaveLength(1);
     }
+    const monitors = ofKind<ServiceMonitor>(manifests, 'ServiceMonitor');
+    expect(monitors).toHaveLength(1);
+    for (const { spec } of monitors) {
+      const services = servicesOf(manifests).filter(({ metadata }) =>
+        matches(spec.selector.matchLabels, metadata.labels ?? {}),
+      );
+      expect(services).toHaveLength(1);
+      const names = services.flatMap(({ spec: of }) => of?.ports ?? []).map(({ name }) => name);
+      for (const { port } of spec.endpoints) expect(names).toContain(port);
+    }
     for (const { spec } of ofKind<PodMonitor>(manifests, 'PodMonitor')) {
       const asked = spec.podMetricsEndpoints.map(({ port }) => port);
       for (const selected of selectedBy(spec.selector.matchLabels)) {
@@ -450,6 +460,13 @@ function expectMounted(pods: Pods, container: IContainer, file: string): void {
 function probesOf({ startupProbe, livenessProbe, readinessProbe }: IContainer): unknown[] {
   const probes = [startupProbe, livenessProbe, readinessProbe];
   return probes.flatMap((probe) => probe?.httpGet?.port ?? []);
+}
+
+interface ServiceMonitor {
+  readonly spec: {
+    readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
+    readonly endpoints: readonly { readonly port: string }[];
+  };
 }
 
 interface PodMonitor {
