@@ -61,6 +61,8 @@ export function runSeed(options: RunOptions): RunResult {
   const conditions = createRandom(-1 - options.seed);
   const olderAgents = drawOlderAgents(conditions, numRanks);
   const smallMessages = conditions.next() < 0.25;
+  // How often ticks come in a deadline is nothing that a rule may rest on.
+  const tickStretch = 1 + conditions.next();
   const world = new World({
     machines: options.machines,
     seed: options.seed * 2,
@@ -70,6 +72,7 @@ export function runSeed(options: RunOptions): RunResult {
     activation: options.activation ?? activation,
     olderAgents,
     smallMessages,
+    tickStretch,
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(options.transcript === undefined ? {} : { transcript: options.transcript }),
   });

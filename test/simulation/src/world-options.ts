@@ -50,4 +50,6 @@ export interface WorldOptions {
   readonly activation?: Activation;
   /** Fastest of all clocks against the slowest, less one. */
   readonly clockDrift?: number;
+  /** How much longer than 5 s agents wait between reports, and coordinators than 2.5 s. @default 1 */
+  readonly tickStretch?: number;
 }

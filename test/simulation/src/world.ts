@@ -28,6 +28,8 @@ const spareStations = 2;
 
 /** Of a server, in bytes. */
 const payloadDefault = 1_048_576;
+/** Reports come each five seconds or more here, each second in production: words of the lost are newer than two. */
+const cutAfterReports = 2.2;
 /** Where messages are small: moves that one has room for beside a layer. */
 const movesOfSmall = 3;
 
@@ -92,7 +94,8 @@ export class World {
     this.#keepsTranscript = options.transcript === true;
     this.#drift = options.clockDrift ?? 0;
     this.shape = { spareBuffers: 6, reserveBuffers: 2 };
-    this.tickMs = { agent: 5_000, coordinator: 2_500 };
+    const { tickStretch = 1 } = options;
+    this.tickMs = { agent: 5_000 * tickStretch, coordinator: 2_500 * tickStretch };
     this.startMapping = ExpertMapping.contiguous({
       numLayers: model.numLayers,
       numLogicalExperts: Math.max(2, numRanks * model.slotsPerRank - model.spareSlots),
@@ -280,8 +283,7 @@ export class World {
           decideDeadlineMs: 20_000,
           activateDeadlineMs: 20_000,
           retireDeadlineMs: 20_000,
-          // Reports come each five seconds here, each second in production.
-          cutAfterMs: 11_000,
+          cutAfterMs: this.tickMs.agent * cutAfterReports,
           backOffMs: 15_000,
           retryMs: 3_000,
         },

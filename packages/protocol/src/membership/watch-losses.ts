@@ -32,6 +32,10 @@ export function watchLosses(
 ): WatchedLosses {
   const living = livingOf(evidence, members);
   const lost = lostMembers(evidence, members, living, nowMs, cutAfterMs);
+  // Nearly always, and at every tick.
+  if (lost.length === 0 && evidence.lost.length === 0 && evidence.cutting.length === 0) {
+    return { evidence, toCut: [], spared: [], unproven: [] };
+  }
   const due = lost
     .filter(({ agreedSinceMs }) => agreedSinceMs !== null && nowMs - agreedSinceMs >= cutAfterMs)
     .map(({ member }) => member);

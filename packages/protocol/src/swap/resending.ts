@@ -1,3 +1,4 @@
+import { sameFence } from '../fence.js';
 import type { RankReport } from '../messages.js';
 import type { RankTable } from '../rank-table.js';
 import type { OrderVerb } from '../subjects.js';
@@ -94,12 +95,18 @@ export function withNews(
   report: RankReport,
   nowMs: number,
 ): OpenSwap {
-  if (before === undefined || newsOf(before) === newsOf(report)) return open;
+  if (before === undefined || isAsBefore(before, report)) return open;
   const due = { dueAtMs: nowMs, intervalMs: intervalMinMs };
   return { ...open, resends: new Map(open.resends).set(report.rank, due) };
 }
 
-function newsOf({ fence, engine }: RankReport): string {
-  const { incarnation, committedVersion, standing } = engine ?? {};
-  return [fence?.term, fence?.nonce, incarnation, committedVersion, standing].join();
+function isAsBefore(before: RankReport, report: RankReport): boolean {
+  if (!sameFence(before.fence, report.fence)) return false;
+  const [known, told] = [before.engine, report.engine];
+  if (known === null || told === null) return known === told;
+  return (
+    known.incarnation === told.incarnation &&
+    known.committedVersion === told.committedVersion &&
+    known.standing === told.standing
+  );
 }

@@ -460,7 +460,7 @@ function voidWhereAbsent({ durable }, engine) {
   },
   {
     name: 'an answer from an earlier connection is taken',
-    ...few,
+    seedsMax: 200,
     edits: [],
     shell: { hearEarlierConnections: true },
   },

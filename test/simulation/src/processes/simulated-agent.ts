@@ -5,6 +5,7 @@ import type {
   LeaveQuestion,
   Query,
   RankAnswer,
+  RankReport,
   RankSwapEffect,
   RankSwapEvent,
   RankSwapState,
@@ -250,8 +251,7 @@ export class SimulatedAgent {
         return;
       }
       case 'send-report': {
-        const { ownOrders: _, ...older } = effect.report;
-        const report = this.#isOlder ? older : effect.report;
+        const report = this.#isOlder ? asOlder(effect.report) : effect.report;
         for (const coordinator of coordinators) {
           if (!coordinator.listens) continue;
           network.send(this.client, coordinator.client, () => coordinator.hearReport(report));
@@ -300,6 +300,10 @@ export class SimulatedAgent {
         );
     }
   }
+}
+
+function asOlder({ ownOrders: _, ...report }: RankReport): RankReport {
+  return report;
 }
 
 export function fieldsOf(fields: Readonly<Record<string, unknown>>): string {
