@@ -1,6 +1,6 @@
 import { type DemoOptions, demoCluster } from '@isobar/operator-cli';
 import type { Faults } from '@isobar/reference-engine';
-import type { ClusterOptions, Placement } from '@isobar/testing';
+import type { ClusterOptions, Placement, ServiceScripts } from '@isobar/testing';
 import { generateTrace } from '@isobar/trace';
 import type { ChaosCase } from './chaos-case.js';
 
@@ -45,6 +45,7 @@ export const leadershipBackMs: Readonly<Record<LeaseName, number>> = {
 };
 
 export interface ChaosClusterOptions {
+  readonly scripts: ServiceScripts;
   readonly activation: ChaosCase['activation'];
   readonly lease: LeaseName;
   /** Of every engine. */
@@ -58,7 +59,7 @@ export interface ChaosClusterOptions {
  * that travel slowly: swaps never cease, and each phase lasts long enough to be met.
  */
 export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOptions {
-  const { activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
+  const { scripts, activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
   const trace = generateTrace({
     seed: 11,
     numLayers: 4,
@@ -80,6 +81,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
   const cluster = demoCluster(demo, trace);
   return {
     ...cluster,
+    scripts,
     numNatsServers,
     numCoordinators,
     engine: {
