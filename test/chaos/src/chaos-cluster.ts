@@ -62,7 +62,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
   const { scripts, activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
   const trace = generateTrace({
     seed: 11,
-    numLayers: 4,
+    numLayers: 2,
     numExperts: 16,
     topK: 2,
     tokensPerStep: 64,
@@ -88,7 +88,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       ...cluster.engine,
       spareBuffers,
       reserveBuffers: 2,
-      meanLayerMillis: 50,
+      meanLayerMillis: 100,
       loadIntervalMs: 200,
       stagingBytesPerSecond: 256 * 1_024,
       faults: engineFaults,
@@ -96,6 +96,9 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
     coordinator: {
       ...cluster.coordinator,
       passMs: 300,
+      // A new leader has a window as soon as each rank has told it of a step.
+      passStepsMin: 1,
+      passesMin: 1,
       planIntervalMs: 500,
       // A new leader's planner may take long to start where other work takes the processors.
       planDeadlineMs: 60_000,
@@ -104,7 +107,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       gainShareMin: 0,
       interference: 0,
       backOffMs: 500,
-      tickMs: 100,
+      tickMs: 200,
       ...leases[lease],
     },
     nats: { ...connections[lease] },
