@@ -1,4 +1,4 @@
-import { type Bus, type BusMessage, connectBus } from '@isobar/bus';
+import type { Bus, BusMessage } from '@isobar/bus';
 import {
   decode,
   decodeMapRecord,
@@ -17,6 +17,7 @@ import {
   swapStateSchema,
 } from '@isobar/protocol';
 import { z } from 'zod';
+import { awaitServer } from './await-server.js';
 import { NotSeenError } from './not-seen-error.js';
 import { laterPhase, type SeenPhase } from './swap-phase.js';
 
@@ -59,14 +60,7 @@ export class ClusterWatch {
   }
 
   static async connect(deployment: string, servers: readonly string[]): Promise<ClusterWatch> {
-    const connected = servers.map((server, index) =>
-      connectBus({
-        servers: [server],
-        name: `chaos watch ${index}`,
-        // Servers are what is being killed.
-        onError: () => undefined,
-      }),
-    );
+    const connected = servers.map((server, index) => awaitServer(server, `chaos watch ${index}`));
     const buses = await Promise.all(connected);
     const watch = new ClusterWatch(deployment, buses);
     await Promise.all(buses.map((bus) => bus.flush()));
