@@ -19,7 +19,7 @@ const bundler = fileURLToPath(new URL('../../../scripts/bundle.js', import.meta.
  */
 export async function bundleServices(): Promise<BundledServices> {
   const guard = new ProcessGuard();
-  const directory = await mkdtemp(join(tmpdir(), 'isobar-bundle-'));
+  const directory = await mkdtemp(join(tmpdir(), 'isobar-chaos-'));
   guard.removeAtEnd(directory);
   const bundle = join(directory, 'services');
   const isobar = join(bundle, 'isobar.js');

@@ -88,6 +88,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       ...cluster.engine,
       spareBuffers,
       reserveBuffers: 2,
+      // Ranks exchange frames by layer: few slow ones leave the processors to more clusters.
       meanLayerMillis: 200,
       loadIntervalMs: 500,
       stagingBytesPerSecond: 256 * 1_024,
