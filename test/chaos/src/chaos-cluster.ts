@@ -65,7 +65,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
     numLayers: 2,
     numExperts: 16,
     topK: 2,
-    tokensPerStep: 128,
+    tokensPerStep: 64,
     numSteps: 24,
     numDomains: 6,
   });
@@ -88,9 +88,9 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       ...cluster.engine,
       spareBuffers,
       reserveBuffers: 2,
-      // Ranks exchange frames by layer: few slow ones leave the processors to more clusters.
-      meanLayerMillis: 200,
-      loadIntervalMs: 500,
+      // Ranks exchange frames by layer: two slow ones cost half of what four fast ones do.
+      meanLayerMillis: 100,
+      loadIntervalMs: 200,
       stagingBytesPerSecond: 256 * 1_024,
       faults: engineFaults,
     },
