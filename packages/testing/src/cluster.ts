@@ -8,11 +8,14 @@ import { NatsServers, natsServerName } from './nats-servers.js';
 import { loopbackPlacement, type Placement } from './placement.js';
 import { ProcessGuard } from './process-guard.js';
 
+/** A script's path, alone or with what comes before its arguments: one may run several services. */
+export type ServiceScript = string | readonly [path: string, ...before: string[]];
+
 /** Scripts of the services; a library does not know where they are. */
 export interface ServiceScripts {
-  readonly engine: string;
-  readonly agent: string;
-  readonly coordinator: string;
+  readonly engine: ServiceScript;
+  readonly agent: ServiceScript;
+  readonly coordinator: ServiceScript;
 }
 
 /** One nats-server that asks for credentials, and those of each process. */
@@ -324,14 +327,14 @@ export class Cluster {
 
   async #startService(
     name: string,
-    script: string,
+    script: ServiceScript,
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const { commandPrefix } = placementsOf(this.options)(name);
     const service = new ManagedProcess({
       name,
-      command: [...commandPrefix, process.execPath, script, ...args],
+      command: [...commandPrefix, process.execPath, ...[script].flat(), ...args],
       environment: { ...withoutOptions, ...environment },
       guard: this.#guard,
       logPath: join(this.directory, 'logs', `${name}.log`),

@@ -21,10 +21,20 @@ export interface Comparison {
   readonly tokensChanged: number;
 }
 
+const nothingServed: Comparison = {
+  tokens: 0,
+  tokensLost: 0,
+  tokensLostUnmasked: 0,
+  tokensMisrouted: 0,
+  tokensChanged: 0,
+};
+
 type Totals = { -readonly [Field in keyof Comparison]: number };
 
 /** One step of one engine process. */
 interface Served {
+  /** Sums of the run that it belongs to. */
+  readonly total: Totals;
   readonly shape: ResultsShape;
   readonly step: StepResult;
 }
@@ -39,20 +49,21 @@ export async function compareWithOracle(
   tracePath: string,
   results: readonly RankResults[],
 ): Promise<Comparison> {
-  const total: Totals = {
-    tokens: 0,
-    tokensLost: 0,
-    tokensLostUnmasked: 0,
-    tokensMisrouted: 0,
-    tokensChanged: 0,
-  };
-  const served = new Map<number, Served[]>();
-  for (const { steps, ...shape } of results) {
-    for (const step of steps) {
-      const { traceStep } = step;
-      served.set(traceStep, [...(served.get(traceStep) ?? []), { shape, step }]);
-    }
-  }
+  const [total] = await compareRunsWithOracle(checkpointDirectory, tracePath, [results]);
+  return total ?? nothingServed;
+}
+
+/**
+ * Compares several runs of one model and trace, each by itself: the oracle is asked for a step once.
+ * @throws IsobarError ISOBAR_ENGINE_CHECKPOINT; TraceError
+ */
+export async function compareRunsWithOracle(
+  checkpointDirectory: string,
+  tracePath: string,
+  runs: readonly (readonly RankResults[])[],
+): Promise<Comparison[]> {
+  const totals = runs.map((): Totals => ({ ...nothingServed }));
+  const served = servedByTraceStep(runs, totals);
   const queue = [...served.keys()];
   const next = (): OracleQuestion | undefined => {
     const traceStep = queue.shift();
@@ -66,12 +77,29 @@ export async function compareWithOracle(
       askOracle({ weights, tracePath }, next, ({ traceStep, checksums, broken }) => {
         const expectedOfBroken = broken[Symbol.iterator]();
         for (const each of served.get(traceStep) ?? []) {
-          compareStep(each, checksums, expectedOfBroken, total);
+          compareStep(each, checksums, expectedOfBroken);
         }
       }),
     ),
   );
-  return total;
+  return totals;
+}
+
+function servedByTraceStep(
+  runs: readonly (readonly RankResults[])[],
+  totals: readonly Totals[],
+): Map<number, Served[]> {
+  const served = new Map<number, Served[]>();
+  totals.forEach((total, run) => {
+    for (const { steps, ...shape } of runs[run] ?? []) {
+      for (const step of steps) {
+        const others = served.get(step.traceStep);
+        if (others === undefined) served.set(step.traceStep, [{ total, shape, step }]);
+        else others.push({ total, shape, step });
+      }
+    }
+  });
+  return served;
 }
 
 /** Tokens of a step of which some result is missing. */
@@ -132,10 +160,9 @@ function askOracle(
  *   `brokenTokens`
  */
 function compareStep(
-  { shape, step }: Served,
+  { total, shape, step }: Served,
   expected: Uint32Array,
   expectedOfBroken: Iterator<Uint32Array>,
-  total: Totals,
 ): void {
   const perToken = shape.numLayers * shape.topK;
   total.tokens += step.numTokens;

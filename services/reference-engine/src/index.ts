@@ -1,5 +1,10 @@
 export { Checkpoint, weightDigest, writeCheckpoint } from './checkpoint.js';
-export { type Comparison, compareWithOracle, stepsMissing } from './comparison.js';
+export {
+  type Comparison,
+  compareRunsWithOracle,
+  compareWithOracle,
+  stepsMissing,
+} from './comparison.js';
 export type { Faults } from './faults.js';
 export { bytesPerExpert, type ModelShape } from './model-shape.js';
 export {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  compareRunsWithOracle,
   compareWithOracle,
   type RankResults,
   stepsMissing,
@@ -105,6 +106,17 @@ describe('a comparison with the oracle', () => {
     const { tokensLost, tokensChanged } = await compare([results]);
     expect(tokensLost).toBe(1);
     expect(tokensChanged).toBe(perToken - model.topK);
+  });
+
+  it('keeps runs apart that are compared together', async () => {
+    const whole = [resultsOf(0, [], lostMark), resultsOf(1, [], lostMark)];
+    const broken = [resultsOf(0, [0, 3], lostMark)];
+    const refused = [resultsOf(1, [2], misroutedMark)];
+    const runs = [broken, whole, [], refused];
+    const together = await compareRunsWithOracle(directory, tracePath, runs);
+    expect(together).toEqual(await Promise.all(runs.map(compare)));
+    expect(together.map(({ tokensLost }) => tokensLost)).toEqual([2, 0, 0, 0]);
+    expect(together.map(({ tokensMisrouted }) => tokensMisrouted)).toEqual([0, 0, 0, 1]);
   });
 
   it('tells the refused ones apart', async () => {

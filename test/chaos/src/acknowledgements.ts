@@ -1,5 +1,5 @@
 /** Between two probes of one prober. */
-export const probeIntervalMs = 50;
+export const probeIntervalMs = 150;
 
 /**
  * Pauses between two acknowledged writes up to this long are the probers' own pace, and that of a

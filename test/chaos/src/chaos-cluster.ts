@@ -1,6 +1,6 @@
 import { type DemoOptions, demoCluster } from '@isobar/operator-cli';
 import type { Faults } from '@isobar/reference-engine';
-import type { ClusterOptions, Placement } from '@isobar/testing';
+import type { ClusterOptions, Placement, ServiceScripts } from '@isobar/testing';
 import { generateTrace } from '@isobar/trace';
 import type { ChaosCase } from './chaos-case.js';
 
@@ -45,6 +45,7 @@ export const leadershipBackMs: Readonly<Record<LeaseName, number>> = {
 };
 
 export interface ChaosClusterOptions {
+  readonly scripts: ServiceScripts;
   readonly activation: ChaosCase['activation'];
   readonly lease: LeaseName;
   /** Of every engine. */
@@ -58,10 +59,10 @@ export interface ChaosClusterOptions {
  * that travel slowly: swaps never cease, and each phase lasts long enough to be met.
  */
 export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOptions {
-  const { activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
+  const { scripts, activation, lease, engineFaults, placementOf, storeDirectoryOf } = options;
   const trace = generateTrace({
     seed: 11,
-    numLayers: 4,
+    numLayers: 2,
     numExperts: 16,
     topK: 2,
     tokensPerStep: 64,
@@ -80,13 +81,15 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
   const cluster = demoCluster(demo, trace);
   return {
     ...cluster,
+    scripts,
     numNatsServers,
     numCoordinators,
     engine: {
       ...cluster.engine,
       spareBuffers,
       reserveBuffers: 2,
-      meanLayerMillis: 50,
+      // Ranks exchange frames by layer: two slow ones cost half of what four fast ones do.
+      meanLayerMillis: 100,
       loadIntervalMs: 200,
       stagingBytesPerSecond: 256 * 1_024,
       faults: engineFaults,
@@ -94,6 +97,9 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
     coordinator: {
       ...cluster.coordinator,
       passMs: 300,
+      // A new leader has a window as soon as each rank has told it of a step.
+      passStepsMin: 1,
+      passesMin: 1,
       planIntervalMs: 500,
       // A new leader's planner may take long to start where other work takes the processors.
       planDeadlineMs: 60_000,
@@ -102,7 +108,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       gainShareMin: 0,
       interference: 0,
       backOffMs: 500,
-      tickMs: 100,
+      tickMs: 200,
       ...leases[lease],
     },
     nats: { ...connections[lease] },

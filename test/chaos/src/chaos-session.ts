@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { recordsBucket } from '@isobar/protocol';
 import {
-  compareWithOracle,
+  compareRunsWithOracle,
   type Faults,
   type RankResults,
   readResults,
 } from '@isobar/reference-engine';
-import { Cluster } from '@isobar/testing';
+import { Cluster, type ServiceScripts } from '@isobar/testing';
 import { Acknowledgements } from './acknowledgements.js';
 import { command } from './ask-any.js';
 import { type CaseReport, caseReportSchema, emptyReport } from './case-report.js';
@@ -31,6 +31,7 @@ const strikesMax = 8;
 const commandDeadlineMs = 60_000;
 
 export interface ChaosSessionOptions {
+  readonly scripts: ServiceScripts;
   readonly lease: LeaseName;
   readonly activation: ChaosCase['activation'];
   readonly environment: EnvironmentName;
@@ -59,13 +60,14 @@ export class ChaosSession {
   }
 
   static async start(options: ChaosSessionOptions): Promise<ChaosSession> {
-    const { lease, activation, engineFaults } = options;
+    const { scripts, lease, activation, engineFaults } = options;
     const environment = await createEnvironment(options.environment);
     const { network, disks } = environment;
     let cluster: Cluster | null = null;
     try {
       cluster = await Cluster.start(
         chaosClusterOptions({
+          scripts,
           lease,
           activation,
           engineFaults,
@@ -139,56 +141,51 @@ export class ChaosSession {
 
   /** Stops the engines and compares every token that was served with the oracle. */
   async conclude(): Promise<CaseReport[]> {
-    const { cluster } = this.#scene;
-    let results: readonly RankResults[] = [];
-    const violations: string[] = [];
-    const stopAtMs = Date.now();
+    const violationsOfAll: string[] = [];
     try {
-      await cluster.stopEngines();
-      const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
-      const read = ranks.map((rank) => readResults(cluster.resultsDirectory, rank));
-      results = (await Promise.all(read)).flat();
-      violations.push(...endViolations(results));
+      await this.#compareTokens(violationsOfAll);
     } catch (error) {
-      violations.push(describeFailure(error));
+      violationsOfAll.push(describeFailure(error));
     }
-    const reports: CaseReport[] = [];
-    for (const [index, pending] of this.#pending.entries()) {
-      // Of the time between two cases too, every token is compared.
-      const fromMs = index === 0 ? 0 : pending.fromMs;
-      const toMs = this.#pending[index + 1]?.fromMs ?? Number.POSITIVE_INFINITY;
-      const own = results.map((rank) => ({
-        ...rank,
-        // Engines stop one after another: what the last of them mask then is no fault.
-        steps: rank.steps.filter(
-          ({ startedAtMs, stepMillis }) =>
-            startedAtMs >= fromMs && startedAtMs < toMs && startedAtMs + stepMillis < stopAtMs,
-        ),
-      }));
-      reports.push(await this.#compare(pending, own, violations));
-    }
-    return reports;
+    return this.#pending.map(({ report }) => {
+      const violations = [...report.violations, ...violationsOfAll];
+      return caseReportSchema.parse({ ...report, violations, ok: violations.length === 0 });
+    });
   }
 
-  async #compare(
-    { chaosCase, report }: PendingReport,
-    results: readonly RankResults[],
-    violationsOfAll: readonly string[],
-  ): Promise<CaseReport> {
-    const { checkpointDirectory, tracePath } = this.#scene.cluster;
-    const violations = [...report.violations, ...violationsOfAll];
-    try {
-      const comparison = await compareWithOracle(checkpointDirectory, tracePath, results);
-      violations.push(...tokenViolations(chaosCase, comparison, results));
-      return caseReportSchema.parse({
-        ...report,
-        ...comparison,
-        violations,
-        ok: violations.length === 0,
-      });
-    } catch (error) {
-      return { ...report, violations: [...violations, describeFailure(error)], ok: false };
-    }
+  async #compareTokens(violationsOfAll: string[]): Promise<void> {
+    const { cluster } = this.#scene;
+    const { checkpointDirectory, tracePath, resultsDirectory } = cluster;
+    const stopAtMs = Date.now();
+    await cluster.stopEngines();
+    const ranks = Array.from({ length: numRanks }, (_, rank) => rank);
+    const read = ranks.map((rank) => readResults(resultsDirectory, rank));
+    const results = (await Promise.all(read)).flat();
+    violationsOfAll.push(...endViolations(results));
+    const cases = this.#pending.map((_, index) => this.#resultsOf(index, results, stopAtMs));
+    const comparisons = await compareRunsWithOracle(checkpointDirectory, tracePath, cases);
+    comparisons.forEach((comparison, index) => {
+      const pending = this.#pending[index];
+      if (pending === undefined) return;
+      const { chaosCase, report } = pending;
+      Object.assign(report, comparison);
+      report.violations.push(...tokenViolations(chaosCase, comparison, cases[index] ?? []));
+    });
+  }
+
+  /** Steps of one case's time. */
+  #resultsOf(index: number, results: readonly RankResults[], stopAtMs: number): RankResults[] {
+    // Of the time between two cases too, every token is compared.
+    const fromMs = index === 0 ? 0 : (this.#pending[index]?.fromMs ?? 0);
+    const toMs = this.#pending[index + 1]?.fromMs ?? Number.POSITIVE_INFINITY;
+    return results.map((rank) => ({
+      ...rank,
+      // Engines stop one after another: what the last of them mask then is no fault.
+      steps: rank.steps.filter(
+        ({ startedAtMs, stepMillis }) =>
+          startedAtMs >= fromMs && startedAtMs < toMs && startedAtMs + stepMillis < stopAtMs,
+      ),
+    }));
   }
 
   async close(): Promise<void> {

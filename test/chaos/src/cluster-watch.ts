@@ -1,10 +1,9 @@
-import { type Bus, connectBus } from '@isobar/bus';
+import type { Bus, BusMessage } from '@isobar/bus';
 import {
   decode,
   decodeMapRecord,
   decodeProposal,
   type Fence,
-  type LeaderRecord,
   leaderRecordSchema,
   type MapRecord,
   outcomeMessageSchema,
@@ -18,6 +17,7 @@ import {
   swapStateSchema,
 } from '@isobar/protocol';
 import { z } from 'zod';
+import { awaitServer } from './await-server.js';
 import { NotSeenError } from './not-seen-error.js';
 import { laterPhase, type SeenPhase } from './swap-phase.js';
 
@@ -45,6 +45,11 @@ export class ClusterWatch {
   readonly #buses: Bus[];
   readonly #eventsSeen = new Set<string>();
   readonly #holders = new Map<string, string>();
+  /** By subject: one subject has one kind of message. */
+  readonly #lastRead = new Map<
+    string,
+    { readonly payload: Uint8Array; readonly message: unknown }
+  >();
   readonly #waiting = new Set<() => void>();
   #phase: SeenPhase | null = null;
 
@@ -55,14 +60,7 @@ export class ClusterWatch {
   }
 
   static async connect(deployment: string, servers: readonly string[]): Promise<ClusterWatch> {
-    const connected = servers.map((server, index) =>
-      connectBus({
-        servers: [server],
-        name: `chaos watch ${index}`,
-        // Servers are what is being killed.
-        onError: () => undefined,
-      }),
-    );
+    const connected = servers.map((server, index) => awaitServer(server, `chaos watch ${index}`));
     const buses = await Promise.all(connected);
     const watch = new ClusterWatch(deployment, buses);
     await Promise.all(buses.map((bus) => bus.flush()));
@@ -72,48 +70,55 @@ export class ClusterWatch {
   #listen(bus: Bus): void {
     const subjects = subjectsOf(this.deployment);
     const records = `$KV.${recordsBucket(this.deployment)}`;
-    const hear = (subject: string, take: (payload: Uint8Array) => void) => {
-      bus.subscribe(subject, ({ payload }) => {
-        take(payload);
+    const hear = <T>(
+      subject: string,
+      read: (payload: Uint8Array) => T,
+      take: (message: T) => void,
+    ) => {
+      bus.subscribe(subject, (message) => {
+        take(this.#readOnce(message, read));
         for (const wake of [...this.#waiting]) wake();
       });
     };
-    hear(subjects.swap('prepare'), (payload) => {
-      const { fence, proposal } = decode('prepare', payload, prepareSchema);
-      this.#show({ fence, version: decodeProposal(proposal).version, phase: 'preparing' });
-    });
+    hear(subjects.swap('prepare'), readPrepare, ({ fence, version }) =>
+      this.#show({ fence, version, phase: 'preparing' }),
+    );
     // The write itself, before any server has acknowledged it.
-    hear(`${records}.map.*`, (payload) => {
-      const { fence, version } = decodeMapRecord(payload);
-      this.#show({ fence, version, phase: 'deciding' });
-    });
-    hear(subjects.swap('outcome'), (payload) => this.#onOutcome(payload));
-    hear(subjects.swap('retire'), (payload) => {
-      const { fence, version } = decode('retire', payload, retireSchema);
-      this.#show({ fence, version, phase: 'retiring' });
-    });
-    hear(subjects.swap('state'), (payload) => {
-      const state = decode('swap state', payload, swapStateSchema);
+    hear(`${records}.map.*`, decodeMapRecord, ({ fence, version }) =>
+      this.#show({ fence, version, phase: 'deciding' }),
+    );
+    hear(subjects.swap('outcome'), readOutcome, (outcome) => this.#onOutcome(outcome));
+    hear(subjects.swap('retire'), readerOf('retire', retireSchema), ({ fence, version }) =>
+      this.#show({ fence, version, phase: 'retiring' }),
+    );
+    hear(subjects.swap('state'), readerOf('swap state', swapStateSchema), (state) => {
       const highest = this.leading?.state.fence.term ?? 0;
       if (state.fence.term < highest) return;
       this.heartbeats.push({ atMs: performance.now(), state });
       const { fence, open, decidedUpTo } = state;
       if (open === null) this.#show({ fence, version: decidedUpTo, phase: 'idle' });
     });
-    hear(subjects.report('*'), (payload) => {
-      const report = decode('rank report', payload, rankReportSchema);
+    hear(subjects.report('*'), readerOf('rank report', rankReportSchema), (report) => {
       this.reports.set(report.rank, report);
     });
-    hear(subjects.event('>'), (payload) => this.#onEvent(payload));
-    hear(`${records}.leader`, (payload) => {
-      const record: LeaderRecord = decode('leader record', payload, leaderRecordSchema);
+    hear(subjects.event('>'), readerOf('event', eventSchema), (event) => this.#onEvent(event));
+    hear(`${records}.leader`, readerOf('leader record', leaderRecordSchema), (record) => {
       if (record.holder !== null) this.#holders.set(keyOf(record.fence), record.holder);
     });
   }
 
-  #onOutcome(payload: Uint8Array): void {
-    const { fence, record: bytes } = decode('outcome', payload, outcomeMessageSchema);
-    const record = decodeMapRecord(bytes);
+  /** What one server tells, the others tell too: a message is the same for all of them. */
+  #readOnce<T>({ subject, payload }: BusMessage, read: (payload: Uint8Array) => T): T {
+    const last = this.#lastRead.get(subject);
+    if (last !== undefined && Buffer.compare(last.payload, payload) === 0) {
+      return last.message as T;
+    }
+    const message = read(payload);
+    this.#lastRead.set(subject, { payload, message });
+    return message;
+  }
+
+  #onOutcome({ fence, record }: { readonly fence: Fence; readonly record: MapRecord }): void {
     const { version, outcome } = record;
     this.#show({ fence, version, phase: outcome === 'void' ? 'discarding' : 'activating' });
     const told = this.outcomes.get(version) ?? new Map<string, MapRecord>();
@@ -121,8 +126,7 @@ export class ClusterWatch {
     this.outcomes.set(version, told);
   }
 
-  #onEvent(payload: Uint8Array): void {
-    const event = decode('event', payload, eventSchema);
+  #onEvent(event: AuditEvent): void {
     const text = JSON.stringify(event);
     if (this.#eventsSeen.has(text)) return;
     this.#eventsSeen.add(text);
@@ -217,6 +221,20 @@ export class ClusterWatch {
   async close(): Promise<void> {
     await Promise.all(this.#buses.map((bus) => bus.close()));
   }
+}
+
+function readerOf<T>(what: string, schema: z.ZodType<T>): (payload: Uint8Array) => T {
+  return (payload) => decode(what, payload, schema);
+}
+
+function readPrepare(payload: Uint8Array): { readonly fence: Fence; readonly version: number } {
+  const { fence, proposal } = decode('prepare', payload, prepareSchema);
+  return { fence, version: decodeProposal(proposal).version };
+}
+
+function readOutcome(payload: Uint8Array): { readonly fence: Fence; readonly record: MapRecord } {
+  const { fence, record } = decode('outcome', payload, outcomeMessageSchema);
+  return { fence, record: decodeMapRecord(record) };
 }
 
 function keyOf({ term, nonce }: Fence): string {

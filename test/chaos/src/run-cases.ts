@@ -1,3 +1,4 @@
+import { bundleServices } from './bundled-services.js';
 import type { CaseReport } from './case-report.js';
 import type { ChaosCase } from './chaos-case.js';
 import type { LeaseName } from './chaos-cluster.js';
@@ -26,8 +27,10 @@ export interface RunOptions {
 export async function runCases(rounds: readonly Round[], options: RunOptions): Promise<void> {
   const { lease, workers, runSession } = options;
   await removeLeftovers();
+  const services = await bundleServices();
+  const { scripts } = services;
   const jobs: SessionJob[] = rounds.flatMap(({ round, cases }) =>
-    planSessions(cases).map((group) => ({ cases: group, lease, round })),
+    planSessions(cases).map((group) => ({ cases: group, lease, round, scripts })),
   );
   let reporting = Promise.resolve();
   const onReport = (report: CaseReport) => {
@@ -40,5 +43,5 @@ export async function runCases(rounds: readonly Round[], options: RunOptions): P
       if (left.length > 0) jobs.unshift({ ...job, cases: left });
     }
   };
-  await Promise.all(Array.from({ length: workers }, work));
+  await Promise.all(Array.from({ length: workers }, work)).finally(services.remove);
 }

@@ -1,5 +1,6 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ServiceScripts } from '@isobar/testing';
 import { type CaseReport, emptyReport } from './case-report.js';
 import { describeFailure } from './case-run.js';
 import type { ChaosCase } from './chaos-case.js';
@@ -13,6 +14,7 @@ export interface SessionJob {
   readonly lease: LeaseName;
   /** Counted from 1. */
   readonly round: number;
+  readonly scripts: ServiceScripts;
 }
 
 export type OnReport = (report: CaseReport) => Promise<void>;
@@ -56,12 +58,12 @@ export async function runSession(job: SessionJob, onReport: OnReport): Promise<C
 }
 
 function start(
-  { lease }: SessionJob,
+  { lease, scripts }: SessionJob,
   { activation, phase }: ChaosCase,
   environment: EnvironmentName,
 ): Promise<ChaosSession> {
   const engineFaults = phase === 'discarding' ? voidVersions : {};
-  return ChaosSession.start({ activation, lease, environment, engineFaults });
+  return ChaosSession.start({ scripts, activation, lease, environment, engineFaults });
 }
 
 async function keepLogs(session: ChaosSession, { case: name, round }: CaseReport): Promise<void> {

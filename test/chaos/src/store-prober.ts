@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Bus, connectBus, type Records } from '@isobar/bus';
+import type { Bus, Records } from '@isobar/bus';
 import { IsobarError } from '@isobar/protocol';
 import { type Acknowledgements, probeIntervalMs } from './acknowledgements.js';
+import { awaitServer } from './await-server.js';
 
 export interface StoreProberOptions {
   /** The one server that this prober writes through. */
@@ -30,12 +31,7 @@ export class StoreProber {
 
   static async start(options: StoreProberOptions): Promise<StoreProber> {
     const { server, key } = options;
-    // Failures are what it measures.
-    const onError = () => undefined;
-    const prober = new StoreProber(
-      options,
-      await connectBus({ servers: [server], name: key, onError }),
-    );
+    const prober = new StoreProber(options, await awaitServer(server, key));
     prober.#running = prober.#run();
     return prober;
   }
