@@ -8,11 +8,11 @@ import { NatsServers, natsServerName } from './nats-servers.js';
 import { loopbackPlacement, type Placement } from './placement.js';
 import { ProcessGuard } from './process-guard.js';
 
-/** Scripts of the services; a library does not know where they are. */
+/** Each service's script, and the words before its arguments; a library does not know where they are. */
 export interface ServiceScripts {
-  readonly engine: string;
-  readonly agent: string;
-  readonly coordinator: string;
+  readonly engine: readonly string[];
+  readonly agent: readonly string[];
+  readonly coordinator: readonly string[];
 }
 
 /** One nats-server that asks for credentials, and those of each process. */
@@ -324,14 +324,14 @@ export class Cluster {
 
   async #startService(
     name: string,
-    script: string,
+    script: readonly string[],
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const { commandPrefix } = placementsOf(this.options)(name);
     const service = new ManagedProcess({
       name,
-      command: [...commandPrefix, process.execPath, script, ...args],
+      command: [...commandPrefix, process.execPath, ...script, ...args],
       environment: { ...withoutOptions, ...environment },
       guard: this.#guard,
       logPath: join(this.directory, 'logs', `${name}.log`),
