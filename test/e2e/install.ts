@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { ProcessGuard } from '@isobar/testing';
 import type { TestProject } from 'vitest/node';
 
 declare module 'vitest' {
@@ -18,15 +19,16 @@ const script = fileURLToPath(new URL('../../scripts/bundle.js', import.meta.url)
 
 /** Bundles the processes once for all tests of a project; afterwards removes them. */
 export default async function install(project: TestProject): Promise<() => Promise<void>> {
+  const guard = new ProcessGuard();
   const folder = await mkdtemp(join(tmpdir(), 'isobar-installed-'));
-  const remove = () => rm(folder, { recursive: true, force: true });
+  guard.removeAtEnd(folder);
   try {
     const out = join(folder, 'bundle');
     await run(process.execPath, [script, '--out', out, '--with-reference-engine']);
     project.provide('installed', out);
   } catch (error) {
-    await remove();
+    await guard.close();
     throw error;
   }
-  return remove;
+  return () => guard.close();
 }
