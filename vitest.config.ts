@@ -1,7 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
+/** What is built runs as it is: through the tests' own loader it takes twice as long. */
+const server = { deps: { external: [/\/dist\//] } };
+
 /** Clusters of processes wait as much as they work: two at a time, after what needs none. */
-const clusters = { maxWorkers: 2, sequence: { groupOrder: 1 } };
+const clusters = { maxWorkers: 2, sequence: { groupOrder: 1 }, server };
+
+/** With the processes as they are shipped. */
+const installed = { globalSetup: 'test/e2e/install.ts' };
 
 export default defineConfig({
   test: {
@@ -24,6 +30,7 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 60_000,
           ...clusters,
+          ...installed,
         },
       },
       {
@@ -33,6 +40,7 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 600_000,
           ...clusters,
+          ...installed,
         },
       },
       {
@@ -52,8 +60,7 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 120_000,
           ...clusters,
-          // What is built runs as it is: through the test's own loader it is slower.
-          server: { deps: { external: [/\/dist\//] } },
+          ...installed,
         },
       },
       {
@@ -69,8 +76,7 @@ export default defineConfig({
           name: 'simulation',
           include: ['test/simulation/*.test.ts'],
           testTimeout: 120_000,
-          // What is built runs as it is: through the test's own loader it takes twice as long.
-          server: { deps: { external: [/\/dist\//] } },
+          server,
         },
       },
       {

@@ -40,7 +40,7 @@ export async function buildPreviousRelease(): Promise<Release> {
   const { version, commit } = previousRelease;
   const folder = join(cache, `${version}-${commit.slice(0, 12)}`);
   if (!existsSync(folder)) await buildInto(folder, commit);
-  const service = (name: string) => join(folder, 'services', name, 'dist', 'main.js');
+  const service = (name: string) => [join(folder, 'services', name, 'dist', 'main.js')];
   return {
     scripts: {
       engine: service('reference-engine'),

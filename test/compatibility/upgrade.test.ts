@@ -1,8 +1,8 @@
-import { serviceScripts } from '@isobar/operator-cli';
 import { softwareVersion } from '@isobar/protocol';
 import type { ServiceScripts } from '@isobar/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { isobarBin, startNode } from '../e2e/run-isobar.js';
+import { installedIsobar, installedScripts } from '../e2e/installed.js';
+import { startNode } from '../e2e/run-isobar.js';
 import { noTokenWrong, SmallCluster } from '../e2e/small-cluster.js';
 import {
   buildPreviousRelease,
@@ -98,7 +98,7 @@ async function replaceEngines(small: SmallCluster): Promise<void> {
   for (const rank of ranks) {
     const where = ['--server', small.cluster.natsUrl, '--deployment', 'demo'];
     const leave = ['leave', `${rank}`, '--yes', '--wait', '60s'];
-    await done(isobarBin, ...where, ...leave);
+    await done(installedIsobar, ...where, ...leave);
     expect(await small.cluster.process(`engine-${rank}`).stop(stopDeadlineMs)).toBe(0);
     await small.cluster.restart(`engine-${rank}`);
     await vi.waitFor(async () => {
@@ -135,7 +135,7 @@ describe.skipIf(!isThere)(`an upgrade from ${previousRelease.version}`, () => {
     async (activation) => {
       const small = await start(before.scripts, activation);
       await run(small, previousRelease.version);
-      small.cluster.useScripts(serviceScripts);
+      small.cluster.useScripts(installedScripts);
       await replaceCoordinators(small);
       await swapped(small);
       await replaceAgents(small);
@@ -147,7 +147,7 @@ describe.skipIf(!isThere)(`an upgrade from ${previousRelease.version}`, () => {
   );
 
   it('can go back: coordinators and agents, over the records and files of the new release', async () => {
-    const small = await start(serviceScripts, 'two-table');
+    const small = await start(installedScripts, 'two-table');
     small.cluster.useScripts(before.scripts);
     await replaceAgents(small);
     await replaceCoordinators(small);
@@ -162,7 +162,7 @@ describe.skipIf(!isThere)(`an upgrade from ${previousRelease.version}`, () => {
     const where = ['--server', small.cluster.natsUrl, '--deployment', 'demo'];
     const isobar = (script: string, ...args: string[]) => done(script, ...where, ...args);
     for (const _release of ['before', 'now']) {
-      for (const script of [before.isobar, isobarBin]) {
+      for (const script of [before.isobar, installedIsobar]) {
         const status = JSON.parse(await isobar(script, 'status', '--json'));
         expect(status).toMatchObject({ mode: 'observe' });
         await isobar(script, 'pause', '--yes');
@@ -171,7 +171,7 @@ describe.skipIf(!isThere)(`an upgrade from ${previousRelease.version}`, () => {
         await isobar(script, 'drain', '3', '--yes', '--wait', '60s');
         await isobar(script, 'undrain', '3', '--yes', '--wait', '60s');
       }
-      small.cluster.useScripts(serviceScripts);
+      small.cluster.useScripts(installedScripts);
       await replaceCoordinators(small);
     }
     await ends(small);

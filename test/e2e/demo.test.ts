@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { dataFolder } from './data-folder.js';
-import { runIsobar } from './run-isobar.js';
+import { runIsobarOfClone } from './run-isobar.js';
 
 const captured = [
   { file: 'dsv2lite-loads.jsonl.gz', activation: 'two-table' },
@@ -10,7 +10,13 @@ const captured = [
 ] as const;
 
 async function expectBalanced(...args: string[]): Promise<void> {
-  const { code, stdout, stderr } = await runIsobar('demo', '--duration', '30s', '--json', ...args);
+  const { code, stdout, stderr } = await runIsobarOfClone(
+    'demo',
+    '--duration',
+    '30s',
+    '--json',
+    ...args,
+  );
   expect(code, stderr).toBe(0);
   const report = JSON.parse(stdout);
   expect(report).toMatchObject({

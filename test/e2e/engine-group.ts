@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { ExpertMapping, planTransfers } from '@isobar/eplb';
 import {
   type Activation,
@@ -27,10 +26,10 @@ import {
 import { ManagedProcess, ProcessGuard } from '@isobar/testing';
 import { generateTrace, writeTrace } from '@isobar/trace';
 import { EngineUnderTest } from './engine-under-test.js';
+import { installedScripts } from './installed.js';
 import { withoutRanks } from './without-ranks.js';
 
 const model = { numLayers: 3, numExperts: 12, topK: 2 };
-const engineScript = fileURLToPath(import.meta.resolve('@isobar/reference-engine/main'));
 const deadlineMs = 60_000;
 const agentOf = (rank: number) => rank.toString(16).padStart(16, '0');
 const pollMs = 20;
@@ -171,7 +170,7 @@ export class EngineGroup {
     await writeFile(settingsPath, JSON.stringify(settings));
     const process_ = new ManagedProcess({
       name: `engine-${rank}`,
-      command: [process.execPath, engineScript, settingsPath],
+      command: [process.execPath, ...installedScripts.engine, settingsPath],
       guard: this.#guard,
       logPath: this.logPath(rank),
       isReady: (line) => line.includes('"msg":"serving"'),

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataFolder } from './data-folder.js';
-import { isobarBin, runIsobar } from './run-isobar.js';
+import { installedIsobar } from './installed.js';
+import { runIsobar } from './run-isobar.js';
 
 let folder = '';
 let loads = '';
@@ -50,9 +51,13 @@ describe('isobar plan --loads', () => {
     await writeFile(big, JSON.stringify(Array(64).fill(row)));
     // A pipe holds 64 KiB: the plan is longer, so the command is still writing when head leaves.
     const command = `"$0" "$1" plan --loads "$2" --ranks 8 --slots 512 --budget 1 --json | head -c 1`;
-    const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath, isobarBin, big], {
-      encoding: 'utf8',
-    });
+    const { stdout, stderr } = spawnSync(
+      'sh',
+      ['-c', command, process.execPath, installedIsobar, big],
+      {
+        encoding: 'utf8',
+      },
+    );
     expect({ stdout, stderr }).toEqual({ stdout: '{', stderr: '' });
   });
 

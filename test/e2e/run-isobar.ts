@@ -1,8 +1,9 @@
 import { type ChildProcess, type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { installedIsobar } from './installed.js';
 
-export const isobarBin = fileURLToPath(
+const isobarOfClone = fileURLToPath(
   new URL('../../services/operator-cli/bin/isobar.js', import.meta.url),
 );
 
@@ -25,9 +26,14 @@ export function runIsobar(...args: string[]): Promise<IsobarRun> {
   return startIsobar(...args).ended;
 }
 
+/** As it is in a clone of the project, which alone has the demo. */
+export function runIsobarOfClone(...args: string[]): Promise<IsobarRun> {
+  return startNode(isobarOfClone, ...args).ended;
+}
+
 /** As `runIsobar`, with something to read on its standard input. */
 export function runIsobarOn(input: string, ...args: string[]): Promise<IsobarRun> {
-  const child = spawn(process.execPath, [isobarBin, ...args], { stdio: 'pipe' });
+  const child = spawn(process.execPath, [installedIsobar, ...args], { stdio: 'pipe' });
   // It may end without having read.
   child.stdin.on('error', () => undefined);
   child.stdin.end(input);
@@ -35,7 +41,7 @@ export function runIsobarOn(input: string, ...args: string[]): Promise<IsobarRun
 }
 
 export function startIsobar(...args: string[]): RunningIsobar {
-  return startNode(isobarBin, ...args);
+  return startNode(installedIsobar, ...args);
 }
 
 /** A script of the command line's, such as that of another release. */
@@ -51,7 +57,7 @@ export const hasTerminals = spawnSync('script', ['--version']).status === 0;
  * child's standard input is typed.
  */
 export function startAtTerminal(...args: string[]): RunningIsobar & { type(keys: string): void } {
-  const words = [process.execPath, isobarBin, ...args].map((word) => `'${word}'`).join(' ');
+  const words = [process.execPath, installedIsobar, ...args].map((word) => `'${word}'`).join(' ');
   const child = spawn('script', ['-qefc', `stty rows 30 cols 100; exec ${words}`, '/dev/null'], {
     stdio: 'pipe',
     env: { ...process.env, TERM: 'xterm', SHELL: '/bin/sh' },

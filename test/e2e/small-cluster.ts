@@ -14,6 +14,7 @@ import { Cluster, type ClusterOptions } from '@isobar/testing';
 import { generateTrace } from '@isobar/trace';
 import { expect, vi } from 'vitest';
 import { z } from 'zod';
+import { installedScripts } from './installed.js';
 
 const eventSchema = z.looseObject({
   kind: z.string(),
@@ -73,7 +74,7 @@ export function smallClusterOptions(options: SmallClusterOptions = {}): ClusterO
   const cluster = demoCluster(demo, trace);
   return {
     ...cluster,
-    scripts: options.scripts ?? cluster.scripts,
+    scripts: options.scripts ?? installedScripts,
     topology: options.topology ?? cluster.topology,
     numCoordinators: options.numCoordinators ?? 1,
     numNatsServers: options.numNatsServers ?? 1,

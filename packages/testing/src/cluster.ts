@@ -8,14 +8,11 @@ import { NatsServers, natsServerName } from './nats-servers.js';
 import { loopbackPlacement, type Placement } from './placement.js';
 import { ProcessGuard } from './process-guard.js';
 
-/** A script's path, alone or with what comes before its arguments: one may run several services. */
-export type ServiceScript = string | readonly [path: string, ...before: string[]];
-
-/** Scripts of the services; a library does not know where they are. */
+/** Each service's script, and the words before its arguments; a library does not know where they are. */
 export interface ServiceScripts {
-  readonly engine: ServiceScript;
-  readonly agent: ServiceScript;
-  readonly coordinator: ServiceScript;
+  readonly engine: readonly string[];
+  readonly agent: readonly string[];
+  readonly coordinator: readonly string[];
 }
 
 /** One nats-server that asks for credentials, and those of each process. */
@@ -327,14 +324,14 @@ export class Cluster {
 
   async #startService(
     name: string,
-    script: ServiceScript,
+    script: readonly string[],
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
   ): Promise<void> {
     const { commandPrefix } = placementsOf(this.options)(name);
     const service = new ManagedProcess({
       name,
-      command: [...commandPrefix, process.execPath, ...[script].flat(), ...args],
+      command: [...commandPrefix, process.execPath, ...script, ...args],
       environment: { ...withoutOptions, ...environment },
       guard: this.#guard,
       logPath: join(this.directory, 'logs', `${name}.log`),

@@ -1,4 +1,10 @@
 export {
+  type BundledServices,
+  bundledIsobar,
+  bundledScripts,
+  bundleServices,
+} from './bundled-services.js';
+export {
   Cluster,
   type ClusterOptions,
   type ClusterSecurity,

@@ -6,7 +6,6 @@ export {
   demoTrace,
   pauseAndSettle,
   runDemo,
-  serviceScripts,
   type WatchedRun,
 } from './demo/demo.js';
 export type { DemoOptions } from './demo/demo-options.js';

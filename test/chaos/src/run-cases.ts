@@ -1,4 +1,5 @@
-import { bundleServices } from './bundled-services.js';
+import { fileURLToPath } from 'node:url';
+import { bundledScripts, bundleServices } from '@isobar/testing';
 import type { CaseReport } from './case-report.js';
 import type { ChaosCase } from './chaos-case.js';
 import type { LeaseName } from './chaos-cluster.js';
@@ -23,12 +24,14 @@ export interface RunOptions {
   readonly onReport: (report: CaseReport) => Promise<void>;
 }
 
+const bundler = fileURLToPath(new URL('../../../scripts/bundle.js', import.meta.url));
+
 /** Runs the rounds in groups of cases that can share a cluster, several clusters at a time. */
 export async function runCases(rounds: readonly Round[], options: RunOptions): Promise<void> {
   const { lease, workers, runSession } = options;
   await removeLeftovers();
-  const services = await bundleServices();
-  const { scripts } = services;
+  const services = await bundleServices(bundler);
+  const scripts = bundledScripts(services.directory);
   const jobs: SessionJob[] = rounds.flatMap(({ round, cases }) =>
     planSessions(cases).map((group) => ({ cases: group, lease, round, scripts })),
   );

@@ -25,10 +25,10 @@ const leaderDeadlineMs = 60_000;
 const settleDeadlineMs = 60_000;
 
 /** Scripts of the services beside this one. */
-export const serviceScripts: ServiceScripts = {
-  engine: fileURLToPath(import.meta.resolve('@isobar/reference-engine/main')),
-  agent: fileURLToPath(import.meta.resolve('@isobar/rank-agent/main')),
-  coordinator: fileURLToPath(import.meta.resolve('@isobar/coordinator/main')),
+const serviceScripts: ServiceScripts = {
+  engine: [fileURLToPath(import.meta.resolve('@isobar/reference-engine/main'))],
+  agent: [fileURLToPath(import.meta.resolve('@isobar/rank-agent/main'))],
+  coordinator: [fileURLToPath(import.meta.resolve('@isobar/coordinator/main'))],
 };
 
 /** Settings of a cluster on one small machine: experts of 64 KiB, steps of a fifth of a second. */
