@@ -131,4 +131,21 @@ describe('refusals that reports tell', () => {
       { kind: 'order-refused', rank: 0, refused: stage },
     ]);
   });
+
+  it('are remembered up to a limit, the newest of them', () => {
+    const group = settledGroup(2);
+    const tell = (version: number) => {
+      const refused = {
+        order: 'stage',
+        version,
+        code: 'ISOBAR_ENGINE_NO_SPARE_BUFFERS',
+        reason: '',
+      };
+      group.send({ kind: 'report', report: { ...group.report(1), refused } });
+      return group.effectsOf('order-refused').length;
+    };
+    for (let version = 1; version <= 1_030; version += 1) expect(tell(version)).toBe(version);
+    expect(group.state.refusals).toHaveLength(1_024);
+    expect([tell(1_030), tell(7), tell(6)]).toEqual([1_030, 1_030, 1_031]);
+  });
 });

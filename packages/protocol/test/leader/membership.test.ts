@@ -421,6 +421,22 @@ describe('a joining engine', () => {
     expect(group.memberRanks).toEqual([0, 1, 3]);
     expect(alarms(group, 'engines-disagree')).toMatchObject([{ rank: 2, field: 'activation' }]);
   });
+
+  it('is remembered so that it is told once, up to a limit, the newest of them', () => {
+    const group = settledGroup(4);
+    const stranger = group.answer(2);
+    const { engine } = stranger;
+    if (engine === null) throw new Error('the rank has an engine');
+    const tell = (life: number) => {
+      const incarnation = incarnationOf(2, life);
+      const description = { ...engine.description, incarnation, activation: 'in-place' as const };
+      group.send({ kind: 'answer', answer: { ...stranger, engine: { ...engine, description } } });
+      return alarms(group, 'engines-disagree').length;
+    };
+    for (let life = 1; life <= 1_030; life += 1) expect(tell(life)).toBe(life);
+    expect(group.state.strangers).toHaveLength(1_024);
+    expect([tell(1_030), tell(7), tell(6)]).toEqual([1_030, 1_030, 1_031]);
+  });
 });
 
 describe('a leave', () => {
