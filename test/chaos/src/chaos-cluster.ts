@@ -108,7 +108,7 @@ export function chaosClusterOptions(options: ChaosClusterOptions): ClusterOption
       gainShareMin: 0,
       interference: 0,
       backOffMs: 500,
-      tickMs: 200,
+      tickMs: 100,
       ...leases[lease],
     },
     nats: { ...connections[lease] },

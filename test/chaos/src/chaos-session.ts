@@ -12,13 +12,7 @@ import { command } from './ask-any.js';
 import { type CaseReport, caseReportSchema, emptyReport } from './case-report.js';
 import { describeFailure, longestWithoutLeader, recover, settled, strike } from './case-run.js';
 import type { ChaosCase } from './chaos-case.js';
-import {
-  chaosClusterOptions,
-  type LeaseName,
-  leadershipBackMs,
-  numNatsServers,
-  numRanks,
-} from './chaos-cluster.js';
+import { chaosClusterOptions, type LeaseName, numNatsServers, numRanks } from './chaos-cluster.js';
 import type { ChaosScene } from './chaos-scene.js';
 import { ClusterWatch } from './cluster-watch.js';
 import { createEnvironment, type EnvironmentName, removeEnvironment } from './environment.js';
@@ -33,6 +27,8 @@ const commandDeadlineMs = 60_000;
 export interface ChaosSessionOptions {
   readonly scripts: ServiceScripts;
   readonly lease: LeaseName;
+  /** SessionJob.withoutLeaderMaxMs */
+  readonly withoutLeaderMaxMs: number | null;
   readonly activation: ChaosCase['activation'];
   readonly environment: EnvironmentName;
   readonly engineFaults: Faults;
@@ -51,11 +47,17 @@ interface PendingReport {
  */
 export class ChaosSession {
   readonly #scene: ChaosScene;
+  readonly #withoutLeaderMaxMs: number | null;
   readonly #probers: readonly StoreProber[];
   readonly #pending: PendingReport[] = [];
 
-  private constructor(scene: ChaosScene, probers: readonly StoreProber[]) {
+  private constructor(
+    scene: ChaosScene,
+    probers: readonly StoreProber[],
+    withoutLeaderMaxMs: number | null,
+  ) {
     this.#scene = scene;
+    this.#withoutLeaderMaxMs = withoutLeaderMaxMs;
     this.#probers = probers;
   }
 
@@ -79,7 +81,7 @@ export class ChaosSession {
       const acknowledgements = new Acknowledgements();
       const probers = await startProbers(cluster, acknowledgements);
       const scene = { cluster, watch, acknowledgements, lease, ...environment };
-      return new ChaosSession(scene, probers);
+      return new ChaosSession(scene, probers, options.withoutLeaderMaxMs);
     } catch (error) {
       await cluster?.close();
       await removeEnvironment(environment);
@@ -112,7 +114,8 @@ export class ChaosSession {
     report.storeStalledMs = Math.round(
       this.#scene.acknowledgements.stalledMs(startedMs, performance.now()),
     );
-    if (withoutLeaderMs > leadershipBackMs[lease]) {
+    const withoutLeaderMaxMs = this.#withoutLeaderMaxMs ?? Number.POSITIVE_INFINITY;
+    if (withoutLeaderMs > withoutLeaderMaxMs) {
       const text = `without a leader for ${report.withoutLeaderMs} ms, stalls of the store not counted`;
       report.violations.push(text);
     }

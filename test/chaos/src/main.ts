@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { appendReport, type CaseReport, readReports } from './case-report.js';
 import { chaosCases } from './chaos-cases.js';
-import type { LeaseName } from './chaos-cluster.js';
+import { type LeaseName, leadershipBackMs } from './chaos-cluster.js';
 import { runCases } from './run-cases.js';
 import { runSessionProcess } from './session-process.js';
 import { summarize } from './summary.js';
@@ -84,7 +84,9 @@ async function main(): Promise<void> {
     if (resume !== undefined) await appendReport(resume, report);
     if (!report.ok && report.skipped === undefined) process.exitCode = 1;
   };
-  await runCases(rounds, { lease, workers, runSession: runSessionProcess, onReport });
+  const withoutLeaderMaxMs = leadershipBackMs[lease];
+  const runSession = runSessionProcess;
+  await runCases(rounds, { lease, withoutLeaderMaxMs, workers, runSession, onReport });
   process.stderr.write(summarize(reports));
 }
 

@@ -16,6 +16,8 @@ export interface Round {
 
 export interface RunOptions {
   readonly lease: LeaseName;
+  /** SessionJob.withoutLeaderMaxMs */
+  readonly withoutLeaderMaxMs: number | null;
   /** Clusters at a time. */
   readonly workers: number;
   /** Runs a job; gives the cases that are left for a cluster of their own. */
@@ -28,12 +30,18 @@ const bundler = fileURLToPath(new URL('../../../scripts/bundle.js', import.meta.
 
 /** Runs the rounds in groups of cases that can share a cluster, several clusters at a time. */
 export async function runCases(rounds: readonly Round[], options: RunOptions): Promise<void> {
-  const { lease, workers, runSession } = options;
+  const { lease, withoutLeaderMaxMs, workers, runSession } = options;
   await removeLeftovers();
   const services = await bundleServices(bundler);
   const scripts = bundledScripts(services.directory);
   const jobs: SessionJob[] = rounds.flatMap(({ round, cases }) =>
-    planSessions(cases).map((group) => ({ cases: group, lease, round, scripts })),
+    planSessions(cases).map((group) => ({
+      cases: group,
+      lease,
+      withoutLeaderMaxMs,
+      round,
+      scripts,
+    })),
   );
   let reporting = Promise.resolve();
   const onReport = (report: CaseReport) => {

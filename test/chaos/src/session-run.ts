@@ -12,6 +12,8 @@ import { type EnvironmentName, environmentMissing, environmentOf } from './envir
 export interface SessionJob {
   readonly cases: readonly ChaosCase[];
   readonly lease: LeaseName;
+  /** Longer without a leader is a violation, stalls of the store not counted; null: it is only told. */
+  readonly withoutLeaderMaxMs: number | null;
   /** Counted from 1. */
   readonly round: number;
   readonly scripts: ServiceScripts;
@@ -58,12 +60,19 @@ export async function runSession(job: SessionJob, onReport: OnReport): Promise<C
 }
 
 function start(
-  { lease, scripts }: SessionJob,
+  { lease, withoutLeaderMaxMs, scripts }: SessionJob,
   { activation, phase }: ChaosCase,
   environment: EnvironmentName,
 ): Promise<ChaosSession> {
   const engineFaults = phase === 'discarding' ? voidVersions : {};
-  return ChaosSession.start({ scripts, activation, lease, environment, engineFaults });
+  return ChaosSession.start({
+    scripts,
+    activation,
+    lease,
+    withoutLeaderMaxMs,
+    environment,
+    engineFaults,
+  });
 }
 
 async function keepLogs(session: ChaosSession, { case: name, round }: CaseReport): Promise<void> {
