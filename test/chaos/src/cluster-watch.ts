@@ -45,18 +45,13 @@ export class ClusterWatch {
   readonly #buses: Bus[];
   readonly #eventsSeen = new Set<string>();
   readonly #holders = new Map<string, string>();
-  /** By subject: one subject has one kind of message. */
-  readonly #lastRead = new Map<
-    string,
-    { readonly payload: Uint8Array; readonly message: unknown }
-  >();
   readonly #waiting = new Set<() => void>();
   #phase: SeenPhase | null = null;
 
   private constructor(deployment: string, buses: Bus[]) {
     this.deployment = deployment;
     this.#buses = buses;
-    for (const bus of buses) this.#listen(bus);
+    this.#listen();
   }
 
   static async connect(deployment: string, servers: readonly string[]): Promise<ClusterWatch> {
@@ -67,7 +62,7 @@ export class ClusterWatch {
     return watch;
   }
 
-  #listen(bus: Bus): void {
+  #listen(): void {
     const subjects = subjectsOf(this.deployment);
     const records = `$KV.${recordsBucket(this.deployment)}`;
     const hear = <T>(
@@ -75,10 +70,13 @@ export class ClusterWatch {
       read: (payload: Uint8Array) => T,
       take: (message: T) => void,
     ) => {
-      bus.subscribe(subject, (message) => {
-        take(this.#readOnce(message, read));
-        for (const wake of [...this.#waiting]) wake();
-      });
+      const readOnce = readingOnce(read);
+      for (const bus of this.#buses) {
+        bus.subscribe(subject, (message) => {
+          take(readOnce(message));
+          for (const wake of [...this.#waiting]) wake();
+        });
+      }
     };
     hear(subjects.swap('prepare'), readPrepare, ({ fence, version }) =>
       this.#show({ fence, version, phase: 'preparing' }),
@@ -105,17 +103,6 @@ export class ClusterWatch {
     hear(`${records}.leader`, readerOf('leader record', leaderRecordSchema), (record) => {
       if (record.holder !== null) this.#holders.set(keyOf(record.fence), record.holder);
     });
-  }
-
-  /** What one server tells, the others tell too: a message is the same for all of them. */
-  #readOnce<T>({ subject, payload }: BusMessage, read: (payload: Uint8Array) => T): T {
-    const last = this.#lastRead.get(subject);
-    if (last !== undefined && Buffer.compare(last.payload, payload) === 0) {
-      return last.message as T;
-    }
-    const message = read(payload);
-    this.#lastRead.set(subject, { payload, message });
-    return message;
   }
 
   #onOutcome({ fence, record }: { readonly fence: Fence; readonly record: MapRecord }): void {
@@ -221,6 +208,18 @@ export class ClusterWatch {
   async close(): Promise<void> {
     await Promise.all(this.#buses.map((bus) => bus.close()));
   }
+}
+
+/** What one server tells, the others tell too: of a subject, what is told again is read once. */
+function readingOnce<T>(read: (payload: Uint8Array) => T): (message: BusMessage) => T {
+  const newest = new Map<string, { readonly payload: Uint8Array; readonly message: T }>();
+  return ({ subject, payload }) => {
+    const last = newest.get(subject);
+    if (last !== undefined && Buffer.compare(last.payload, payload) === 0) return last.message;
+    const message = read(payload);
+    newest.set(subject, { payload, message });
+    return message;
+  };
 }
 
 function readerOf<T>(what: string, schema: z.ZodType<T>): (payload: Uint8Array) => T {
