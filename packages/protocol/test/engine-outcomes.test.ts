@@ -9,6 +9,7 @@ import {
   raiseFence,
   recordActivated,
   recordCut,
+  recordRetired,
   recordSwitch,
   recordVote,
 } from '@isobar/protocol';
@@ -165,6 +166,13 @@ describe('a member that a version does not list', () => {
     expect(state.outcomes.map(({ version }) => version)).toEqual([3]);
     const { record, bytes } = committed(3, 1, { members: others });
     expect(applyPeerOutcome(member, peer, record, bytes).action).toBe('stop');
+  });
+
+  it('goes on refusing whom it has cut, by whose version it routes still', () => {
+    const cut = recordCut(member, fence, peer);
+    const { state } = take(cut, committed(2, 1, { members: [otherPeer] }));
+    expect(state.standing).toBe('stopped');
+    expect(recordRetired(state, fence, 1).cuts).toEqual([peer]);
   });
 
   it('returns no more under its incarnation', () => {

@@ -321,6 +321,10 @@ export class World {
     const members = group.map(({ member }) => member);
     this.log(() => 'the group starts, on its start mapping');
     for (const engine of group) engine.form(members);
+    // A second process of a rank finds a group that runs.
+    for (const engine of waiting) {
+      if (engine.phase === 'waiting' && group.some((peer) => isLinked(engine, peer))) engine.join();
+    }
   }
 
   /** Links or servers have changed: who notices, does. */

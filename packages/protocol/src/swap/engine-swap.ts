@@ -277,11 +277,12 @@ export function recordRetired(
 
 /**
  * Who is listed by no version that this engine holds or has voted for is heard by it no more, cut
- * or not: a retired version's dead may be forgotten.
+ * or not: a retired version's dead may be forgotten. Who has stopped routes on by a version older than
+ * the newest that it knows of.
  */
 function cutsNeeded(state: EngineSwapState): readonly Member[] {
   const { cuts } = state;
-  if (cuts.length === 0) return cuts;
+  if (cuts.length === 0 || state.standing === 'stopped') return cuts;
   const members = [...committedMembers(state), ...votedMembers(state)];
   const needed = cuts.filter((cut) => includesMember(members, cut));
   return needed.length === cuts.length ? cuts : needed;
