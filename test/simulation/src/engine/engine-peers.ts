@@ -37,10 +37,16 @@ export class EnginePeers {
     );
   }
 
-  /** Refuses who is cut, who has been replaced, and who serves without being listed. */
+  /** Beside whom it keeps no connection with, refuses who has stopped: that one takes part no more. */
   accepts(end: FabricEnd): boolean {
-    const engine = this.#engine;
     const peer = this.#world.engineAt(end.station);
+    const hasStopped = peer.phase === 'running' && peer.swap.standing === 'stopped';
+    return !hasStopped && this.#keeps(peer);
+  }
+
+  /** But not who is cut, who has been replaced, and who serves without being listed. */
+  #keeps(peer: SimulatedEngine): boolean {
+    const engine = this.#engine;
     if (engine.phase === 'waiting') return true;
     if (engine.hasCut(peer) || this.#isReplaced(peer)) return false;
     if (peer.phase === 'waiting' || peer.swap.standing !== 'serving') return true;
@@ -63,7 +69,7 @@ export class EnginePeers {
   /** Connections of engines that the newest record has removed, or that are cut, are ended. */
   leaveBehind(): void {
     for (const peer of this.#world.engines) {
-      if (peer !== this.#engine && !this.accepts(peer))
+      if (peer !== this.#engine && !this.#keeps(peer))
         this.#world.fabric.unlink(this.#engine, peer);
     }
   }

@@ -108,10 +108,8 @@ export function movedElsewhere(forMs: number): Fault {
       });
       // When it is back the old machine is a second one for its rank, and is ended by its owner.
       clock.later(forMs + 20_000 + random.next() * 20_000, () => {
-        for (const process of [engine.process, agent.process]) {
-          supervisor.hold(process);
-          scheduler.crash(process);
-        }
+        const agents = world.agents.filter((one) => one.engine === engine);
+        for (const { process } of [engine, ...agents]) supervisor.takeAway(process);
       });
     },
   };

@@ -19,6 +19,8 @@ export class Supervisor {
   readonly #active: boolean;
   /** Processes that stay down until they are let go. */
   readonly #held = new Set<VirtualProcess>();
+  /** Processes whose machine is there no more. */
+  readonly #takenAway = new Set<VirtualProcess>();
   /** Ranks that have left: their engines are ended for good. */
   readonly #left = new Set<number>();
 
@@ -38,8 +40,16 @@ export class Supervisor {
     this.#held.add(process);
   }
 
+  /** The machine is there no more: whatever else happens, the process never runs again. */
+  takeAway(process: VirtualProcess): void {
+    this.#takenAway.add(process);
+    this.hold(process);
+    this.#world.scheduler.crash(process);
+  }
+
   /** @param afterMs it is started; as long as for any other death where absent */
   release(process: VirtualProcess, afterMs?: number): void {
+    if (this.#takenAway.has(process)) return;
     if (this.#held.delete(process) && !process.alive) this.#startSoon(process, afterMs);
   }
 
