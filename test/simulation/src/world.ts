@@ -334,12 +334,17 @@ export class World {
     this.fabric.changed();
   }
 
+  #onEngineCrash(engine: SimulatedEngine): void {
+    engine.died();
+    const agents = this.agents.filter((agent) => agent.engine === engine);
+    this.rules.engineDied(engine, agents);
+  }
+
   #onCrash(process: VirtualProcess): void {
     this.log(() => `${process.name} dies`);
     switch (process.kind) {
       case 'engine':
-        this.engineAt(process.index).died();
-        this.rules.engineDied();
+        this.#onEngineCrash(this.engineAt(process.index));
         break;
       case 'agent':
         for (const agent of this.agents) if (agent.process === process) agent.died();

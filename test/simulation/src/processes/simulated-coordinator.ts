@@ -44,6 +44,8 @@ export class SimulatedCoordinator {
   #nextToken = 1_000_000;
   readonly #outcomesReplies = new Map<number, OutcomesReply>();
   readonly #leaves: LeaveQuestions;
+  /** Incarnation whose report the step under way is about. */
+  #witness: string | null = null;
   view: LeadersView | null = null;
   control: ControlRecord | null = null;
 
@@ -95,6 +97,7 @@ export class SimulatedCoordinator {
   step(event: CoordinatorEvent): void {
     const { machines, rules, scheduler } = this.#world;
     const before = this.#state;
+    this.#witness = event.kind === 'report' ? (event.report.engine?.incarnation ?? null) : null;
     const nowMs = this.process.localMs(scheduler.nowMs);
     const { state, effects } = machines.stepCoordinator(before, event, nowMs);
     this.#state = this.#withSmallMessages(state);
@@ -393,7 +396,7 @@ export class SimulatedCoordinator {
 
   #onDecided(record: MapRecord): void {
     const { rules, reader } = this.#world;
-    rules.outcomes.announced(record, this.name);
+    rules.outcomes.announced(record, this.name, this.#witness);
     if (record.outcome !== 'committed') return;
     const { version, digest, members } = record;
     this.view = { version, digest, members, mapping: reader.mapping(record) };

@@ -41,7 +41,15 @@ export class OutcomeRules {
   readonly #countedOut = new Set<string>();
   /** The newest committed version that any rank has acted on. */
   newestActed: CommittedRecord | null = null;
-  readonly #announced = new Map<number, { readonly content: string; readonly who: string }>();
+  readonly #announced = new Map<
+    number,
+    {
+      readonly content: string;
+      readonly who: string;
+      /** Incarnation whose word made it final: a void's may be a refusal, which is no act. */
+      readonly witness: string | null;
+    }
+  >();
 
   /** The store took a record. @param replaced what was under its key, null where nothing was */
   created(record: MapRecord, replaced: Uint8Array | null): void {
@@ -79,7 +87,24 @@ export class OutcomeRules {
       // It was announced since this engine had taken it.
       this.#announced.delete(version);
     }
+    for (const [version, { witness }] of this.#announced) {
+      if (witness === incarnation && !this.#acted.has(version)) this.#announced.delete(version);
+    }
     this.newestActed = this.#newestCommitted();
+  }
+
+  /**
+   * Its process has ended. A void that it had from a peer, and that nobody else has acted on, ends with it: who may
+   * know of it is dead as well. Of a commit it had everybody's vote, so that one binds for ever.
+   * @param isKept whether an agent's disk has the version's outcome for it
+   */
+  ended(incarnation: string, isKept: (version: number) => boolean): void {
+    for (const [version, { content, actors }] of this.#acted) {
+      if (content !== 'void' || isKept(version) || !actors.delete(incarnation)) continue;
+      if (actors.size > 0) continue;
+      this.#acted.delete(version);
+      this.#announced.delete(version);
+    }
   }
 
   #newestCommitted(): CommittedRecord | null {
@@ -138,13 +163,16 @@ export class OutcomeRules {
     }
   }
 
-  /** The leader reports a version as decided, to operators and the audit trail. */
-  announced(record: MapRecord, who: string): void {
+  /**
+   * The leader reports a version as decided, to operators and the audit trail.
+   * @param witness incarnation of the engine whose report has made it final
+   */
+  announced(record: MapRecord, who: string, witness: string | null): void {
     const { version } = record;
     const content = contentOf(record);
     this.#mustAgree(this.#acted, version, content, who);
     this.#mustAgree(this.#announced, version, content, who);
-    this.#announced.set(version, { content, who });
+    this.#announced.set(version, { content, who, witness });
   }
 
   #mustAgree(

@@ -65,8 +65,11 @@ export class Rules {
     this.residency.dirty = true;
   }
 
-  engineDied(): void {
+  engineDied({ incarnation }: SimulatedEngine, agents: readonly SimulatedAgent[]): void {
     this.residency.dirty = true;
+    this.outcomes.ended(incarnation, (version) =>
+      agents.some(({ disk }) => disk.durable.outcomes.some((known) => known.version === version)),
+    );
   }
 
   engineChanged(
