@@ -1,4 +1,5 @@
 import type {
+  CommittedRecord,
   CoordinatorEffect,
   CoordinatorState,
   DurableRankState,
@@ -39,6 +40,8 @@ export class Rules {
   readonly #situations: Situations;
   readonly #engines: readonly SimulatedEngine[];
   readonly #cut = new CutMembers();
+  /** The newest version whose members' cuts were looked at. */
+  #cutsLookedAtIn: CommittedRecord | null = null;
 
   constructor(world: World) {
     const { engines, reader, situations } = world;
@@ -79,9 +82,14 @@ export class Rules {
     cause: SwapCause,
   ): void {
     this.#engineRules.changed(engine, before, after, cause);
-    if (after.cuts !== before.cuts) {
-      const members = this.outcomes.newestActed?.members ?? engine.membersOf(0);
+    const { newestActed } = this.outcomes;
+    const members = newestActed?.members ?? engine.membersOf(0);
+    // Of fewer members others are a majority.
+    if (after.cuts !== before.cuts || newestActed !== this.#cutsLookedAtIn) {
+      this.#cutsLookedAtIn = newestActed;
       this.#cut.look(this.#engines, members);
+    }
+    if (after.cuts !== before.cuts) {
       for (const cut of after.cuts) {
         if (!includesMember(before.cuts, cut)) this.#countOutWhereCut(cut, members);
       }
