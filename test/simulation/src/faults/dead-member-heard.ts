@@ -96,7 +96,8 @@ export const deadMemberHeard: Fault = {
           });
         });
         clock.later(70_000, () => {
-          if (startsAnew) {
+          // Where the end came before its turn it has not been started anew, and alone knows.
+          if (startsAnew && engine.process.life !== life) {
             mendAgent();
             return;
           }

@@ -48,6 +48,8 @@ export class Operator {
   readonly #asked = new Map<number, Asked>();
   /** Requests for swaps that a leader has accepted. */
   swapsAccepted = 0;
+  /** Commands that a leadership has told to have taken, by their ids. */
+  readonly #accepted = new Set<string>();
   readonly #inquiries = new Map<number, SimulatedCoordinator>();
   /** Members that an alarm has named, and nobody has vouched for yet. */
   #suspects: Member[] = [];
@@ -247,17 +249,28 @@ export class Operator {
     const { situations } = this.#world;
     if (effect.kind === 'operation-done' && effect.isRepeated) {
       situations.count(`known: ${asked.wish.kind}`);
+      this.#askAnew(asked);
       return;
     }
     if (effect.kind === 'operation-done') {
       situations.count(`accepted: ${asked.wish.kind}`);
       if (asked.wish.kind === 'declare-dead') this.#world.rules.vouchedFor(asked.wish.member);
       if (asked.wish.kind === 'rebalance') this.swapsAccepted += 1;
+      if (asked.command !== undefined) this.#accepted.add(asked.command.id);
       return;
     }
     situations.count(`refused: ${asked.wish.kind}`);
     this.#world.log(() => `refused: ${effect.error.message}`);
     this.#tryLater(asked);
+  }
+
+  /** A rebalance that a leadership took which ended before it could say so has come to nothing. */
+  #askAnew(asked: Asked): void {
+    const { wish, command } = asked;
+    if (wish.kind !== 'rebalance' || command === undefined || this.#accepted.has(command.id))
+      return;
+    this.#accepted.add(command.id);
+    this.#tryLater({ wish, attempts: 0, command: this.#command(wish.kind) });
   }
 
   ended(token: number, outcome: string): void {
