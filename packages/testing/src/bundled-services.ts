@@ -7,6 +7,7 @@ import type { ServiceScripts } from './cluster.js';
 import { ProcessGuard } from './process-guard.js';
 
 const execute = promisify(execFile);
+const bundleDeadlineMs = 300_000;
 
 /** The processes as they are shipped, in a folder that is removed however this process ends. */
 export interface BundledServices {
@@ -18,7 +19,7 @@ export interface BundledServices {
  * Bundles the services as they are installed: they start in a third of the time that their modules
  * take, and what is built anew meanwhile changes none of them.
  * @param bundler the project's script that bundles
- * @throws Error with what it said
+ * @throws Error with what it said, or after five minutes
  */
 export async function bundleServices(bundler: string): Promise<BundledServices> {
   const guard = new ProcessGuard();
@@ -26,7 +27,8 @@ export async function bundleServices(bundler: string): Promise<BundledServices> 
   guard.removeAtEnd(parent);
   const directory = join(parent, 'services');
   try {
-    await execute(process.execPath, [bundler, '--out', directory, '--with-reference-engine']);
+    const args = [bundler, '--out', directory, '--with-reference-engine'];
+    await execute(process.execPath, args, { timeout: bundleDeadlineMs });
   } catch (error) {
     await guard.close();
     throw error;

@@ -37,14 +37,14 @@ export class EnginePeers {
     );
   }
 
-  /** Beside whom it keeps no connection with, refuses who has stopped: that one takes part no more. */
+  /** Whether it takes a new connection: not of who has stopped, which takes part no more. */
   accepts(end: FabricEnd): boolean {
     const peer = this.#world.engineAt(end.station);
     const hasStopped = peer.phase === 'running' && peer.swap.standing === 'stopped';
     return !hasStopped && this.#keeps(peer);
   }
 
-  /** But not who is cut, who has been replaced, and who serves without being listed. */
+  /** Whether a connection may stay: not of who is cut, has been replaced, or serves without being listed. */
   #keeps(peer: SimulatedEngine): boolean {
     const engine = this.#engine;
     if (engine.phase === 'waiting') return true;

@@ -96,7 +96,7 @@ export const deadMemberHeard: Fault = {
           });
         });
         clock.later(70_000, () => {
-          // Where the end came before its turn it has not been started anew, and alone knows.
+          // Healing may come before it starts anew: then it is taken away as well.
           if (startsAnew && engine.process.life !== life) {
             world.supervisor.release(engine.process);
             mendAgent();

@@ -85,14 +85,16 @@ export class Rules {
     const { newestActed } = this.outcomes;
     const members = newestActed?.members ?? engine.membersOf(0);
     // Of fewer members others are a majority.
-    if (after.cuts !== before.cuts || newestActed !== this.#cutsLookedAtIn) {
-      this.#cutsLookedAtIn = newestActed;
+    const areMembersOthers = newestActed !== this.#cutsLookedAtIn;
+    this.#cutsLookedAtIn = newestActed;
+    if (after.cuts !== before.cuts || areMembersOthers) {
       this.#cut.look(this.#engines, members);
+      for (const cut of after.cuts) {
+        const isNew = areMembersOthers || !includesMember(before.cuts, cut);
+        if (isNew) this.#countOutWhereCut(cut, members);
+      }
     }
     if (after.cuts !== before.cuts) {
-      for (const cut of after.cuts) {
-        if (!includesMember(before.cuts, cut)) this.#countOutWhereCut(cut, members);
-      }
       this.#situations.count('member cut');
     }
     const held =
